@@ -1,0 +1,331 @@
+//! Effects: the net change of a run of operations on one entity.
+//!
+//! An effect is content × liveness. Each half is a "last writer" monoid, so composition is total and
+//! associative: a run may be folded in any grouping, and nothing is undefined.
+//!
+//! | content: first, then → | `Keep` | `Merge(q)` | `Replace(t)` |
+//! |---|---|---|---|
+//! | `Keep` | `Keep` | `Merge(q)` | `Replace(t)` |
+//! | `Merge(p)` | `Merge(p)` | `Merge(p then q)` | `Replace(t)` |
+//! | `Replace(s)` | `Replace(s)` | `Replace(s ⊕ q)` | `Replace(t)` |
+//!
+//! Liveness: the later one that is not `Keep`.
+
+use super::fields::{Patch, State};
+use super::names::{Group, Seq};
+use super::operation::{Change, Existence, Operation, Update};
+use super::stamp::{Clock, FieldStamp, Stamp};
+
+/// What a run of operations does to an entity's fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing.
+    Keep,
+    /// Lays a patch over them.
+    Merge(Patch),
+    /// Replaces them.
+    Replace(State),
+}
+
+/// What a run of operations does to an entity's being there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Liveness {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// It is there.
+    Live,
+    /// It is gone.
+    Dead,
+}
+
+/// Everything of an effect but its content: what can be folded without reading a payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Whether the entity is there afterwards.
+    pub liveness: Liveness,
+    /// Whether the first operation was a create.
+    pub is_born: bool,
+    /// Whether liveness turned within the run: some operation revived or deleted what an earlier one
+    /// had deleted or revived.
+    pub(crate) has_turned: bool,
+    /// When the last stretch of equal liveness began: the stamp of a deletion or a revival.
+    pub(crate) since: Clock,
+    /// The time after the last operation.
+    pub(crate) clock: Clock,
+    /// The first operation's place; 0 in the identity.
+    pub first: Seq,
+    /// The last operation's place; 0 in the identity.
+    pub last: Seq,
+    /// How many operations were folded into it.
+    pub operations: u32,
+}
+
+impl Shape {
+    /// The shape of one operation.
+    #[must_use]
+    pub fn of(seq: Seq, kind: Kind, clock: Clock) -> Self {
+        let liveness = match kind {
+            Kind::Create | Kind::State | Kind::Patch => Liveness::Live,
+            Kind::Delete => Liveness::Dead,
+        };
+        Shape {
+            liveness,
+            is_born: kind == Kind::Create,
+            has_turned: false,
+            since: clock,
+            clock,
+            first: seq,
+            last: seq,
+            operations: 1,
+        }
+    }
+
+    /// The shape of this run and then a later one.
+    #[must_use]
+    pub fn then(self, later: Shape) -> Shape {
+        if self.operations == 0 {
+            return later;
+        }
+        if later.operations == 0 {
+            return self;
+        }
+        let turns_here =
+            self.liveness != Liveness::Keep && later.liveness != Liveness::Keep && self.liveness != later.liveness;
+        let (since, has_turned) = if later.liveness == Liveness::Keep {
+            (self.since, self.has_turned)
+        } else if later.has_turned {
+            (later.since.after(self.clock), true)
+        } else if self.liveness == later.liveness {
+            (self.since, self.has_turned)
+        } else {
+            (later.since.after(self.clock), turns_here)
+        };
+        Shape {
+            liveness: if later.liveness == Liveness::Keep { self.liveness } else { later.liveness },
+            is_born: self.is_born,
+            has_turned,
+            since,
+            clock: later.clock.after(self.clock),
+            first: self.first,
+            last: later.last,
+            operations: self.operations.saturating_add(later.operations),
+        }
+    }
+}
+
+/// The kind of an operation, without its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// [`Change::Create`].
+    Create,
+    /// [`Update::Patch`].
+    Patch,
+    /// [`Update::State`].
+    State,
+    /// [`Change::Delete`].
+    Delete,
+}
+
+impl Change {
+    /// The kind of the change.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Change::Create(_) => Kind::Create,
+            Change::Update(Update::Patch(_)) => Kind::Patch,
+            Change::Update(Update::State(_)) => Kind::State,
+            Change::Delete => Kind::Delete,
+        }
+    }
+}
+
+/// The net change of a run of operations on one entity.
+///
+/// ```
+/// use foldlog::algebra::{CollectionName, Effect, EntityKey, Operation, Patch, Seq, State};
+/// let id = "8d56e5d3-d4f3-583e-9955-4d898ddc04c9".parse()?;
+/// let note = EntityKey::new(CollectionName::new("notes")?, id)?;
+/// let create = Operation::create(note.clone(), State::from_json(r#"{"title":"a"}"#)?);
+/// let patch = Operation::patch(note, Patch::from_json(r#"{"done":true}"#)?);
+/// let both = Effect::of(Seq(1), &create).then(&Effect::of(Seq(2), &patch));
+/// assert_eq!(both.shape.operations, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// What happens to the fields.
+    pub content: Content,
+    /// Everything else.
+    pub shape: Shape,
+    /// The groups of its operations, each once, in order.
+    pub groups: Vec<Group>,
+    /// When the fields of the content were written…
+    pub(crate) written: Clock,
+    /// …except for these, in the order of their names.
+    pub(crate) exceptions: Vec<(String, FieldStamp)>,
+}
+
+impl Effect {
+    /// The effect of no operation.
+    #[must_use]
+    pub fn identity() -> Self {
+        Effect {
+            content: Content::Keep,
+            shape: Shape::default(),
+            groups: Vec::new(),
+            written: Clock::default(),
+            exceptions: Vec::new(),
+        }
+    }
+
+    /// The effect of one operation.
+    #[must_use]
+    pub fn of(seq: Seq, operation: &Operation) -> Self {
+        let clock = Clock::of(operation.at);
+        let content = match &operation.change {
+            Change::Create(state) | Change::Update(Update::State(state)) => Content::Replace(state.clone()),
+            Change::Update(Update::Patch(patch)) => Content::Merge(patch.clone()),
+            Change::Delete => Content::Keep,
+        };
+        let (written, exceptions) = match content {
+            Content::Keep => (Clock::default(), Vec::new()),
+            Content::Merge(_) | Content::Replace(_) => (
+                clock,
+                operation.stamps.iter().map(|(name, stamp)| (name.clone(), FieldStamp::Stated(*stamp))).collect(),
+            ),
+        };
+        Effect {
+            content,
+            shape: Shape::of(seq, operation.change.kind(), clock),
+            groups: operation.groups.clone(),
+            written,
+            exceptions,
+        }
+    }
+
+    /// The effect of this run and then a later one. Total and associative; the identity is neutral.
+    #[must_use]
+    pub fn then(&self, later: &Effect) -> Effect {
+        let before = self.shape.clock;
+        let lifted_written = later.written.after(before);
+        let lifted = |stamp: FieldStamp| stamp.after(before);
+        let (content, written, exceptions) = match (&self.content, &later.content) {
+            (content, Content::Keep) => (content.clone(), self.written, self.exceptions.clone()),
+            (_, Content::Replace(_)) | (Content::Keep, Content::Merge(_)) => (
+                later.content.clone(),
+                lifted_written,
+                later.exceptions.iter().map(|(name, stamp)| (name.clone(), lifted(*stamp))).collect(),
+            ),
+            (Content::Replace(state), Content::Merge(patch)) => {
+                let rewritten = patch.iter().map(|(name, _)| {
+                    let stamp = lifted(later.stamp_of(&name));
+                    (name, stamp)
+                });
+                let exceptions = overlaid(&self.exceptions, rewritten, self.written);
+                (Content::Replace(state.with(patch)), self.written, exceptions)
+            }
+            (Content::Merge(first), Content::Merge(second)) => {
+                let kept: Vec<(String, FieldStamp)> = first
+                    .iter()
+                    .map(|(name, _)| {
+                        let stamp = self.stamp_of(&name);
+                        (name, stamp)
+                    })
+                    .collect();
+                let rewritten = second.iter().map(|(name, _)| {
+                    let stamp = lifted(later.stamp_of(&name));
+                    (name, stamp)
+                });
+                let exceptions = overlaid(&kept, rewritten, lifted_written);
+                (Content::Merge(first.then(second)), lifted_written, exceptions)
+            }
+        };
+        Effect {
+            content,
+            shape: self.shape.then(later.shape),
+            groups: joined(&self.groups, &later.groups),
+            written,
+            exceptions,
+        }
+    }
+
+    /// What the run makes of an entity.
+    #[must_use]
+    pub fn apply(&self, before: &Existence) -> Existence {
+        let empty = State::empty();
+        let (base, was_there) = match before {
+            Existence::Absent => (&empty, false),
+            Existence::Live(state) | Existence::Dead(state) => (state, true),
+        };
+        let has_written = !matches!(self.content, Content::Keep);
+        let state = match &self.content {
+            Content::Keep => base.clone(),
+            Content::Merge(patch) => base.with(patch),
+            Content::Replace(state) => state.clone(),
+        };
+        match self.shape.liveness {
+            Liveness::Keep => before.clone(),
+            Liveness::Live => Existence::Live(state),
+            Liveness::Dead if was_there || has_written => Existence::Dead(state),
+            Liveness::Dead => Existence::Absent,
+        }
+    }
+
+    /// When a field of the content was written.
+    #[must_use]
+    pub fn stamp_of(&self, field: &str) -> FieldStamp {
+        match self.exceptions.binary_search_by(|(name, _)| name.as_str().cmp(field)) {
+            Ok(place) => self.exceptions.get(place).map_or(FieldStamp::Clock(self.written), |(_, stamp)| *stamp),
+            Err(_) => FieldStamp::Clock(self.written),
+        }
+    }
+
+    /// The stamps that an operation with these fields must state beside its own time.
+    pub(crate) fn stated(&self, change: &Change) -> Vec<(String, Stamp)> {
+        let own = self.shape.clock.time().map(|at| Stamp { at, replica: None });
+        let mut names: Vec<String> = match change {
+            Change::Create(state) | Change::Update(Update::State(state)) => {
+                // Removed fields have stamps too, though the state does not show them.
+                let removed = self.exceptions.iter().map(|(name, _)| name.clone());
+                state.iter().map(|(name, _)| name).chain(removed).collect()
+            }
+            Change::Update(Update::Patch(patch)) => patch.iter().map(|(name, _)| name).collect(),
+            Change::Delete => Vec::new(),
+        };
+        names.sort();
+        names.dedup();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let stamp = self.stamp_of(&name).stamp()?;
+                (Some(stamp) != own).then_some((name, stamp))
+            })
+            .collect()
+    }
+}
+
+/// Lays newer stamps over older ones and drops what equals the default.
+fn overlaid(
+    older: &[(String, FieldStamp)],
+    newer: impl Iterator<Item = (String, FieldStamp)>,
+    default: Clock,
+) -> Vec<(String, FieldStamp)> {
+    let mut all: std::collections::BTreeMap<String, FieldStamp> = older.iter().cloned().collect();
+    all.extend(newer);
+    all.into_iter().filter(|(_, stamp)| *stamp != FieldStamp::Clock(default)).collect()
+}
+
+/// The union of two sorted lists of groups.
+pub(crate) fn joined(a: &[Group], b: &[Group]) -> Vec<Group> {
+    if a.is_empty() {
+        return b.to_vec();
+    }
+    if b.is_empty() {
+        return a.to_vec();
+    }
+    let mut all: Vec<Group> = a.iter().chain(b).cloned().collect();
+    all.sort();
+    all.dedup();
+    all
+}

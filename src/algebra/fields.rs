@@ -1,0 +1,518 @@
+//! Fields, states and patches: canonical JSON objects that are laid over one another.
+//!
+//! A [`State`] is a whole entity, a [`Patch`] changes only the fields it names. Both are shallow: a
+//! field's value is replaced whole. (RFC 7396 patches are not closed under composition when nested;
+//! these are.) Invariant: the text is canonical, so equality is equality of bytes.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::Error;
+use super::finite::require_finite;
+use super::text;
+
+/// The largest state or patch, in bytes of canonical JSON: 16 MiB, so that one operation always fits in
+/// memory many times over on the smallest machine that runs this.
+pub const FIELDS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A whole entity: field name → JSON value. A null field is an absent field.
+///
+/// ```
+/// use foldlog::algebra::{Patch, State};
+/// let state = State::from_json(r#"{"b":1,"a":"x","gone":null}"#)?;
+/// assert_eq!(state.as_json(), r#"{"a":"x","b":1}"#);
+/// let patch = Patch::from_json(r#"{"b":null,"c":true}"#)?;
+/// assert_eq!(state.with(&patch).as_json(), r#"{"a":"x","c":true}"#);
+/// # Ok::<(), foldlog::algebra::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct State(Fields);
+
+/// A change of the fields it names; null removes one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Patch(Fields);
+
+/// The blake3 hash of a state's canonical text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl State {
+    /// The state without fields.
+    #[must_use]
+    pub fn empty() -> Self {
+        State(Fields::empty())
+    }
+
+    /// Reads a state from the JSON text of an object. Null fields are left out.
+    ///
+    /// # Errors
+    /// What is no object, names a key twice, holds a number that cannot be carried exactly, is nested
+    /// deeper than [`NESTING_MAX`](super::NESTING_MAX), or larger than [`FIELDS_BYTES_MAX`].
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        Fields::read(json, |value| value == "null").map(State)
+    }
+
+    /// Reads a state from any serde value that is an object.
+    ///
+    /// # Errors
+    /// As [`State::from_json`]; also a NaN or an infinity, which JSON cannot hold.
+    pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        require_finite(value)?;
+        State::from_json(&serde_json::to_string(value)?)
+    }
+
+    /// Reads the state as a serde type.
+    ///
+    /// # Errors
+    /// If the type does not accept these fields.
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        Ok(serde_json::from_str(self.as_json())?)
+    }
+
+    /// The canonical JSON text.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.0.text
+    }
+
+    /// A field's value, or nothing where the field is absent.
+    #[must_use]
+    pub fn get(&self, field: &str) -> Option<Value> {
+        self.raw(field).and_then(|raw| serde_json::from_str(raw).ok())
+    }
+
+    /// A field's value as canonical JSON text.
+    #[must_use]
+    pub fn raw(&self, field: &str) -> Option<&str> {
+        self.0.raw(field)
+    }
+
+    /// The names and values, in the names' order; the values as canonical JSON text.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
+        self.0.entries().map(|entry| (entry.name(), entry.value))
+    }
+
+    /// Whether there is no field.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The patch laid over this state (`⊕`).
+    #[must_use]
+    pub fn with(&self, patch: &Patch) -> State {
+        State(self.0.overlaid(&patch.0, Nulls::Remove))
+    }
+
+    /// The smallest patch that makes this state the other one.
+    #[must_use]
+    pub fn changes_to(&self, other: &State) -> Patch {
+        let mut builder = Builder::with_capacity(other.0.text.len());
+        for pair in Zipped::new(&self.0, &other.0) {
+            match pair {
+                Pair::Left(old) => builder.push(old.raw_name, "null"),
+                Pair::Right(new) => builder.push(new.raw_name, new.value),
+                Pair::Both(old, new) if old.value != new.value => builder.push(new.raw_name, new.value),
+                Pair::Both(..) => {}
+            }
+        }
+        Patch(builder.finish())
+    }
+
+    /// The blake3 hash of the canonical text.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest(*blake3::hash(self.as_json().as_bytes()).as_bytes())
+    }
+
+    /// Takes text whose checksum says that it was written as canonical. See [`Fields::trusted`].
+    pub(crate) fn trusted(text: &str) -> Self {
+        State(Fields::trusted(text))
+    }
+}
+
+impl Patch {
+    /// The patch that changes nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Patch(Fields::empty())
+    }
+
+    /// Reads a patch from the JSON text of an object. A null field removes.
+    ///
+    /// # Errors
+    /// As [`State::from_json`].
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        Fields::read(json, |_| false).map(Patch)
+    }
+
+    /// Reads a patch from any serde value that is an object.
+    ///
+    /// # Errors
+    /// As [`State::from_serialize`].
+    pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        require_finite(value)?;
+        Patch::from_json(&serde_json::to_string(value)?)
+    }
+
+    /// The canonical JSON text.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.0.text
+    }
+
+    /// What the patch sets a field to, as canonical JSON text: "null" where it removes it, nothing where
+    /// it does not name it.
+    #[must_use]
+    pub fn raw(&self, field: &str) -> Option<&str> {
+        self.0.raw(field)
+    }
+
+    /// The names and values, in the names' order; the values as canonical JSON text.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
+        self.0.entries().map(|entry| (entry.name(), entry.value))
+    }
+
+    /// Whether it names no field.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One patch that does what this one and then the later one do.
+    #[must_use]
+    pub fn then(&self, later: &Patch) -> Patch {
+        Patch(self.0.overlaid(&later.0, Nulls::Keep))
+    }
+
+    /// What is left of the patch once everything that the state already says is taken out.
+    #[must_use]
+    pub fn changing(&self, state: &State) -> Patch {
+        let mut builder = Builder::with_capacity(self.0.text.len());
+        for pair in Zipped::new(&state.0, &self.0) {
+            match pair {
+                Pair::Left(_) => {}
+                Pair::Right(new) if new.value == "null" => {}
+                Pair::Right(new) => builder.push(new.raw_name, new.value),
+                Pair::Both(old, new) if old.value != new.value => builder.push(new.raw_name, new.value),
+                Pair::Both(..) => {}
+            }
+        }
+        Patch(builder.finish())
+    }
+
+    /// Takes text whose checksum says that it was written as canonical. See [`Fields::trusted`].
+    pub(crate) fn trusted(text: &str) -> Self {
+        Patch(Fields::trusted(text))
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_json())
+    }
+}
+
+impl fmt::Debug for Patch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_json())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What states and patches share: an object's canonical text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Fields {
+    text: Arc<str>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nulls {
+    Remove,
+    Keep,
+}
+
+impl Fields {
+    fn empty() -> Self {
+        Fields { text: Arc::from("{}") }
+    }
+
+    fn read(json: &str, skip: impl Fn(&str) -> bool) -> Result<Self, Error> {
+        let json = json.trim_ascii();
+        let found = match json.as_bytes().first() {
+            Some(b'{') => None,
+            Some(b'[') => Some("an array"),
+            Some(b'"') => Some("a string"),
+            Some(b'n') => Some("null"),
+            Some(b't' | b'f') => Some("a boolean"),
+            Some(b'-' | b'0'..=b'9') => Some("a number"),
+            _ => Some("no JSON value"),
+        };
+        if let Some(found) = found {
+            return Err(Error::NotAnObject { found });
+        }
+        let members = text::members(json)?;
+        let mut out = String::with_capacity(json.len());
+        out.push('{');
+        text::write_members(&members, 0, &mut out, skip)?;
+        out.push('}');
+        if out.len() > FIELDS_BYTES_MAX {
+            return Err(Error::TooLarge { bytes: out.len(), max: FIELDS_BYTES_MAX });
+        }
+        Ok(Fields { text: Arc::from(out) })
+    }
+
+    /// Takes text as canonical without looking at it: only for bytes under a checksum that this program
+    /// wrote. Should they have been forged all the same, everything here still ends: the scanner is
+    /// total, and whoever reads a value from the result gets a parse error.
+    fn trusted(text: &str) -> Self {
+        Fields { text: Arc::from(text) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.text.len() <= 2
+    }
+
+    fn entries(&self) -> Entries<'_> {
+        let inner = self.text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or("");
+        Entries { rest: inner }
+    }
+
+    fn raw(&self, field: &str) -> Option<&str> {
+        self.entries().find(|entry| entry.is_named(field)).map(|entry| entry.value)
+    }
+
+    fn overlaid(&self, later: &Fields, nulls: Nulls) -> Fields {
+        let mut builder = Builder::with_capacity(self.text.len() + later.text.len());
+        for pair in Zipped::new(self, later) {
+            match pair {
+                Pair::Left(old) => builder.push(old.raw_name, old.value),
+                Pair::Right(new) | Pair::Both(_, new) => {
+                    if nulls == Nulls::Keep || new.value != "null" {
+                        builder.push(new.raw_name, new.value);
+                    }
+                }
+            }
+        }
+        builder.finish()
+    }
+}
+
+/// One member of a canonical object, as it is written.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    /// The name between its quotes, still escaped.
+    raw_name: &'a str,
+    value: &'a str,
+}
+
+impl Entry<'_> {
+    fn name(&self) -> String {
+        if self.raw_name.contains('\\') {
+            serde_json::from_str(&format!("\"{}\"", self.raw_name)).unwrap_or_default()
+        } else {
+            self.raw_name.to_owned()
+        }
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        if self.raw_name.contains('\\') { self.name() == name } else { self.raw_name == name }
+    }
+
+    fn cmp_names(&self, other: &Entry<'_>) -> Ordering {
+        if self.raw_name.contains('\\') || other.raw_name.contains('\\') {
+            self.name().cmp(&other.name())
+        } else {
+            self.raw_name.cmp(other.raw_name)
+        }
+    }
+}
+
+/// Splits the inside of a canonical object at its top-level commas and colons. Total: on any other text
+/// it stops.
+struct Entries<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let rest = self.rest.strip_prefix('"')?;
+        let name_end = string_end(rest.as_bytes())?;
+        let raw_name = rest.get(..name_end)?;
+        let after = rest.get(name_end + 1..)?.strip_prefix(':')?;
+        let value_end = value_end(after.as_bytes());
+        let value = after.get(..value_end)?;
+        self.rest = after.get(value_end + 1..).unwrap_or("");
+        Some(Entry { raw_name, value })
+    }
+}
+
+/// Where the string that began just before these bytes ends: the place of its closing quote.
+fn string_end(bytes: &[u8]) -> Option<usize> {
+    let mut is_escaped = false;
+    for (at, &byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Where the value that these bytes begin with ends: the next comma outside of strings and brackets.
+fn value_end(bytes: &[u8]) -> usize {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => match bytes.get(at + 1..).and_then(string_end) {
+                Some(length) => at += length + 1,
+                None => return bytes.len(),
+            },
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+enum Pair<'a> {
+    Left(Entry<'a>),
+    Right(Entry<'a>),
+    Both(Entry<'a>, Entry<'a>),
+}
+
+/// Walks two objects side by side in the order of their names.
+struct Zipped<'a> {
+    left: std::iter::Peekable<Entries<'a>>,
+    right: std::iter::Peekable<Entries<'a>>,
+}
+
+impl<'a> Zipped<'a> {
+    fn new(left: &'a Fields, right: &'a Fields) -> Self {
+        Zipped { left: left.entries().peekable(), right: right.entries().peekable() }
+    }
+}
+
+impl<'a> Iterator for Zipped<'a> {
+    type Item = Pair<'a>;
+
+    fn next(&mut self) -> Option<Pair<'a>> {
+        let order = match (self.left.peek(), self.right.peek()) {
+            (Some(left), Some(right)) => left.cmp_names(right),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return None,
+        };
+        match order {
+            Ordering::Less => self.left.next().map(Pair::Left),
+            Ordering::Greater => self.right.next().map(Pair::Right),
+            Ordering::Equal => self.left.next().zip(self.right.next()).map(|(a, b)| Pair::Both(a, b)),
+        }
+    }
+}
+
+/// Writes an object member by member, in canonical order.
+struct Builder {
+    text: String,
+}
+
+impl Builder {
+    fn with_capacity(bytes: usize) -> Self {
+        let mut text = String::with_capacity(bytes + 2);
+        text.push('{');
+        Builder { text }
+    }
+
+    fn push(&mut self, raw_name: &str, value: &str) {
+        if self.text.len() > 1 {
+            self.text.push(',');
+        }
+        self.text.push('"');
+        self.text.push_str(raw_name);
+        self.text.push_str("\":");
+        self.text.push_str(value);
+    }
+
+    fn finish(mut self) -> Fields {
+        self.text.push('}');
+        Fields { text: Arc::from(self.text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(json: &str) -> State {
+        State::from_json(json).unwrap()
+    }
+
+    fn patch(json: &str) -> Patch {
+        Patch::from_json(json).unwrap()
+    }
+
+    #[test]
+    fn names_with_escapes_keep_their_order() {
+        let both = state(r#"{"a\"b":1,"a!":2,"a#":3}"#).with(&patch(r#"{"a\"b":9,"a\"":4}"#));
+        assert_eq!(both.as_json(), r#"{"a!":2,"a\"":4,"a\"b":9,"a#":3}"#);
+        assert_eq!(both.get("a\"b"), Some(Value::from(9)));
+        assert_eq!(State::from_json(both.as_json()).unwrap(), both);
+    }
+
+    #[test]
+    fn values_are_replaced_whole_and_split_at_the_right_commas() {
+        let nested = state(r#"{"a":{"x":[1,"},{\\",{"y":"\""}]},"b":"a,b:c"}"#);
+        assert_eq!(nested.with(&patch(r#"{"b":1}"#)).as_json(), r#"{"a":{"x":[1,"},{\\",{"y":"\""}]},"b":1}"#);
+        assert_eq!(nested.with(&patch(r#"{"a":{}}"#)).as_json(), r#"{"a":{},"b":"a,b:c"}"#);
+    }
+
+    #[test]
+    fn the_patch_between_two_states_makes_one_the_other() {
+        let (a, b) = (state(r#"{"p":1,"q":2,"r":3}"#), state(r#"{"q":2,"r":4,"s":5}"#));
+        let changes = a.changes_to(&b);
+        assert_eq!(changes.as_json(), r#"{"p":null,"r":4,"s":5}"#);
+        assert_eq!(a.with(&changes), b);
+        assert!(a.changes_to(&a).is_empty());
+    }
+
+    #[test]
+    fn a_patch_keeps_nulls_until_it_is_laid_on_a_state() {
+        let both = patch(r#"{"a":1,"b":null}"#).then(&patch(r#"{"a":null}"#));
+        assert_eq!(both.as_json(), r#"{"a":null,"b":null}"#);
+        assert!(both.changing(&State::empty()).is_empty());
+    }
+
+    #[test]
+    fn forged_text_ends_without_a_panic() {
+        for text in ["", "{", "}", "{\"", "{\"a", "{\"a\"}", "{\"a\":", "{\"a\":[", "{\"a\":\"\\", "{,}", "{\"é:1}"] {
+            let forged = State::trusted(text);
+            let _ = forged.with(&patch(r#"{"a":1}"#));
+            let _ = forged.changes_to(&State::empty());
+            assert_eq!(forged.get("a"), None);
+        }
+    }
+}

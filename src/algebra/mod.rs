@@ -1,0 +1,40 @@
+//! The algebra: fields, operations, effects, plans and triggers. Pure: no I/O, no clock, no randomness,
+//! no threads.
+
+mod base;
+mod effect;
+mod error;
+mod fields;
+mod finite;
+mod fold;
+mod names;
+mod operation;
+mod order;
+mod outcome;
+mod plan;
+mod rebase;
+mod schema;
+mod send;
+mod stamp;
+mod text;
+mod trigger;
+
+pub use base::{Base, BaseMap, Bases, Held, Knowledge};
+pub use effect::{Content, Effect, Kind, Liveness, Shape};
+pub use error::Error;
+pub use fields::{Digest, FIELDS_BYTES_MAX, Patch, State};
+pub use fold::Fold;
+pub use names::{
+    BunchNumber, COLLECTION_NAME_BYTES_MAX, CollectionName, EntityKey, Epoch, GROUP_NAME_BYTES_MAX, Group,
+    Index, Millis, ReplicaId, Seq, parse_id,
+};
+pub use operation::{Change, Existence, Operation, Update};
+pub use order::{Arranged, arranged};
+pub use outcome::{Bunch, Outcome, Outcomes, Resulting, Row};
+pub use plan::{Draft, Fate, Nothing, Plan, Planned, draft, plan, rank};
+pub use rebase::{Rebased, changing, rebased};
+pub use schema::Schema;
+pub use send::sent;
+pub use stamp::{Clock, FieldStamp, Stamp};
+pub use text::NESTING_MAX;
+pub use trigger::{Action, Heard, ReadPlan, Trigger, coalesce, heard};

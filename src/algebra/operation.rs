@@ -1,0 +1,155 @@
+//! Operations: what a program did to an entity, as it did it.
+
+use super::error::Error;
+use super::fields::{Patch, State};
+use super::names::{EntityKey, Group, Millis};
+use super::stamp::Stamp;
+
+/// What an operation does to its entity.
+///
+/// | operation | absent | live x | dead x |
+/// |---|---|---|---|
+/// | `Create(s)` | live s | live s | live s |
+/// | `Update(State(s))` | live s | live s | live s |
+/// | `Update(Patch(p))` | live {} ⊕ p | live x ⊕ p | live x ⊕ p |
+/// | `Delete` | absent | dead x | dead x |
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// The entity is made with this state.
+    Create(State),
+    /// The entity is changed; one that is gone is made again.
+    Update(Update),
+    /// The entity goes; deleting what is gone succeeds.
+    Delete,
+}
+
+/// How an entity is changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Update {
+    /// Only the fields named.
+    Patch(Patch),
+    /// All of it.
+    State(State),
+}
+
+/// One entry of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The entity.
+    pub key: EntityKey,
+    /// What is done to it.
+    pub change: Change,
+    /// When; a journal fills it in from its clock.
+    pub at: Option<Millis>,
+    /// The fields that were written at another time than `at`, each once, in the order of their names:
+    /// empty unless the operation is itself a folded or merged one.
+    pub stamps: Vec<(String, Stamp)>,
+    /// The groups it belongs to, each once, in the order of their names: at most one unless the
+    /// operation is itself a folded one.
+    pub groups: Vec<Group>,
+}
+
+impl Operation {
+    /// An operation without a time and without a group.
+    #[must_use]
+    pub fn new(key: EntityKey, change: Change) -> Self {
+        Operation { key, change, at: None, stamps: Vec::new(), groups: Vec::new() }
+    }
+
+    /// Creates an entity.
+    #[must_use]
+    pub fn create(key: EntityKey, state: State) -> Self {
+        Self::new(key, Change::Create(state))
+    }
+
+    /// Changes some fields of an entity.
+    #[must_use]
+    pub fn patch(key: EntityKey, patch: Patch) -> Self {
+        Self::new(key, Change::Update(Update::Patch(patch)))
+    }
+
+    /// Replaces an entity's state.
+    #[must_use]
+    pub fn update(key: EntityKey, state: State) -> Self {
+        Self::new(key, Change::Update(Update::State(state)))
+    }
+
+    /// Deletes an entity.
+    #[must_use]
+    pub fn delete(key: EntityKey) -> Self {
+        Self::new(key, Change::Delete)
+    }
+
+    /// The operation, made at a time in ms since the Unix epoch.
+    ///
+    /// # Errors
+    /// A time after [`Millis::MAX`].
+    pub fn at(mut self, at: u64) -> Result<Self, Error> {
+        self.at = Some(Millis::new(at)?);
+        Ok(self)
+    }
+
+    /// The operation as one of a group.
+    #[must_use]
+    pub fn in_group(mut self, group: Group) -> Self {
+        if let Err(place) = self.groups.binary_search(&group) {
+            self.groups.insert(place, group);
+        }
+        self
+    }
+}
+
+impl Change {
+    /// The canonical text of the state or patch; nothing for a delete.
+    #[must_use]
+    pub fn fields_json(&self) -> &str {
+        match self {
+            Change::Create(state) | Change::Update(Update::State(state)) => state.as_json(),
+            Change::Update(Update::Patch(patch)) => patch.as_json(),
+            Change::Delete => "",
+        }
+    }
+}
+
+/// What an entity is, as far as somebody knows all of it (section "meaning" of the crate docs).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Existence {
+    /// Never made.
+    #[default]
+    Absent,
+    /// There, with this state.
+    Live(State),
+    /// Deleted; a tombstone keeps its last state.
+    Dead(State),
+}
+
+impl Existence {
+    /// What one change makes of it: the table of [`Change`], and the whole meaning of an operation.
+    #[must_use]
+    pub fn after(&self, change: &Change) -> Existence {
+        match (change, self) {
+            (Change::Create(state) | Change::Update(Update::State(state)), _) => {
+                Existence::Live(state.clone())
+            }
+            (Change::Update(Update::Patch(patch)), Existence::Absent) => {
+                Existence::Live(State::empty().with(patch))
+            }
+            (Change::Update(Update::Patch(patch)), Existence::Live(state) | Existence::Dead(state)) => {
+                Existence::Live(state.with(patch))
+            }
+            (Change::Delete, Existence::Absent) => Existence::Absent,
+            (Change::Delete, Existence::Live(state) | Existence::Dead(state)) => {
+                Existence::Dead(state.clone())
+            }
+        }
+    }
+
+    /// The state of a live entity.
+    #[must_use]
+    pub fn live(&self) -> Option<&State> {
+        match self {
+            Existence::Live(state) => Some(state),
+            Existence::Absent | Existence::Dead(_) => None,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The plan: what would be sent of a set of effects, and what becomes of every operation.
+
+use super::base::{Base, Bases};
+use super::effect::Effect;
+use super::fields::State;
+use super::names::{EntityKey, Epoch, Seq};
+use super::operation::{Change, Operation};
+use super::order::arranged;
+use super::schema::Schema;
+use super::send::sent;
+
+/// One operation of a plan: a folded one, with where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// What is sent.
+    pub operation: Operation,
+    /// The epoch of the base it was made on; 0 for known to be absent, none for unknown.
+    pub base: Option<Epoch>,
+    /// The first operation folded into it.
+    pub first: Seq,
+    /// The last operation folded into it, by which it is named.
+    pub last: Seq,
+    /// How many operations were folded into it, at least 1.
+    pub operations: u32,
+}
+
+/// A planned operation and what the authority holds live now, as far as it is known: what the order
+/// inside a bunch is decided by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The operation.
+    pub planned: Planned,
+    /// The entity's live state before it, where known.
+    pub before: Option<State>,
+}
+
+/// What is sent of a set of effects, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The operations, at most one an entity (two where a cycle of references had to be cut).
+    pub operations: Vec<Planned>,
+    /// What needs no sending.
+    pub nothing: Vec<Nothing>,
+}
+
+/// An entity whose operations came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nothing {
+    /// The entity.
+    pub key: EntityKey,
+    /// The first of its operations.
+    pub first: Seq,
+    /// The last of its operations, its partner: after it the entity is what the base is.
+    pub last: Seq,
+    /// How many there were.
+    pub operations: u32,
+}
+
+/// What becomes of one effect: an operation to send, or nothing.
+///
+/// # Errors
+/// The account of the operations that came to nothing.
+pub fn draft(key: &EntityKey, effect: &Effect, base: &Base) -> Result<Draft, Nothing> {
+    let shape = effect.shape;
+    match sent(effect, base) {
+        None => {
+            Err(Nothing { key: key.clone(), first: shape.first, last: shape.last, operations: shape.operations })
+        }
+        Some(change) => {
+            let stamps = effect.stated(&change);
+            let operation = Operation {
+                key: key.clone(),
+                change,
+                at: shape.clock.time(),
+                stamps,
+                groups: effect.groups.clone(),
+            };
+            Ok(Draft {
+                planned: Planned {
+                    operation,
+                    base: base.epoch(),
+                    first: shape.first,
+                    last: shape.last,
+                    operations: shape.operations,
+                },
+                before: base.live_state().cloned(),
+            })
+        }
+    }
+}
+
+/// Plans a set of effects, one an entity. Deterministic: the same effects, bases and schema give the
+/// same plan, in whatever order they come.
+#[must_use]
+pub fn plan(
+    effects: impl IntoIterator<Item = (EntityKey, Effect)>,
+    bases: &impl Bases,
+    schema: Option<&Schema>,
+) -> Plan {
+    let mut drafts = Vec::new();
+    let mut nothing = Vec::new();
+    for (key, effect) in effects {
+        match draft(&key, &effect, &bases.base(&key)) {
+            Ok(draft) => drafts.push(draft),
+            Err(none) => nothing.push(none),
+        }
+    }
+    nothing.sort_by_key(|none| none.last);
+    Plan { operations: arranged(drafts, schema).operations, nothing }
+}
+
+/// What became of one operation of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It names an operation of the plan.
+    Sent,
+    /// It was folded into the operation of the plan that this one names.
+    FoldedInto(Seq),
+    /// Together with this operation it came to nothing; an operation that is its own partner changed
+    /// nothing on its base.
+    Annihilated {
+        /// The last operation of the entity, or for that one its first.
+        with: Seq,
+    },
+}
+
+impl Plan {
+    /// What became of each operation of the log that was planned, in the log's order: every operation is
+    /// sent, folded into a named one, or annihilated with a named partner. Nothing for one that is not
+    /// of this plan's log.
+    #[must_use]
+    pub fn fates(&self, log: &[Operation]) -> Vec<Option<Fate>> {
+        use std::collections::HashMap;
+        let sent: HashMap<&EntityKey, Seq> =
+            self.operations.iter().map(|planned| (&planned.operation.key, planned.last)).collect();
+        let none: HashMap<&EntityKey, &Nothing> = self.nothing.iter().map(|none| (&none.key, none)).collect();
+        (1..)
+            .map(Seq)
+            .zip(log)
+            .map(|(seq, operation)| match (sent.get(&operation.key), none.get(&operation.key)) {
+                (Some(last), _) if *last == seq => Some(Fate::Sent),
+                (Some(last), _) => Some(Fate::FoldedInto(*last)),
+                (None, Some(nothing)) => {
+                    let with = if seq == nothing.last { nothing.first } else { nothing.last };
+                    Some(Fate::Annihilated { with })
+                }
+                (None, None) => None,
+            })
+            .collect()
+    }
+}
+
+/// Where an operation stands in a plan without a schema: deletes by last operation, creates by first
+/// operation, updates by last operation. Smaller goes first.
+#[must_use]
+pub fn rank(change: &Change, first: Seq, last: Seq) -> (u8, Seq) {
+    match change {
+        Change::Delete => (0, last),
+        Change::Create(_) => (1, first),
+        Change::Update(_) => (2, last),
+    }
+}

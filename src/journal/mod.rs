@@ -1,0 +1,3 @@
+//! The journal.
+mod storage;
+pub use storage::Storage;

@@ -1,0 +1,3 @@
+//! foldlog
+pub mod algebra;
+pub mod journal;
