@@ -1,3 +1,7 @@
 //! foldlog
 pub mod algebra;
+pub mod codec;
 pub mod journal;
+
+pub use journal::Journal;
+pub use uuid::Uuid;

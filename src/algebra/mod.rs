@@ -15,11 +15,13 @@ mod plan;
 mod rebase;
 mod schema;
 mod send;
+pub(crate) mod slots;
 mod stamp;
 mod text;
 mod trigger;
 
 pub use base::{Base, BaseMap, Bases, Held, Knowledge};
+pub(crate) use effect::joined;
 pub use effect::{Content, Effect, Kind, Liveness, Shape};
 pub use error::Error;
 pub use fields::{Digest, FIELDS_BYTES_MAX, Patch, State};

@@ -1,3 +1,274 @@
-//! The journal.
+//! The journal: operations go durably in, and leave as folded bunches.
+//!
+//! One redb file. Operations are appended to a *log*; a pass folds the log into the *compacted run*, one
+//! effect an entity; sealing freezes the next *bunch*; settling records what the authority made of it.
+//!
+//! ```text
+//! append ─→ log ─ compact ─→ run ─ seal ─→ open bunch ─ settle ─→ base knowledge
+//!                             ↑                            │
+//!                             └──── retry, waits, ─────────┤
+//!                                   refused then edited    └─→ parked, superseded
+//! ```
+//!
+//! What it never does: talk to a network, decide a conflict that is not settled by an outcome, drop
+//! anything by count or age, or hold a transaction across a caller's code. Invariant: what was
+//! acknowledged is there after any crash, in exactly one of these places.
+
+mod append;
+mod bases;
+mod columns;
+mod commit;
+mod entry;
+mod error;
+mod folding;
+mod held;
+mod inbox;
+mod lifecycle;
+mod memory;
+mod moved;
+mod open;
+mod options;
+mod parked;
+mod pending;
+mod rewrite;
+mod seal;
+mod settle;
+mod status;
 mod storage;
+mod tables;
+mod typed;
+mod wait;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+
+use redb::{Database, WriteTransaction};
+
+use crate::algebra::{EntityKey, ReplicaId};
+use crate::codec::records::JournalState;
+use error::engine;
+use options::Origin;
+use tables::Snapshot;
+
+pub use append::{APPEND_OPERATIONS_MAX, Appended, Durability};
+pub use bases::Listing;
+pub use error::Error;
+pub use inbox::{Integrated, Reads, Received};
+pub use options::{CACHE_BYTES_DEFAULT, Options};
+pub use parked::{Cause, HeldEffect, Parked, Superseded};
+pub use settle::Settled;
+pub use status::{Count, Status};
 pub use storage::Storage;
+pub use typed::Collection;
+pub use wait::Cancelled;
+
+/// A journal. Cheap to clone; every clone is a handle on the same journal, usable from any thread.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    origin: Origin,
+    options: Options,
+    replica: ReplicaId,
+    /// None while suspended.
+    db: RwLock<Option<Database>>,
+    writer: Mutex<Writer>,
+    queue: commit::Queue,
+    /// After a commit that failed it is not known what the disk holds.
+    has_failed: AtomicBool,
+    /// The entities that are parked: few, and looked at by every append.
+    parked: Mutex<HashSet<EntityKey>>,
+    has_parked: AtomicBool,
+    /// Counts what changes the standing of operations, for those who wait for it.
+    changes: Mutex<u64>,
+    changed: Condvar,
+}
+
+/// What only one thread at a time may touch.
+pub(crate) struct Writer {
+    /// The next sequence number.
+    next_seq: u64,
+}
+
+/// A transaction in the making.
+pub(crate) struct Work<'t> {
+    pub(crate) txn: &'t WriteTransaction,
+    pub(crate) snapshot: &'t Snapshot,
+    pub(crate) state: JournalState,
+    /// What is laid over the pending effects.
+    pub(crate) overrides: rewrite::Overrides,
+    /// Whether something was written beside the state.
+    pub(crate) has_written: bool,
+    /// Whether the log is folded at the end.
+    pub(crate) folds: bool,
+}
+
+impl Journal {
+    /// Opens the journal at a path, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Options::new().open(path)
+    }
+
+    /// Opens the journal at a path, or makes one if there is no file, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::create`].
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Options::new().create(path)
+    }
+
+    /// Makes a journal in memory, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::in_memory`].
+    pub fn in_memory() -> Result<Self, Error> {
+        Options::new().in_memory()
+    }
+
+    pub(crate) fn with(options: Options, origin: Origin) -> Result<Self, Error> {
+        let db = open::open(&origin, &options)?;
+        let snapshot = Snapshot::of(&db)?;
+        let replica = ReplicaId(uuid::Uuid::from_bytes(snapshot.identity()?.replica));
+        let next_seq = lifecycle::next_seq(&snapshot)?;
+        let parked = parked::keys(&snapshot)?;
+        drop(snapshot);
+        let inner = Inner {
+            origin,
+            options,
+            replica,
+            db: RwLock::new(Some(db)),
+            writer: Mutex::new(Writer { next_seq }),
+            queue: commit::Queue::default(),
+            has_failed: AtomicBool::new(false),
+            has_parked: AtomicBool::new(!parked.is_empty()),
+            parked: Mutex::new(parked),
+            changes: Mutex::new(0),
+            changed: Condvar::new(),
+        };
+        Ok(Journal { inner: Arc::new(inner) })
+    }
+
+    /// The replica that this journal writes for: drawn when it was made.
+    #[must_use]
+    pub fn replica(&self) -> ReplicaId {
+        self.inner.replica
+    }
+
+    /// Folds what came in since the last pass into the compacted run. Its cost follows the new
+    /// operations, not the history. Compacting twice equals once.
+    ///
+    /// # Errors
+    /// A journal that is suspended, failed or damaged, or what the storage says.
+    pub fn compact(&self) -> Result<(), Error> {
+        self.inner.maintain(|_| Ok(()))
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("at", &self.inner.origin.place()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Reads the journal as it was last committed.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&Snapshot) -> Result<T, Error>) -> Result<T, Error> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let db = db.as_ref().ok_or(Error::Suspended)?;
+        work(&Snapshot::of(db)?)
+    }
+
+    /// Runs a piece of work as the only writer.
+    pub(crate) fn with_writer<T>(
+        &self,
+        work: impl FnOnce(&Inner, &Database, &mut Writer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_failed.load(Ordering::Acquire) {
+            return Err(Error::Failed);
+        }
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let db = db.as_ref().ok_or(Error::Suspended)?;
+        let done = work(self, db, &mut writer);
+        if let Err(Error::Io { .. } | Error::Corrupted { .. }) = &done {
+            // The engine itself takes no more after such an error; what it holds in memory is not what
+            // is on disk.
+            self.has_failed.store(true, Ordering::Release);
+        }
+        done
+    }
+
+    /// One transaction that may change anything but the log: the work, then the rewrite that folds the log
+    /// and what the work laid over the pending effects.
+    pub(crate) fn maintain<T>(&self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let done = self.with_writer(|inner, db, _| {
+            let mut txn = db.begin_write().map_err(engine)?;
+            // So that reopening after a crash needs no walk over the whole file.
+            txn.set_quick_repair(true);
+            let snapshot = Snapshot::of(db)?;
+            let before = snapshot.state()?;
+            let mut work_in_hand = Work {
+                txn: &txn,
+                snapshot: &snapshot,
+                state: before.clone(),
+                overrides: rewrite::Overrides::new(),
+                has_written: false,
+                folds: true,
+            };
+            let done = work(&mut work_in_hand)?;
+            let Work { mut state, overrides, has_written, folds, .. } = work_in_hand;
+            if folds {
+                rewrite::rewrite(&txn, &snapshot, &mut state, &overrides)?;
+            }
+            drop(snapshot);
+            if state == before && !has_written {
+                // Nothing to write: not even a commit.
+                txn.abort().map_err(engine)?;
+                return Ok(done);
+            }
+            tables::put_state(&txn, &state)?;
+            inner.commit(txn)?;
+            inner.note_parked_keys(db)?;
+            Ok(done)
+        })?;
+        self.announce();
+        Ok(done)
+    }
+
+    /// Commits; after a failure the handle takes no more writes.
+    pub(crate) fn commit(&self, txn: WriteTransaction) -> Result<(), Error> {
+        txn.commit().map_err(engine).inspect_err(|error| {
+            tracing::error!(%error, "a commit failed");
+            self.has_failed.store(true, Ordering::Release);
+        })
+    }
+
+    /// Wakes those who wait for operations to be settled.
+    fn announce(&self) {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        *changes += 1;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_parked(&self, key: &EntityKey) -> bool {
+        self.has_parked.load(Ordering::Acquire) && self.parked_lock().contains(key)
+    }
+
+    fn note_parked_keys(&self, db: &Database) -> Result<(), Error> {
+        let keys = parked::keys(&Snapshot::of(db)?)?;
+        self.has_parked.store(!keys.is_empty(), Ordering::Release);
+        *self.parked_lock() = keys;
+        Ok(())
+    }
+
+    fn parked_lock(&self) -> MutexGuard<'_, HashSet<EntityKey>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,63 @@
+//! The only user of bincode: little-endian, fixed-size integers, bounded, every byte accounted for.
+//!
+//! bincode is unmaintained and its version 3 does not compile, so it stays behind this module, and in
+//! the one layout that is easily read without it.
+
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The most that one decoded record may ask for: a state of the largest size, twice, and change.
+/// Without a limit a message of 9 bytes could ask for a tebibyte.
+const DECODED_BYTES_MAX: usize = 48 * 1024 * 1024;
+
+const LAYOUT: Configuration<LittleEndian, Fixint, Limit<DECODED_BYTES_MAX>> =
+    bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit();
+
+/// A record could not be decoded.
+#[derive(Debug, thiserror::Error)]
+#[error("the record does not decode: {why}")]
+pub(crate) struct Undecodable {
+    why: String,
+}
+
+/// Encodes a record.
+///
+/// # Errors
+/// A record beyond the limit.
+pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Undecodable> {
+    bincode::serde::encode_to_vec(record, LAYOUT).map_err(|error| Undecodable { why: error.to_string() })
+}
+
+/// Decodes a record from all of these bytes.
+///
+/// # Errors
+/// Bytes that are no such record, or more than one.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
+    match bincode::serde::decode_from_slice(bytes, LAYOUT) {
+        Ok((record, read)) if read == bytes.len() => Ok(record),
+        Ok((_, read)) => Err(Undecodable { why: format!("{} bytes are left over", bytes.len() - read) }),
+        Err(error) => Err(Undecodable { why: error.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_message_cannot_ask_for_a_tebibyte() {
+        let mut bytes = (1_u64 << 40).to_le_bytes().to_vec();
+        bytes.push(0);
+        assert!(decode::<Vec<u8>>(&bytes).is_err());
+        assert!(decode::<Vec<String>>(&bytes).is_err());
+    }
+
+    #[test]
+    fn every_byte_must_be_read() {
+        let mut bytes = encode(&(7_u32, "x".to_owned())).unwrap();
+        assert_eq!(decode::<(u32, String)>(&bytes).unwrap(), (7, "x".to_owned()));
+        bytes.push(0);
+        assert!(decode::<(u32, String)>(&bytes).is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! The codec: frames and columns on disk, lines in and out. Knows the algebra; touches no file.
+
+mod binary;
+pub(crate) mod columns;
+pub(crate) mod frame;
+pub(crate) mod records;
+
+pub use frame::FrameError;

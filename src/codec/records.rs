@@ -1,0 +1,258 @@
+//! Records: the small things a journal stores beside its columns, as they lie in their frames.
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::FrameError;
+use crate::algebra::{
+    Action, Base, BunchNumber, CollectionName, Digest, EntityKey, Epoch, FieldStamp, Held, Index, Knowledge,
+    Millis, ReplicaId, Seq, Stamp, State, Trigger,
+};
+use crate::algebra::{Clock, Group};
+use uuid::Uuid;
+
+/// Who a journal is; written once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) replica: [u8; 16],
+    /// In ms since the Unix epoch.
+    pub(crate) created_at: u64,
+}
+
+/// One level of the compacted run: the entries with ordinals `first..first + rows`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Level {
+    pub(crate) first: u64,
+    pub(crate) rows: u64,
+}
+
+/// The open bunch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OpenBunch {
+    pub(crate) number: u64,
+    pub(crate) id: [u8; 32],
+    pub(crate) operations: u64,
+    pub(crate) text_bytes: u64,
+    /// Its effects, one an entity.
+    pub(crate) level: Level,
+}
+
+/// Where a journal stands; rewritten by everything but a plain append.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JournalState {
+    /// The first sequence number that is not in the compacted run (or was never used).
+    pub(crate) log_begins: u64,
+    /// The levels of the compacted run, oldest first.
+    pub(crate) levels: Vec<Level>,
+    /// The next free ordinal of the run.
+    pub(crate) next_ordinal: u64,
+    /// The bunch that was sealed last; 0 for none.
+    pub(crate) last_bunch: u64,
+    pub(crate) open: Option<OpenBunch>,
+    /// Whether an entity without a base row is absent rather than unknown.
+    pub(crate) is_complete: bool,
+    /// Every trigger up to this index was heard.
+    pub(crate) cursor: u64,
+    /// The next place in the record of what was superseded.
+    pub(crate) next_superseded: u64,
+    /// Operations that were sent as part of another one, or came to nothing.
+    pub(crate) folded_away: u64,
+    /// Operations whose effect the authority has decided on, or that somebody dropped.
+    pub(crate) settled: u64,
+}
+
+/// Base knowledge as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BaseRecord {
+    /// 0 absent, 1 live, 2 dead.
+    existence: u8,
+    epoch: Option<u64>,
+    digest: Option<[u8; 32]>,
+    state: Option<String>,
+}
+
+impl BaseRecord {
+    /// The record of a base; none for unknown, which is stored as no record.
+    pub(crate) fn of(base: &Base) -> Option<Self> {
+        let (existence, held) = match base {
+            Base::Unknown => return None,
+            Base::Absent => (0, None),
+            Base::Live(held) => (1, Some(held)),
+            Base::Dead(held) => (2, Some(held)),
+        };
+        let (digest, state) = match held.map(|held| &held.state) {
+            None | Some(Knowledge::Nothing) => (None, None),
+            Some(Knowledge::Digest(digest)) => (Some(digest.0), None),
+            Some(Knowledge::State(state)) => (None, Some(state.as_json().to_owned())),
+        };
+        let epoch = held.and_then(|held| held.epoch).map(|epoch| epoch.0);
+        Some(BaseRecord { existence, epoch, digest, state })
+    }
+
+    /// The base of a record.
+    pub(crate) fn base(self) -> Result<Base, FrameError> {
+        let state = match (self.state, self.digest) {
+            (Some(json), _) => Knowledge::State(state_of(&json)?),
+            (None, Some(digest)) => Knowledge::Digest(Digest(digest)),
+            (None, None) => Knowledge::Nothing,
+        };
+        let held = Held { epoch: self.epoch.map(Epoch), state };
+        match self.existence {
+            0 => Ok(Base::Absent),
+            1 => Ok(Base::Live(held)),
+            2 => Ok(Base::Dead(held)),
+            other => Err(FrameError::Body { why: format!("a base is of no known kind ({other})") }),
+        }
+    }
+}
+
+/// Reads a stored state as strictly as one that came from outside.
+pub(crate) fn state_of(json: &str) -> Result<State, FrameError> {
+    State::from_json(json).map_err(|error| FrameError::Body { why: error.to_string() })
+}
+
+/// A trigger as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TriggerRecord {
+    collection: String,
+    id: [u8; 16],
+    is_delete: bool,
+    epoch: u64,
+    sender: Option<[u8; 16]>,
+}
+
+impl TriggerRecord {
+    pub(crate) fn of(trigger: &Trigger) -> Self {
+        TriggerRecord {
+            collection: trigger.key.collection().as_str().to_owned(),
+            id: *trigger.key.id().as_bytes(),
+            is_delete: trigger.action == Action::Delete,
+            epoch: trigger.epoch.0,
+            sender: trigger.sender.map(|sender| *sender.as_bytes()),
+        }
+    }
+
+    pub(crate) fn trigger(self, index: Index) -> Result<Trigger, FrameError> {
+        Ok(Trigger {
+            index,
+            key: key_of(&self.collection, self.id)?,
+            action: if self.is_delete { Action::Delete } else { Action::Upsert },
+            epoch: Epoch(self.epoch),
+            sender: self.sender.map(Uuid::from_bytes),
+        })
+    }
+}
+
+/// The name of an entity from its stored parts.
+pub(crate) fn key_of(collection: &str, id: [u8; 16]) -> Result<EntityKey, FrameError> {
+    CollectionName::new(collection)
+        .and_then(|collection| EntityKey::new(collection, Uuid::from_bytes(id)))
+        .map_err(|error| FrameError::Body { why: error.to_string() })
+}
+
+/// A set of groups from its stored names.
+pub(crate) fn groups_of(names: &[String]) -> Result<Vec<Group>, FrameError> {
+    names
+        .iter()
+        .map(|name| Group::new(name).map_err(|error| FrameError::Body { why: error.to_string() }))
+        .collect()
+}
+
+/// The fields of an entry that were written at another time than the entry says, as stored behind its
+/// fields: name, time plus 1, steps (none: stated, never moved), replica.
+pub(crate) type ExtraRecord = Vec<(String, u64, Option<u32>, Option<[u8; 16]>)>;
+
+/// The stored form of stamps.
+pub(crate) fn extra_of(exceptions: &[(String, FieldStamp)]) -> ExtraRecord {
+    exceptions
+        .iter()
+        .map(|(name, stamp)| match stamp {
+            FieldStamp::Clock(clock) => {
+                let (at, steps) = clock.to_parts();
+                (name.clone(), at, Some(steps), None)
+            }
+            FieldStamp::Stated(stamp) => {
+                (name.clone(), stamp.at.0.saturating_add(1), None, stamp.replica.map(|replica| replica.0.into_bytes()))
+            }
+        })
+        .collect()
+}
+
+/// The stamps of a stored form.
+pub(crate) fn exceptions_of(extra: ExtraRecord) -> Vec<(String, FieldStamp)> {
+    extra
+        .into_iter()
+        .map(|(name, at, steps, replica)| {
+            let stamp = match steps {
+                Some(steps) => FieldStamp::Clock(Clock::from_parts(at, steps)),
+                None => FieldStamp::Stated(Stamp {
+                    at: Millis(at.saturating_sub(1)).min(Millis::MAX),
+                    replica: replica.map(|replica| ReplicaId(Uuid::from_bytes(replica))),
+                }),
+            };
+            (name, stamp)
+        })
+        .collect()
+}
+
+/// Why an effect is parked, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum CauseRecord {
+    Refused { reason: String },
+    Clash { unique: Vec<String>, holder: [u8; 16] },
+}
+
+/// One effect by itself, as it is stored: a value of rows with its one row and its payload inline.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParkedRecord {
+    pub(crate) bunch: u64,
+    pub(crate) cause: CauseRecord,
+    pub(crate) rows: Vec<u8>,
+}
+
+/// An effect that gave way, and what it gave way to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SupersededRecord {
+    pub(crate) bunch: u64,
+    pub(crate) epoch: u64,
+    pub(crate) state: Option<String>,
+    pub(crate) rows: Vec<u8>,
+}
+
+impl OpenBunch {
+    pub(crate) fn bunch_number(&self) -> BunchNumber {
+        BunchNumber(self.number)
+    }
+}
+
+impl JournalState {
+    /// A journal in which nothing ever happened.
+    pub(crate) fn new() -> Self {
+        JournalState {
+            log_begins: 1,
+            levels: Vec::new(),
+            next_ordinal: 0,
+            last_bunch: 0,
+            open: None,
+            is_complete: false,
+            cursor: 0,
+            next_superseded: 0,
+            folded_away: 0,
+            settled: 0,
+        }
+    }
+
+    /// The last sequence number that went into the run, if the log is empty.
+    pub(crate) fn before_log(&self) -> Seq {
+        Seq(self.log_begins.saturating_sub(1))
+    }
+}
+
+/// Encodes stamps.
+pub(crate) fn encode_extra(extra: &ExtraRecord) -> Result<Vec<u8>, FrameError> {
+    Ok(super::binary::encode(extra)?)
+}
+
+/// Decodes stamps.
+pub(crate) fn decode_extra(bytes: &[u8]) -> Result<ExtraRecord, FrameError> {
+    Ok(super::binary::decode(bytes)?)
+}

@@ -1,0 +1,206 @@
+//! Appending: operations become durable, in the order in which they came.
+
+use std::sync::atomic::Ordering;
+
+use redb::{Durability as EngineDurability, WriteTransaction};
+
+use super::columns::ColumnWriter;
+use super::commit::{Lead, Turn};
+use super::entry::parts_of_operation;
+use super::error::{Error, engine};
+use super::tables::{LOG, damaged};
+use super::{Inner, Journal};
+use crate::algebra::{EntityKey, Group, Millis, Operation, Seq};
+use crate::codec::columns::Layout;
+
+/// The most operations in one call of [`Journal::append`]: what is appended at once stands in memory at
+/// once. [`Journal::append_streamed`] has no such limit.
+pub const APPEND_OPERATIONS_MAX: usize = 1_000_000;
+
+/// When an append counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When it survives a crash of the machine.
+    #[default]
+    Durable,
+    /// At once: it is seen by everything that follows, and survives a crash after the next durable call
+    /// or [`Journal::flush`]. A crash before that loses it, together with all that came after.
+    Deferred,
+}
+
+/// The sequence numbers that an append was given: `first..=last`, contiguous. Both are 0 if nothing was
+/// appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// The first operation's.
+    pub first: Seq,
+    /// The last operation's.
+    pub last: Seq,
+}
+
+impl Journal {
+    /// Appends operations, all of them or none; when it returns they are as durable as was asked for.
+    ///
+    /// Callers of many threads share commits: those who come while another one commits go together.
+    ///
+    /// # Errors
+    /// Too many operations at once, a journal that is suspended or failed, or what the storage says.
+    pub fn append(&self, operations: &[Operation], durability: Durability) -> Result<Appended, Error> {
+        if operations.len() > APPEND_OPERATIONS_MAX {
+            let max = APPEND_OPERATIONS_MAX as u64;
+            return Err(Error::TooMany { given: operations.len() as u64, max });
+        }
+        if operations.is_empty() {
+            return Ok(Appended::default());
+        }
+        let inner = &self.inner;
+        let now = (inner.options.clock)();
+        let is_durable = durability == Durability::Durable;
+        match inner.queue.join(operations, now, is_durable) {
+            Turn::Lead(lead) => {
+                let own = Batch { operations, now };
+                inner.append_led(lead, Some(own), is_durable).unwrap_or(Err(Error::Failed))
+            }
+            Turn::Follow(request) => {
+                if let Some(lead) = inner.queue.follow(&request) {
+                    inner.append_led(lead, None, false);
+                }
+                request.into_answer()
+            }
+        }
+    }
+
+    /// Appends a stream of operations in one commit: all of them, or none if the stream ends in an error.
+    /// Memory is bounded by the cache, however long the stream is.
+    ///
+    /// The stream must not call the journal: its writer is taken meanwhile.
+    ///
+    /// # Errors
+    /// The stream's own error, or as [`Journal::append`].
+    pub fn append_streamed<E: From<Error>>(
+        &self,
+        operations: impl IntoIterator<Item = Result<Operation, E>>,
+        durability: Durability,
+    ) -> Result<Appended, E> {
+        let now = (self.inner.options.clock)();
+        let mut refusal = None;
+        let appended = self.inner.append_txn(durability == Durability::Durable, |inner, txn, first| {
+            let mut writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
+            let mut unparked = Vec::new();
+            for operation in operations {
+                match operation {
+                    Ok(operation) => {
+                        inner.note_parked(&operation, &mut unparked);
+                        push(&mut writer, &operation, now)?;
+                    }
+                    Err(error) => {
+                        refusal = Some(error);
+                        return Err(Error::Failed);
+                    }
+                }
+            }
+            let end = writer.finish()?;
+            inner.unpark(txn, &unparked)?;
+            Ok((span(first, end), end))
+        });
+        match (refusal, appended) {
+            (Some(refusal), _) => Err(refusal),
+            (None, appended) => Ok(appended?),
+        }
+    }
+
+    /// Makes everything durable that was appended with [`Durability::Deferred`].
+    ///
+    /// # Errors
+    /// A journal that is suspended or failed, or what the storage says.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.inner.append_txn(true, |_, _, first| Ok(((), first)))
+    }
+}
+
+struct Batch<'o> {
+    operations: &'o [Operation],
+    now: Millis,
+}
+
+impl Inner {
+    /// Commits the leader's own operations and those of all who wait; gives the answer for the own ones.
+    fn append_led(&self, lead: Lead<'_>, own: Option<Batch<'_>>, is_durable: bool) -> Option<Result<Appended, Error>> {
+        let is_durable = is_durable || lead.taken.iter().any(|request| request.is_durable);
+        let batches: Vec<Batch<'_>> = own
+            .iter()
+            .map(|own| Batch { operations: own.operations, now: own.now })
+            .chain(lead.taken.iter().map(|request| Batch { operations: &request.operations, now: request.now }))
+            .collect();
+        let spans = self.append_txn(is_durable, |inner, txn, first| {
+            let mut writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
+            let mut unparked = Vec::new();
+            let mut spans = Vec::with_capacity(batches.len());
+            for batch in &batches {
+                let begin = writer.next();
+                for operation in batch.operations {
+                    inner.note_parked(operation, &mut unparked);
+                    push(&mut writer, operation, batch.now)?;
+                }
+                spans.push(span(begin, writer.next()));
+            }
+            let end = writer.finish()?;
+            inner.unpark(txn, &unparked)?;
+            Ok((spans, end))
+        });
+        let mut spans = match spans {
+            Ok(spans) => spans.into_iter().map(Ok).collect::<Vec<_>>().into_iter(),
+            Err(error) => {
+                // One error, told to each: the first in full, the others as what it means for them.
+                let mut errors = vec![Err(error)];
+                errors.extend(batches.iter().skip(1).map(|_| Err(Error::Failed)));
+                errors.into_iter()
+            }
+        };
+        let answer = own.and_then(|_| spans.next());
+        for (request, answer) in lead.taken.iter().zip(spans) {
+            request.answer(answer);
+        }
+        drop(lead);
+        answer
+    }
+
+    /// One write transaction that only appends. `work` is given the next sequence number and gives back
+    /// the one behind what it wrote.
+    fn append_txn<T>(
+        &self,
+        is_durable: bool,
+        work: impl FnOnce(&Inner, &WriteTransaction, u64) -> Result<(T, u64), Error>,
+    ) -> Result<T, Error> {
+        self.with_writer(|inner, db, writer| {
+            let mut txn = db.begin_write().map_err(engine)?;
+            let wanted = if is_durable { EngineDurability::Immediate } else { EngineDurability::None };
+            txn.set_durability(wanted).map_err(|error| Error::Corrupted { why: error.to_string() })?;
+            let (done, end) = work(inner, &txn, writer.next_seq)?;
+            inner.commit(txn)?;
+            writer.next_seq = end;
+            if inner.has_parked.load(Ordering::Acquire) {
+                inner.note_parked_keys(db)?;
+            }
+            Ok(done)
+        })
+    }
+
+    /// Notes an operation whose entity is parked: the parked effect goes on with it.
+    fn note_parked(&self, operation: &Operation, unparked: &mut Vec<EntityKey>) {
+        if self.is_parked(&operation.key) && !unparked.contains(&operation.key) {
+            unparked.push(operation.key.clone());
+        }
+    }
+}
+
+fn push(writer: &mut ColumnWriter<'_>, operation: &Operation, now: Millis) -> Result<(), Error> {
+    let parts = parts_of_operation(operation, now).map_err(damaged("an operation"))?;
+    let name = operation.key.collection().as_str();
+    let groups: Vec<&str> = operation.groups.iter().map(Group::as_str).collect();
+    writer.push(parts.row, name, &groups, parts.fields.as_bytes(), &parts.extra)
+}
+
+fn span(first: u64, end: u64) -> Appended {
+    if end > first { Appended { first: Seq(first), last: Seq(end - 1) } } else { Appended::default() }
+}

@@ -1,0 +1,120 @@
+//! Base knowledge on disk: what the authority is known to hold.
+
+use std::collections::HashMap;
+
+use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, WriteTransaction};
+
+use super::error::{Error, engine};
+use super::tables::{BASE, Snapshot, damaged, entity_bytes, key_name};
+use super::{Journal, Work};
+use crate::algebra::{Base, EntityKey, Row};
+use crate::codec::frame::{self, FrameKind};
+use crate::codec::records::{BaseRecord, JournalState};
+
+/// What a baseline says of the entities that it does not list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listing {
+    /// Nothing: they stay unknown.
+    #[default]
+    Partial,
+    /// That they are absent: the authority holds what was listed, now and before, and nothing else.
+    Complete,
+}
+
+impl Journal {
+    /// Notes what the authority holds, by rows that were fetched from it. A row without a state is a
+    /// tombstone. An older row than the one held is skipped; pending operations stay and are planned
+    /// against what is known from now on.
+    ///
+    /// # Errors
+    /// A journal that is suspended, failed or damaged, or what the storage says.
+    pub fn baseline(&self, rows: &[Row], listing: Listing) -> Result<(), Error> {
+        self.inner.maintain(|work| {
+            work.folds = false;
+            work.has_written = true;
+            work.state.is_complete |= listing == Listing::Complete;
+            let bases = Bases::new(work.snapshot, &work.state)?;
+            for row in rows {
+                let base = base_of(row);
+                let held = bases.get(&row.key)?;
+                if held.epoch().zip(base.epoch()).is_none_or(|(held, new)| new >= held) {
+                    put(work.txn, &row.key, &base)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What the authority is known to hold of an entity.
+    ///
+    /// # Errors
+    /// A journal that is suspended or damaged, or what the storage says.
+    pub fn base(&self, key: &EntityKey) -> Result<Base, Error> {
+        self.inner.read(|snapshot| Bases::new(snapshot, &snapshot.state()?)?.get(key))
+    }
+}
+
+/// What a row says the authority holds.
+pub(crate) fn base_of(row: &Row) -> Base {
+    use crate::algebra::{Held, Knowledge};
+    match &row.state {
+        Some(state) => Base::live(state.clone(), row.epoch),
+        None => Base::Dead(Held { epoch: row.epoch, state: Knowledge::Nothing }),
+    }
+}
+
+/// Looks bases up.
+pub(crate) struct Bases {
+    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    is_empty: bool,
+    is_complete: bool,
+    /// What an open bunch will make of some of them.
+    pub(crate) expected: HashMap<EntityKey, Base>,
+}
+
+impl Bases {
+    pub(crate) fn new(snapshot: &Snapshot, state: &JournalState) -> Result<Self, Error> {
+        let table = snapshot.keyed(BASE)?;
+        let is_empty = table.is_empty().map_err(engine)?;
+        Ok(Bases { table, is_empty, is_complete: state.is_complete, expected: HashMap::new() })
+    }
+
+    pub(crate) fn get(&self, key: &EntityKey) -> Result<Base, Error> {
+        if let Some(base) = self.expected.get(key) {
+            return Ok(base.clone());
+        }
+        let unlisted = if self.is_complete { Base::Absent } else { Base::Unknown };
+        if self.is_empty {
+            return Ok(unlisted);
+        }
+        let place = entity_bytes(key);
+        match self.table.get(place.as_slice()).map_err(engine)? {
+            None => Ok(unlisted),
+            Some(guard) => frame::open_record::<BaseRecord>(FrameKind::Base, &place, guard.value())
+                .and_then(BaseRecord::base)
+                .map_err(damaged(format!("the base of {key}"))),
+        }
+    }
+}
+
+/// Notes a base. Unknown is kept as no record.
+pub(crate) fn put(txn: &WriteTransaction, key: &EntityKey, base: &Base) -> Result<(), Error> {
+    let place = entity_bytes(key);
+    let mut table = txn.open_table(BASE).map_err(engine)?;
+    match BaseRecord::of(base) {
+        Some(record) => {
+            let framed = frame::record(FrameKind::Base, &place, &record).map_err(damaged(key_name(&place)))?;
+            table.insert(place.as_slice(), framed.as_slice()).map_err(engine)?;
+        }
+        None => {
+            table.remove(place.as_slice()).map_err(engine)?;
+        }
+    }
+    Ok(())
+}
+
+impl Work<'_> {
+    pub(crate) fn bases(&self) -> Result<Bases, Error> {
+        Bases::new(self.snapshot, &self.state)
+    }
+}

@@ -1,0 +1,311 @@
+//! Columns in their tables: writing a list entry by entry, scanning its rows, reading chosen payloads.
+
+use std::ops::Range;
+
+use redb::{AccessGuard, ReadOnlyTable, ReadableTable, Table, WriteTransaction};
+
+use super::error::{Error, engine};
+use super::tables::{ColumnTables, Snapshot, damaged};
+use crate::codec::FrameError;
+use crate::codec::columns::{INLINE_BYTES_MAX, Layout, Preamble, Row, Rows, RowsDraft, VALUE_BYTES_MAX};
+use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameKind};
+
+type Value<'a> = AccessGuard<'a, &'static [u8]>;
+
+/// Appends entries to a pair of column tables, through buffers of one value each.
+pub(crate) struct ColumnWriter<'t> {
+    tables: ColumnTables,
+    rows: Table<'t, u64, &'static [u8]>,
+    payload: Table<'t, u64, &'static [u8]>,
+    draft: RowsDraft,
+    draft_first: u64,
+    piece: Vec<u8>,
+    piece_first: u64,
+    next: u64,
+    has_stored_payload: bool,
+}
+
+impl<'t> ColumnWriter<'t> {
+    /// Begins a list whose first entry gets this ordinal.
+    pub(crate) fn new(
+        txn: &'t WriteTransaction,
+        tables: ColumnTables,
+        layout: Layout,
+        first: u64,
+    ) -> Result<Self, Error> {
+        Ok(ColumnWriter {
+            tables,
+            rows: txn.open_table(tables.rows).map_err(engine)?,
+            payload: txn.open_table(tables.payload).map_err(engine)?,
+            draft: RowsDraft::new(layout),
+            draft_first: first,
+            piece: frame::begin(0),
+            piece_first: first,
+            next: first,
+            has_stored_payload: false,
+        })
+    }
+
+    /// The ordinal that the next entry gets.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Appends an entry; the row's `name` and `groups` are filled in from what is given here.
+    pub(crate) fn push(
+        &mut self,
+        row: Row,
+        name: &str,
+        groups: &[&str],
+        fields: &[u8],
+        extra: &[u8],
+    ) -> Result<(), Error> {
+        let bytes = fields.len() + extra.len();
+        if bytes > 0 {
+            if self.has_piece() && self.piece.len() + bytes > VALUE_BYTES_MAX {
+                self.store_piece()?;
+            }
+            if !self.has_piece() {
+                self.piece_first = self.next;
+            }
+            self.piece.extend_from_slice(fields);
+            self.piece.extend_from_slice(extra);
+        }
+        if self.draft.is_full() {
+            self.store_rows(false)?;
+        }
+        self.draft.push(row, name, groups);
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Writes what is still buffered and gives the ordinal behind the last entry.
+    pub(crate) fn finish(mut self) -> Result<u64, Error> {
+        let is_small = self.draft.size() + self.piece.len() <= INLINE_BYTES_MAX;
+        // Inline only where one value holds all of both columns: then no piece was stored before.
+        let is_inline = is_small && !self.has_stored_payload && self.piece_first >= self.draft_first;
+        if !self.draft.is_empty() {
+            self.store_rows(is_inline)?;
+        }
+        if !is_inline && self.has_piece() {
+            self.store_piece()?;
+        }
+        Ok(self.next)
+    }
+
+    fn has_piece(&self) -> bool {
+        self.piece.len() > FRAME_HEAD_BYTES
+    }
+
+    fn store_rows(&mut self, is_inline: bool) -> Result<(), Error> {
+        let place = self.tables.place(true, self.draft_first);
+        let payload = is_inline.then(|| self.piece.get(FRAME_HEAD_BYTES..).unwrap_or(&[]));
+        let value = self
+            .draft
+            .finish(&place, payload)
+            .map_err(damaged(self.tables.name(true, self.draft_first)))?;
+        self.rows.insert(self.draft_first, value.as_slice()).map_err(engine)?;
+        self.draft_first = self.next;
+        Ok(())
+    }
+
+    fn store_piece(&mut self) -> Result<(), Error> {
+        let piece = std::mem::replace(&mut self.piece, frame::begin(0));
+        let place = self.tables.place(false, self.piece_first);
+        let value = frame::close(FrameKind::Payload, &place, piece);
+        self.payload.insert(self.piece_first, value.as_slice()).map_err(engine)?;
+        self.has_stored_payload = true;
+        Ok(())
+    }
+}
+
+/// Reads a pair of column tables.
+pub(crate) struct ColumnReader {
+    tables: ColumnTables,
+    rows: ReadOnlyTable<u64, &'static [u8]>,
+    payload: ReadOnlyTable<u64, &'static [u8]>,
+}
+
+impl ColumnReader {
+    pub(crate) fn new(snapshot: &Snapshot, tables: ColumnTables) -> Result<Self, Error> {
+        Ok(ColumnReader {
+            tables,
+            rows: snapshot.numbered(tables.rows)?,
+            payload: snapshot.numbered(tables.payload)?,
+        })
+    }
+
+    /// Visits the values of rows of a range in order, payloads untouched. The range must begin and end
+    /// where values do.
+    pub(crate) fn scan(
+        &self,
+        range: Range<u64>,
+        mut visit: impl FnMut(u64, &Rows<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut expected = range.start;
+        for value in self.rows.range(range.clone()).map_err(engine)? {
+            let (first, value) = value.map_err(engine)?;
+            let first = first.value();
+            if first != expected {
+                return Err(self.gap(expected));
+            }
+            let rows = self.open(first, &value)?;
+            visit(first, &rows)?;
+            expected = first.saturating_add(u64::from(rows.preamble.rows));
+        }
+        if expected == range.end { Ok(()) } else { Err(self.gap(expected)) }
+    }
+
+    /// The damage of a value that does open but holds what cannot be.
+    pub(crate) fn damaged_rows(&self, first: u64) -> impl FnOnce(FrameError) -> Error {
+        damaged(self.tables.name(true, first))
+    }
+
+    /// The ordinal behind the last row, or nothing if there are no rows.
+    pub(crate) fn end(&self) -> Result<Option<u64>, Error> {
+        match self.rows.last().map_err(engine)? {
+            None => Ok(None),
+            Some((first, value)) => {
+                let first = first.value();
+                let rows = self.open(first, &value)?;
+                Ok(Some(first + u64::from(rows.preamble.rows)))
+            }
+        }
+    }
+
+    /// Visits chosen entries with their payloads; their ordinals in increasing order.
+    pub(crate) fn read(
+        &self,
+        wanted: impl IntoIterator<Item = u64>,
+        mut visit: impl FnMut(u64, &Row, &Preamble, Payload<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut wanted = wanted.into_iter().peekable();
+        while let Some(&target) = wanted.peek() {
+            let (rows_first, value) = self.value_at(&self.rows, target)?;
+            let rows = self.open(rows_first, &value)?;
+            let end = rows_first + u64::from(rows.preamble.rows);
+            if target >= end {
+                return Err(self.gap(target));
+            }
+            match rows.inline {
+                Some(payload) => {
+                    let mut walk = Walk { ordinal: rows_first, offset: 0 };
+                    self.walk(&mut walk, &rows, rows_first, payload, &mut wanted, &mut visit)?;
+                }
+                None => {
+                    let place = usize::try_from(target - rows_first).unwrap_or(usize::MAX);
+                    let row = rows.row(place).ok_or_else(|| self.gap(target))?;
+                    if row.payload_bytes() == 0 {
+                        visit(target, &row, &rows.preamble, Payload { fields: &[], extra: &[] })?;
+                        wanted.next();
+                        continue;
+                    }
+                    self.read_piece(target, &mut wanted, &mut visit)?;
+                }
+            }
+            if wanted.peek() == Some(&target) {
+                return Err(self.gap(target));
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits the wanted entries whose payload lies in the piece that holds the target's.
+    fn read_piece(
+        &self,
+        target: u64,
+        wanted: &mut std::iter::Peekable<impl Iterator<Item = u64>>,
+        visit: &mut impl FnMut(u64, &Row, &Preamble, Payload<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (piece_first, piece) = self.value_at(&self.payload, target)?;
+        let body = frame::open(FrameKind::Payload, &self.tables.place(false, piece_first), piece.value())
+            .map_err(damaged(self.tables.name(false, piece_first)))?;
+        let mut walk = Walk { ordinal: piece_first, offset: 0 };
+        // The columns are cut independently: the piece's rows may begin in an earlier value.
+        while walk.offset < body.len() {
+            let (rows_first, value) = self.value_at(&self.rows, walk.ordinal)?;
+            let rows = self.open(rows_first, &value)?;
+            let before = walk.ordinal;
+            self.walk(&mut walk, &rows, rows_first, body, wanted, visit)?;
+            if wanted.peek().is_none() || walk.ordinal == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks over the rows of one value whose payload lies in these bytes.
+    fn walk(
+        &self,
+        walk: &mut Walk,
+        rows: &Rows<'_>,
+        rows_first: u64,
+        body: &[u8],
+        wanted: &mut std::iter::Peekable<impl Iterator<Item = u64>>,
+        visit: &mut impl FnMut(u64, &Row, &Preamble, Payload<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let skipped = usize::try_from(walk.ordinal - rows_first).unwrap_or(usize::MAX);
+        for row in rows.iter().skip(skipped) {
+            let row = row.map_err(damaged(self.tables.name(true, rows_first)))?;
+            let bytes = row.payload_bytes();
+            let Some(payload) = body.get(walk.offset..walk.offset + bytes) else {
+                return Ok(());
+            };
+            if bytes > 0 && walk.offset >= body.len() {
+                return Ok(());
+            }
+            if wanted.peek() == Some(&walk.ordinal) {
+                let (fields, extra) = payload.split_at_checked(row.fields_bytes as usize).unwrap_or((payload, &[]));
+                visit(walk.ordinal, &row, &rows.preamble, Payload { fields, extra })?;
+                wanted.next();
+            }
+            walk.offset += bytes;
+            walk.ordinal += 1;
+        }
+        Ok(())
+    }
+
+    fn open<'v>(&self, first: u64, value: &'v Value<'_>) -> Result<Rows<'v>, Error> {
+        Rows::open(&self.tables.place(true, first), first, value.value())
+            .map_err(damaged(self.tables.name(true, first)))
+    }
+
+    /// The last value that begins at or before an ordinal.
+    fn value_at<'t>(
+        &self,
+        table: &'t ReadOnlyTable<u64, &'static [u8]>,
+        ordinal: u64,
+    ) -> Result<(u64, Value<'t>), Error> {
+        match table.range(..=ordinal).map_err(engine)?.next_back() {
+            Some(value) => {
+                let (first, value) = value.map_err(engine)?;
+                Ok((first.value(), value))
+            }
+            None => Err(self.gap(ordinal)),
+        }
+    }
+
+    fn gap(&self, ordinal: u64) -> Error {
+        damaged(self.tables.name(true, ordinal))(FrameError::Body { why: "it is missing".to_owned() })
+    }
+}
+
+/// What stands in the payload column for one entry.
+#[derive(Clone, Copy)]
+pub(crate) struct Payload<'a> {
+    pub(crate) fields: &'a [u8],
+    pub(crate) extra: &'a [u8],
+}
+
+struct Walk {
+    ordinal: u64,
+    offset: usize,
+}
+
+/// Removes a range of entries that began and ended with values.
+pub(crate) fn remove(txn: &WriteTransaction, tables: ColumnTables, range: Range<u64>) -> Result<(), Error> {
+    for table in [tables.rows, tables.payload] {
+        txn.open_table(table).map_err(engine)?.retain_in(range.clone(), |_, _| false).map_err(engine)?;
+    }
+    Ok(())
+}

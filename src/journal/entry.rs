@@ -1,0 +1,239 @@
+//! Entries: effects and operations as rows with payloads, and back.
+
+use std::collections::HashMap;
+
+use super::columns::Payload;
+use crate::algebra::{
+    Change, CollectionName, Content, Effect, EntityKey, Group, Millis, Operation, Patch, Seq, Shape, State,
+    Update,
+};
+use crate::algebra::{Clock, FieldStamp};
+use crate::codec::FrameError;
+use crate::codec::columns::{ContentKind, Layout, Preamble, Row, Rows, RowsDraft, content_of};
+use crate::codec::records::{self, ExtraRecord};
+
+/// An effect with its entity, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) key: EntityKey,
+    pub(crate) effect: Effect,
+    /// The time of the oldest operation, plus 1; 0 if it had none.
+    pub(crate) first_at: u64,
+}
+
+impl Entry {
+    /// This entry and then a later one of the same entity.
+    pub(crate) fn then(&self, later: &Entry) -> Entry {
+        let first_at = if self.first_at == 0 { later.first_at } else { self.first_at };
+        Entry { key: self.key.clone(), effect: self.effect.then(&later.effect), first_at }
+    }
+}
+
+/// The payload of an effect or operation on its way to disk.
+pub(crate) struct Parts<'a> {
+    pub(crate) row: Row,
+    pub(crate) fields: &'a str,
+    pub(crate) extra: Vec<u8>,
+}
+
+/// An effect as a row; `name` and `groups` are the writer's business.
+pub(crate) fn parts_of<'a>(
+    id: uuid::Uuid,
+    effect: &'a Effect,
+    first_at: u64,
+    is_cut: bool,
+) -> Result<Parts<'a>, FrameError> {
+    let (content, fields) = match &effect.content {
+        Content::Keep => (ContentKind::Keep, ""),
+        Content::Merge(patch) => (ContentKind::Merge, patch.as_json()),
+        Content::Replace(state) => (ContentKind::Replace, state.as_json()),
+    };
+    let extra = extra_bytes(&effect.exceptions)?;
+    let row = Row {
+        id,
+        name: 0,
+        groups: 0,
+        content,
+        is_cut,
+        shape: effect.shape,
+        written: effect.written,
+        first_at,
+        fields_bytes: length(fields.len())?,
+        extra_bytes: length(extra.len())?,
+    };
+    Ok(Parts { row, fields, extra })
+}
+
+/// An operation as a row of the log.
+///
+/// An operation without a time is stamped with this one.
+pub(crate) fn parts_of_operation(operation: &Operation, now: Millis) -> Result<Parts<'_>, FrameError> {
+    let clock = Clock::of(Some(operation.at.unwrap_or(now)));
+    let kind = operation.change.kind();
+    let fields = match &operation.change {
+        Change::Create(state) | Change::Update(Update::State(state)) => state.as_json(),
+        Change::Update(Update::Patch(patch)) => patch.as_json(),
+        Change::Delete => "",
+    };
+    let stated: Vec<(String, FieldStamp)> =
+        operation.stamps.iter().map(|(name, stamp)| (name.clone(), FieldStamp::Stated(*stamp))).collect();
+    let extra = extra_bytes(&stated)?;
+    let row = Row {
+        id: operation.key.id(),
+        name: 0,
+        groups: 0,
+        content: content_of(kind),
+        is_cut: false,
+        shape: Shape::of(Seq(0), kind, clock),
+        written: clock,
+        first_at: clock.to_parts().0,
+        fields_bytes: length(fields.len())?,
+        extra_bytes: length(extra.len())?,
+    };
+    Ok(Parts { row, fields, extra })
+}
+
+fn extra_bytes(exceptions: &[(String, FieldStamp)]) -> Result<Vec<u8>, FrameError> {
+    if exceptions.is_empty() {
+        return Ok(Vec::new());
+    }
+    records::encode_extra(&records::extra_of(exceptions))
+}
+
+fn length(bytes: usize) -> Result<u32, FrameError> {
+    u32::try_from(bytes).map_err(|_| FrameError::Body { why: format!("{bytes} bytes in one entry") })
+}
+
+/// The effect of a row and its payload.
+pub(crate) fn effect_of(row: &Row, groups: Vec<Group>, payload: Payload<'_>) -> Result<Effect, FrameError> {
+    let text = std::str::from_utf8(payload.fields)
+        .map_err(|_| FrameError::Body { why: "fields are not UTF-8".to_owned() })?;
+    let content = match row.content {
+        ContentKind::Keep => Content::Keep,
+        ContentKind::Merge => Content::Merge(Patch::trusted(text)),
+        ContentKind::Replace => Content::Replace(State::trusted(text)),
+    };
+    let exceptions = if payload.extra.is_empty() {
+        Vec::new()
+    } else {
+        let extra: ExtraRecord = records::decode_extra(payload.extra)?;
+        records::exceptions_of(extra)
+    };
+    // A delete writes nothing, so it has no time of writing either.
+    let written = if row.content == ContentKind::Keep { Clock::default() } else { row.written };
+    Ok(Effect { content, shape: row.shape, groups, written, exceptions })
+}
+
+/// One entry as a value of its own, for a record that holds it.
+pub(crate) fn alone(place: &[u8], entry: &Entry) -> Result<Vec<u8>, FrameError> {
+    let parts = parts_of(entry.key.id(), &entry.effect, entry.first_at, false)?;
+    let mut draft = RowsDraft::new(Layout::Run);
+    let groups: Vec<&str> = entry.effect.groups.iter().map(Group::as_str).collect();
+    draft.push(parts.row, entry.key.collection().as_str(), &groups);
+    draft.finish(place, Some(&[parts.fields.as_bytes(), &parts.extra].concat()))
+}
+
+/// The entry of a value of its own. Its fields are read as strictly as if they came from outside.
+pub(crate) fn from_alone(place: &[u8], bytes: &[u8]) -> Result<Entry, FrameError> {
+    let wrong = || FrameError::Body { why: "it does not hold one entry".to_owned() };
+    let rows = Rows::open(place, 0, bytes)?;
+    let row = rows.row(0).ok_or_else(wrong)?;
+    let body = rows.inline.ok_or_else(wrong)?;
+    let (fields, extra) = body.split_at_checked(row.fields_bytes as usize).ok_or_else(wrong)?;
+    let key = key_of(&row, &rows.preamble)?;
+    let groups = records::groups_of(group_names(&row, &rows.preamble)?)?;
+    let effect = effect_of(&row, groups, Payload { fields, extra })?;
+    require_valid(&effect)?;
+    Ok(Entry { key, effect, first_at: row.first_at })
+}
+
+/// Refuses an effect whose fields are no valid JSON: the last check before they leave the journal.
+pub(crate) fn require_valid(effect: &Effect) -> Result<(), FrameError> {
+    let is_same = match &effect.content {
+        Content::Keep => true,
+        Content::Merge(patch) => Patch::from_json(patch.as_json()).is_ok_and(|read| read == *patch),
+        Content::Replace(state) => State::from_json(state.as_json()).is_ok_and(|read| read == *state),
+    };
+    if is_same { Ok(()) } else { Err(FrameError::Body { why: "fields are no canonical JSON".to_owned() }) }
+}
+
+/// The entity of a row.
+pub(crate) fn key_of(row: &Row, preamble: &Preamble) -> Result<EntityKey, FrameError> {
+    let name = preamble.names.get(usize::from(row.name));
+    let name = name.ok_or_else(|| FrameError::Body { why: "a row names no collection".to_owned() })?;
+    records::key_of(name, *row.id.as_bytes())
+}
+
+/// The names of a row's groups.
+pub(crate) fn group_names<'p>(row: &Row, preamble: &'p Preamble) -> Result<&'p [String], FrameError> {
+    match usize::from(row.groups).checked_sub(1) {
+        None => Ok(&[]),
+        Some(place) => preamble
+            .groups
+            .get(place)
+            .map(Vec::as_slice)
+            .ok_or_else(|| FrameError::Body { why: "a row names no set of groups".to_owned() }),
+    }
+}
+
+/// Small numbers for collections and for sets of groups, while a pass lasts.
+#[derive(Debug, Default)]
+pub(crate) struct Interned {
+    names: Vec<CollectionName>,
+    by_name: HashMap<String, u32>,
+    sets: Vec<Vec<Group>>,
+    by_set: HashMap<Vec<Group>, u32>,
+}
+
+impl Interned {
+    pub(crate) fn name(&mut self, name: &str) -> Result<u32, FrameError> {
+        if let Some(place) = self.by_name.get(name) {
+            return Ok(*place);
+        }
+        let checked =
+            CollectionName::new(name).map_err(|error| FrameError::Body { why: error.to_string() })?;
+        let place = u32::try_from(self.names.len())
+            .map_err(|_| FrameError::Body { why: "too many collections".to_owned() })?;
+        self.names.push(checked);
+        self.by_name.insert(name.to_owned(), place);
+        Ok(place)
+    }
+
+    pub(crate) fn collection(&self, place: u32) -> Result<&CollectionName, FrameError> {
+        self.names
+            .get(place as usize)
+            .ok_or_else(|| FrameError::Body { why: "an entry names no collection".to_owned() })
+    }
+
+    /// The number of a set of groups; 0 is the empty one.
+    pub(crate) fn set(&mut self, set: Vec<Group>) -> Result<u32, FrameError> {
+        if set.is_empty() {
+            return Ok(0);
+        }
+        if let Some(place) = self.by_set.get(&set) {
+            return Ok(*place);
+        }
+        let place = u32::try_from(self.sets.len() + 1)
+            .map_err(|_| FrameError::Body { why: "too many groups".to_owned() })?;
+        self.sets.push(set.clone());
+        self.by_set.insert(set, place);
+        Ok(place)
+    }
+
+    pub(crate) fn groups(&self, place: u32) -> &[Group] {
+        (place as usize).checked_sub(1).and_then(|place| self.sets.get(place)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The number of the union of two sets.
+    pub(crate) fn union(&mut self, a: u32, b: u32) -> Result<u32, FrameError> {
+        match (a, b) {
+            (a, b) if a == b => Ok(a),
+            (a, 0) => Ok(a),
+            (0, b) => Ok(b),
+            (a, b) => {
+                let joined = crate::algebra::joined(self.groups(a), self.groups(b));
+                self.set(joined)
+            }
+        }
+    }
+}

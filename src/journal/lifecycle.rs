@@ -1,0 +1,78 @@
+//! Suspending, resuming, and giving space back.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use super::columns::ColumnReader;
+use super::error::{Error, engine};
+use super::tables::{LOG, Snapshot};
+use super::{Journal, open, parked};
+
+impl Journal {
+    /// Makes everything durable, closes the file and lets go of its lock, so that the system may stop the
+    /// program or another one may open the journal. Every other call answers [`Error::Suspended`] until
+    /// [`Journal::resume`]. Suspending twice is harmless.
+    ///
+    /// # Errors
+    /// What the storage says; the journal is closed all the same.
+    pub fn suspend(&self) -> Result<(), Error> {
+        let flushed = match self.flush() {
+            Err(Error::Suspended) => return Ok(()),
+            flushed => flushed,
+        };
+        let _writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = self.inner.db.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(db);
+        flushed
+    }
+
+    /// Opens the journal again after [`Journal::suspend`]; also the way back after a write that failed.
+    /// Resuming what is open is harmless.
+    ///
+    /// # Errors
+    /// As [`Options::open`](super::Options::open).
+    pub fn resume(&self) -> Result<(), Error> {
+        let inner = &self.inner;
+        let mut writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut db = inner.db.write().unwrap_or_else(PoisonError::into_inner);
+        if db.is_some() && !inner.has_failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // The lock on the file must be free before it can be taken again.
+        drop(db.take());
+        let opened = open::open(&inner.origin, &inner.options)?;
+        {
+            let snapshot = Snapshot::of(&opened)?;
+            writer.next_seq = next_seq(&snapshot)?;
+            let keys = parked::keys(&snapshot)?;
+            inner.has_parked.store(!keys.is_empty(), Ordering::Release);
+            *inner.parked_lock() = keys;
+        }
+        *db = Some(opened);
+        inner.has_failed.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives the space of what is gone back to the file system, and says whether any was. It rewrites
+    /// parts of the file, so it is for quiet moments.
+    ///
+    /// # Errors
+    /// A journal that is suspended, failed or damaged, or what the storage says.
+    pub fn reclaim(&self) -> Result<bool, Error> {
+        self.compact()?;
+        let inner = &self.inner;
+        let _writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.has_failed.load(Ordering::Acquire) {
+            return Err(Error::Failed);
+        }
+        let mut db = inner.db.write().unwrap_or_else(PoisonError::into_inner);
+        let db = db.as_mut().ok_or(Error::Suspended)?;
+        db.compact().map_err(engine).inspect_err(|_| inner.has_failed.store(true, Ordering::Release))
+    }
+}
+
+/// The next sequence number of a journal.
+pub(crate) fn next_seq(snapshot: &Snapshot) -> Result<u64, Error> {
+    let begins = snapshot.state()?.log_begins;
+    Ok(ColumnReader::new(snapshot, LOG)?.end()?.map_or(begins, |end| end.max(begins)))
+}

@@ -1,0 +1,153 @@
+//! Opening a journal's database, and telling clearly why it cannot be.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Builder, Database, DatabaseError, StorageError, WriteTransaction};
+use uuid::Uuid;
+
+use super::error::{Error, engine};
+use super::options::{Options, Origin};
+use super::storage::{Backend, Storage};
+use super::tables::{
+    BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, RUN, SUPERSEDED, Snapshot, WAITS, put_record, put_state,
+};
+use crate::codec::frame::FrameKind;
+use crate::codec::records::{Identity, JournalState};
+
+/// Opens the database of a journal, and makes the journal in it if that is what was asked for.
+pub(crate) fn open(origin: &Origin, options: &Options) -> Result<Database, Error> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(options.cache_bytes);
+    let (db, is_new) = match origin {
+        Origin::File { path, may_create } => open_file(&builder, path, *may_create)?,
+        Origin::Storage(storage) => {
+            let is_new = storage
+                .is_empty()
+                .map_err(|source| Error::Io { doing: "the storage cannot be measured".to_owned(), source })?;
+            let backend = Backend(Arc::clone(storage));
+            let db = builder.create_with_backend(backend).map_err(|error| refused(&origin.place(), error))?;
+            (db, is_new)
+        }
+    };
+    if is_new || (is_untouched(&db)? && may_create(origin)) {
+        initialise(&db, options)?;
+    }
+    let snapshot = Snapshot::of(&db)?;
+    if !is_journal(&snapshot)? {
+        return Err(Error::NotAJournal {
+            place: origin.place(),
+            why: "it is a database of another program".to_owned(),
+        });
+    }
+    snapshot.identity()?;
+    snapshot.state()?;
+    Ok(db)
+}
+
+fn may_create(origin: &Origin) -> bool {
+    match origin {
+        Origin::File { may_create, .. } => *may_create,
+        Origin::Storage(_) => true,
+    }
+}
+
+fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<(Database, bool), Error> {
+    let place = path.display().to_string();
+    let io = |source: io::Error| Error::Io { doing: format!("{place} cannot be opened"), source };
+    let found = match std::fs::metadata(path) {
+        Ok(found) => Some(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(io(error)),
+    };
+    match found {
+        None if !may_create => return Err(Error::Missing { path: path.to_owned() }),
+        Some(found) if found.is_dir() => return Err(io(io::ErrorKind::IsADirectory.into())),
+        Some(found) if found.len() == 0 && !may_create => {
+            return Err(Error::NotAJournal { place, why: "the file is empty".to_owned() });
+        }
+        Some(_) | None => {}
+    }
+    // A file of no bytes is what a crash leaves of a journal that was just being made.
+    let is_new = found.is_none_or(|found| found.len() == 0);
+    let db = if is_new { builder.create(path) } else { builder.open(path) };
+    let db = db.map_err(|error| refused(&place, error))?;
+    Ok((db, is_new))
+}
+
+fn refused(place: &str, error: DatabaseError) -> Error {
+    let place = place.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => Error::Locked { place },
+        DatabaseError::UpgradeRequired(version) => Error::NotAJournal {
+            place,
+            why: format!("its engine's format {version} is older than this program reads"),
+        },
+        DatabaseError::RepairAborted => {
+            Error::NotAJournal { place, why: "it could not be recovered".to_owned() }
+        }
+        DatabaseError::Storage(StorageError::Io(source)) => match source.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                Error::NotAJournal { place, why: source.to_string() }
+            }
+            _ => Error::Io { doing: format!("{place} cannot be opened"), source },
+        },
+        DatabaseError::Storage(StorageError::Corrupted(why)) => Error::NotAJournal { place, why },
+        other => Error::NotAJournal { place, why: other.to_string() },
+    }
+}
+
+/// Whether nothing was ever stored: a crash may have come between making the file and the journal in it.
+fn is_untouched(db: &Database) -> Result<bool, Error> {
+    Ok(Snapshot::of(db)?.txn.list_tables().map_err(engine)?.next().is_none())
+}
+
+fn is_journal(snapshot: &Snapshot) -> Result<bool, Error> {
+    use redb::TableHandle;
+    Ok(snapshot.txn.list_tables().map_err(engine)?.any(|table| table.name() == META.name()))
+}
+
+fn initialise(db: &Database, options: &Options) -> Result<(), Error> {
+    let mut txn = db.begin_write().map_err(engine)?;
+    txn.set_quick_repair(true);
+    let identity =
+        Identity { replica: Uuid::new_v4().into_bytes(), created_at: (options.clock)().0 };
+    put_record(&txn, META, FrameKind::Identity, IDENTITY_KEY, &identity)?;
+    put_state(&txn, &JournalState::new())?;
+    open_all(&txn)?;
+    txn.commit().map_err(engine)
+}
+
+/// Makes every table, so that no reader meets a missing one.
+fn open_all(txn: &WriteTransaction) -> Result<(), Error> {
+    for table in [LOG.rows, LOG.payload, RUN.rows, RUN.payload, BUNCH, SUPERSEDED, INBOX] {
+        txn.open_table(table).map_err(engine)?;
+    }
+    for table in [META, BASE, PARKED, WAITS] {
+        txn.open_table(table).map_err(engine)?;
+    }
+    Ok(())
+}
+
+impl Storage for Arc<dyn Storage> {
+    fn len(&self) -> io::Result<u64> {
+        (**self).len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        (**self).read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        (**self).set_len(len)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        (**self).write(offset, data)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        (**self).sync()
+    }
+}

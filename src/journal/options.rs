@@ -1,0 +1,133 @@
+//! How a journal is opened: where it lives, how much it caches, which clock it reads.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Journal;
+use super::error::Error;
+use super::memory::MemoryStorage;
+use super::storage::Storage;
+use crate::algebra::{Millis, Schema};
+
+/// The cache of a journal unless asked for otherwise: 16 MiB. The engine's own default of 1 GiB is wrong
+/// for a phone.
+pub const CACHE_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+
+/// A clock: milliseconds since the Unix epoch.
+pub(crate) type ClockFn = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// How to open a journal.
+///
+/// ```
+/// use foldlog::journal::Options;
+/// let journal = Options::new().cache_bytes(4 * 1024 * 1024).in_memory()?;
+/// assert_eq!(journal.status()?.pending.operations, 0);
+/// # Ok::<(), foldlog::journal::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) cache_bytes: usize,
+    pub(crate) clock: ClockFn,
+    pub(crate) schema: Option<Schema>,
+}
+
+impl Options {
+    /// The defaults: a cache of [`CACHE_BYTES_DEFAULT`], the system's clock, no schema.
+    #[must_use]
+    pub fn new() -> Self {
+        Options { cache_bytes: CACHE_BYTES_DEFAULT, clock: Arc::new(system_clock), schema: None }
+    }
+
+    /// How many bytes of the file are kept in memory.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// The clock that stamps operations without a time, in ms since the Unix epoch.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(move || Millis(clock()).min(Millis::MAX));
+        self
+    }
+
+    /// The schema, by which plans and bunches are ordered.
+    #[must_use]
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
+    /// Opens the journal at a path.
+    ///
+    /// # Errors
+    /// If there is none, it is open elsewhere, it is something else or damaged, or the system refuses.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Journal, Error> {
+        Journal::with(self, Origin::File { path: path.as_ref().to_owned(), may_create: false })
+    }
+
+    /// Opens the journal at a path, or makes one if there is no file.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn create(self, path: impl AsRef<Path>) -> Result<Journal, Error> {
+        Journal::with(self, Origin::File { path: path.as_ref().to_owned(), may_create: true })
+    }
+
+    /// Makes a journal in memory. It lives as long as its handles do.
+    ///
+    /// # Errors
+    /// Only if memory runs out inside the engine.
+    pub fn in_memory(self) -> Result<Journal, Error> {
+        self.on(MemoryStorage::default())
+    }
+
+    /// Opens the journal on a storage of the caller's, or makes one if that is empty.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn on(self, storage: impl Storage) -> Result<Journal, Error> {
+        Journal::with(self, Origin::Storage(Arc::new(storage)))
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("cache_bytes", &self.cache_bytes)
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a journal lives.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    File { path: PathBuf, may_create: bool },
+    Storage(Arc<dyn Storage>),
+}
+
+impl Origin {
+    /// Its name for people.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Origin::File { path, .. } => path.display().to_string(),
+            Origin::Storage(_) => "in its storage".to_owned(),
+        }
+    }
+}
+
+fn system_clock() -> Millis {
+    // A clock before 1970 is a broken clock; stamps only need to move on, which they do without it.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).min(Millis::MAX)
+}

@@ -1,0 +1,346 @@
+//! What waits for a decision: effects that were refused or clash, and what gave way to the authority.
+
+use std::collections::{HashMap, HashSet};
+
+use redb::{ReadableTable, WriteTransaction};
+use uuid::Uuid;
+
+use super::append::{Appended, Durability};
+use super::columns::ColumnWriter;
+use super::entry::{Entry, alone, from_alone, parts_of};
+use super::error::{Error, engine};
+use super::tables::{
+    META, PARKED, RUN, STATE_KEY, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, key_name,
+    put_record, put_state,
+};
+use super::{Inner, Journal, Work, rewrite};
+use crate::algebra::{BunchNumber, Effect, EntityKey, Epoch, Group, Operation, State};
+use crate::codec::columns::Layout;
+use crate::codec::frame::{self, FrameKind};
+use crate::codec::records::{self, CauseRecord, JournalState, Level, ParkedRecord, SupersededRecord};
+
+/// An effect that the authority did not take, kept until somebody decides: edits mend it, [`Journal::retry`]
+/// sends it again, [`Journal::discard`] gives it up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// The entity.
+    pub key: EntityKey,
+    /// What was not taken.
+    pub effect: Effect,
+    /// Why.
+    pub cause: Cause,
+    /// The bunch it was in.
+    pub bunch: BunchNumber,
+}
+
+/// Why an effect is parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The authority refused it for good.
+    Refused {
+        /// In its words.
+        reason: String,
+    },
+    /// Another entity holds a unique key.
+    Clash {
+        /// The fields of the key.
+        unique: Vec<String>,
+        /// The entity that holds it.
+        holder: Uuid,
+    },
+}
+
+/// A pending effect that is not sealed because of something parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldEffect {
+    /// The entity.
+    pub key: EntityKey,
+    /// The entity it waits for, where the authority named one; otherwise it shares a group or needs what
+    /// is parked.
+    pub waits_for: Option<EntityKey>,
+}
+
+/// An effect that gave way to the authority's side; its values are kept here until they are forgotten on
+/// purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Superseded {
+    /// The entity.
+    pub key: EntityKey,
+    /// What gave way.
+    pub effect: Effect,
+    /// The epoch of what it gave way to.
+    pub epoch: Epoch,
+    /// The live state there; none for a tombstone.
+    pub state: Option<State>,
+    /// The bunch it was in.
+    pub bunch: BunchNumber,
+}
+
+impl Journal {
+    /// The parked effects, by entity.
+    ///
+    /// # Errors
+    /// A journal that is suspended or damaged, or what the storage says.
+    pub fn parked(&self) -> Result<Vec<Parked>, Error> {
+        self.inner.read(|snapshot| {
+            all(snapshot)?
+                .into_values()
+                .map(|(entry, record)| {
+                    let cause = match record.cause {
+                        CauseRecord::Refused { reason } => Cause::Refused { reason },
+                        CauseRecord::Clash { unique, holder } => {
+                            Cause::Clash { unique, holder: Uuid::from_bytes(holder) }
+                        }
+                    };
+                    Ok(Parked { key: entry.key, effect: entry.effect, cause, bunch: BunchNumber(record.bunch) })
+                })
+                .collect::<Result<Vec<_>, Error>>()
+                .map(|mut parked| {
+                    parked.sort_by(|a, b| a.key.cmp(&b.key));
+                    parked
+                })
+        })
+    }
+
+    /// Makes a parked effect pending again as it is, and lets one that waits for another entity go.
+    ///
+    /// # Errors
+    /// An entity that is neither; otherwise as [`Journal::append`].
+    pub fn retry(&self, key: &EntityKey) -> Result<(), Error> {
+        self.inner.maintain(|work| {
+            let parked = work.take_parked(key)?;
+            let waited = work.stop_waiting(key)?;
+            match parked {
+                Some(entry) => {
+                    let pending = work.pending(std::slice::from_ref(key))?.remove(key);
+                    let entry = pending.map_or(entry.clone(), |pending| entry.then(&pending));
+                    work.overrides.insert(key.clone(), Some(entry));
+                    Ok(())
+                }
+                None if waited => Ok(()),
+                None => Err(Error::NotParked { key: key.clone() }),
+            }
+        })
+    }
+
+    /// Mends a parked effect: the operation is composed with it, and both are pending as one. (Appending
+    /// an operation on a parked entity does the same; this one insists that it is parked.)
+    ///
+    /// # Errors
+    /// An entity that is not parked; otherwise as [`Journal::append`].
+    pub fn edit_parked(&self, operation: &Operation) -> Result<Appended, Error> {
+        if !self.inner.is_parked(&operation.key) {
+            return Err(Error::NotParked { key: operation.key.clone() });
+        }
+        self.append(std::slice::from_ref(operation), Durability::Durable)
+    }
+
+    /// Gives up everything of an entity that is pending or parked, and says whether there was any. What
+    /// is in the open bunch stays: its outcome is unknown.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn discard(&self, key: &EntityKey) -> Result<bool, Error> {
+        self.inner.maintain(|work| {
+            let parked = work.take_parked(key)?;
+            work.stop_waiting(key)?;
+            let pending = work.pending(std::slice::from_ref(key))?.remove(key);
+            for entry in parked.iter().chain(&pending) {
+                work.state.settled += u64::from(entry.effect.shape.operations);
+            }
+            if pending.is_some() {
+                work.overrides.insert(key.clone(), None);
+            }
+            Ok(parked.is_some() || pending.is_some())
+        })
+    }
+
+    /// What gave way to the authority's side, oldest first.
+    ///
+    /// # Errors
+    /// A journal that is suspended or damaged, or what the storage says.
+    pub fn superseded(&self) -> Result<Vec<Superseded>, Error> {
+        self.inner.read(|snapshot| {
+            let table = snapshot.numbered(SUPERSEDED)?;
+            let mut found = Vec::new();
+            for row in table.iter().map_err(engine)? {
+                let (number, value) = row.map_err(engine)?;
+                let place = number.value().to_le_bytes();
+                let name = || format!("superseded effect {}", number.value());
+                let record: SupersededRecord =
+                    frame::open_record(FrameKind::Superseded, &place, value.value()).map_err(damaged(name()))?;
+                let entry = from_alone(&place, &record.rows).map_err(damaged(name()))?;
+                let state =
+                    record.state.map(|json| records::state_of(&json)).transpose().map_err(damaged(name()))?;
+                found.push(Superseded {
+                    key: entry.key,
+                    effect: entry.effect,
+                    epoch: Epoch(record.epoch),
+                    state,
+                    bunch: BunchNumber(record.bunch),
+                });
+            }
+            Ok(found)
+        })
+    }
+
+    /// Forgets everything that gave way so far, and says how many effects that were.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn forget_superseded(&self) -> Result<u64, Error> {
+        self.inner.maintain(|work| {
+            work.folds = false;
+            let mut table = work.txn.open_table(SUPERSEDED).map_err(engine)?;
+            let mut forgotten = 0;
+            table
+                .retain(|_, _| {
+                    forgotten += 1;
+                    false
+                })
+                .map_err(engine)?;
+            work.has_written = forgotten > 0;
+            Ok(forgotten)
+        })
+    }
+}
+
+impl Work<'_> {
+    /// Parks an effect.
+    pub(crate) fn park(&mut self, entry: &Entry, cause: CauseRecord, bunch: u64) -> Result<(), Error> {
+        let place = entity_bytes(&entry.key);
+        let rows = alone(&place, entry).map_err(damaged(key_name(&place)))?;
+        self.has_written = true;
+        put_record(self.txn, PARKED, FrameKind::Parked, &place, &ParkedRecord { bunch, cause, rows })
+    }
+
+    /// Keeps what gave way.
+    pub(crate) fn keep_superseded(
+        &mut self,
+        entry: &Entry,
+        epoch: Epoch,
+        state: Option<&State>,
+        bunch: u64,
+    ) -> Result<(), Error> {
+        let number = self.state.next_superseded;
+        let place = number.to_le_bytes();
+        let name = format!("superseded effect {number}");
+        let rows = alone(&place, entry).map_err(damaged(name.clone()))?;
+        let state = state.map(|state| state.as_json().to_owned());
+        let record = SupersededRecord { bunch, epoch: epoch.0, state, rows };
+        let framed = frame::record(FrameKind::Superseded, &place, &record).map_err(damaged(name))?;
+        let mut table = self.txn.open_table(SUPERSEDED).map_err(engine)?;
+        table.insert(number, framed.as_slice()).map_err(engine)?;
+        self.state.next_superseded += 1;
+        Ok(())
+    }
+
+    /// Takes an effect out of the parked ones.
+    fn take_parked(&mut self, key: &EntityKey) -> Result<Option<Entry>, Error> {
+        let taken = take(self.txn, key)?;
+        self.has_written |= taken.is_some();
+        Ok(taken)
+    }
+
+    /// Notes that an entity's effect waits for another entity.
+    pub(crate) fn wait_for(&mut self, key: &EntityKey, on: &EntityKey) -> Result<(), Error> {
+        self.has_written = true;
+        let on = (on.collection().as_str().to_owned(), on.id().into_bytes());
+        put_record(self.txn, WAITS, FrameKind::Waits, &entity_bytes(key), &on)
+    }
+
+    /// Forgets for whom an entity's effect waited.
+    pub(crate) fn stop_waiting(&mut self, key: &EntityKey) -> Result<bool, Error> {
+        let mut table = self.txn.open_table(WAITS).map_err(engine)?;
+        let waited = table.remove(entity_bytes(key).as_slice()).map_err(engine)?.is_some();
+        self.has_written |= waited;
+        Ok(waited)
+    }
+
+    /// The pending effects of some entities.
+    pub(crate) fn pending(&self, keys: &[EntityKey]) -> Result<HashMap<EntityKey, Entry>, Error> {
+        rewrite::effects_of(self.snapshot, &self.state, keys)
+    }
+}
+
+impl Inner {
+    /// Makes parked effects pending again inside a transaction that appends to their entities: each
+    /// becomes an entry of a level of its own, older than what is appended.
+    pub(crate) fn unpark(&self, txn: &WriteTransaction, keys: &[EntityKey]) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut state: JournalState = {
+            let table = txn.open_table(META).map_err(engine)?;
+            let guard = table.get(STATE_KEY).map_err(engine)?;
+            let guard = guard.ok_or_else(|| Error::Corrupted { why: "the journal's state is missing".to_owned() })?;
+            frame::open_record(FrameKind::State, STATE_KEY, guard.value()).map_err(damaged("the state"))?
+        };
+        let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal)?;
+        for key in keys {
+            let Some(entry) = take(txn, key)? else { continue };
+            let parts = parts_of(key.id(), &entry.effect, entry.first_at, false)
+                .map_err(damaged(format!("the effect of {key}")))?;
+            let groups: Vec<&str> = entry.effect.groups.iter().map(Group::as_str).collect();
+            let name = key.collection().as_str();
+            writer.push(parts.row, name, &groups, parts.fields.as_bytes(), &parts.extra)?;
+        }
+        let end = writer.finish()?;
+        if end > state.next_ordinal {
+            state.levels.push(Level { first: state.next_ordinal, rows: end - state.next_ordinal });
+            state.next_ordinal = end;
+        }
+        put_state(txn, &state)
+    }
+}
+
+fn take(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<Entry>, Error> {
+    let place = entity_bytes(key);
+    let mut table = txn.open_table(PARKED).map_err(engine)?;
+    let Some(guard) = table.remove(place.as_slice()).map_err(engine)? else { return Ok(None) };
+    read(&place, guard.value()).map(|(entry, _)| Some(entry))
+}
+
+fn read(place: &[u8], bytes: &[u8]) -> Result<(Entry, ParkedRecord), Error> {
+    let record: ParkedRecord =
+        frame::open_record(FrameKind::Parked, place, bytes).map_err(damaged(key_name(place)))?;
+    let entry = from_alone(place, &record.rows).map_err(damaged(key_name(place)))?;
+    Ok((entry, record))
+}
+
+/// All parked effects.
+pub(crate) fn all(snapshot: &Snapshot) -> Result<HashMap<EntityKey, (Entry, ParkedRecord)>, Error> {
+    let table = snapshot.keyed(PARKED)?;
+    let mut found = HashMap::new();
+    for row in table.iter().map_err(engine)? {
+        let (place, value) = row.map_err(engine)?;
+        let (entry, record) = read(place.value(), value.value())?;
+        found.insert(entry.key.clone(), (entry, record));
+    }
+    Ok(found)
+}
+
+/// The entities that are parked.
+pub(crate) fn keys(snapshot: &Snapshot) -> Result<HashSet<EntityKey>, Error> {
+    let table = snapshot.keyed(PARKED)?;
+    let mut found = HashSet::new();
+    for row in table.iter().map_err(engine)? {
+        let (place, _) = row.map_err(engine)?;
+        found.insert(entity_of(place.value()).map_err(damaged("a parked effect"))?);
+    }
+    Ok(found)
+}
+
+/// Who waits for whom.
+pub(crate) fn waits(snapshot: &Snapshot) -> Result<HashMap<EntityKey, EntityKey>, Error> {
+    let table = snapshot.keyed(WAITS)?;
+    let mut found = HashMap::new();
+    for row in table.iter().map_err(engine)? {
+        let (place, value) = row.map_err(engine)?;
+        let key = entity_of(place.value()).map_err(damaged("a wait"))?;
+        let (collection, id): (String, [u8; 16]) =
+            frame::open_record(FrameKind::Waits, place.value(), value.value()).map_err(damaged("a wait"))?;
+        found.insert(key, records::key_of(&collection, id).map_err(damaged("a wait"))?);
+    }
+    Ok(found)
+}

@@ -1,0 +1,187 @@
+//! Rewriting the run: the one way in which a journal changes but for appending.
+//!
+//! The compacted run is a list of levels, oldest first. A rewrite folds the log, the newest levels, and
+//! what the caller lays over them (effects that were sealed away, came back, or moved to another base)
+//! into one new level. How many levels take part follows their sizes: a level joins while it has at most
+//! twice the rows that are folded already. So the cost of a rewrite follows the new operations, and
+//! each entry is rewritten a logarithmic number of times in all. Invariant: replaying the levels from
+//! the oldest, then the log, gives every pending effect.
+
+use std::collections::{BTreeMap, HashMap};
+
+use redb::WriteTransaction;
+use uuid::Uuid;
+
+use super::columns::{ColumnWriter, remove};
+use super::entry::{Entry, parts_of};
+use super::error::{Error, engine};
+use super::folding::{Folding, Part, SLOT_BYTES, Sources, Survivor};
+use super::tables::{LOG, RUN, Snapshot, damaged};
+use crate::algebra::{CollectionName, Effect, EntityKey, Group};
+use crate::codec::columns::{Layout, Row};
+use crate::codec::records::{JournalState, Level};
+
+/// The memory that the slots of one pass may take: 64 MiB, a tenth of what a small phone gives an app.
+pub(crate) const PASS_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What is laid over the pending effects: nothing at all in place of an entity's effect, or another one.
+pub(crate) type Overrides = BTreeMap<EntityKey, Option<Entry>>;
+
+/// How a level joins a rewrite: while it has at most so many times the rows that take part already.
+const GROWTH: u64 = 2;
+
+/// Folds the log and the newest levels into one level, with the overrides on top.
+pub(crate) fn rewrite(
+    txn: &WriteTransaction,
+    snapshot: &Snapshot,
+    state: &mut JournalState,
+    overrides: &Overrides,
+) -> Result<(), Error> {
+    let mut folding = Folding::new(snapshot)?;
+    let log = state.log_begins..folding.log_end(state.log_begins)?;
+    let log_rows = log.end - log.start;
+    if log_rows == 0 && overrides.is_empty() {
+        return Ok(());
+    }
+    let kept = levels_kept(&state.levels, log_rows + overrides.len() as u64);
+    let is_bottom = kept == 0;
+    let sources = Sources { levels: state.levels.get(kept..).unwrap_or(&[]).to_vec(), log: log.clone() };
+    let mut laid_over: HashMap<(u32, Uuid), ()> = HashMap::with_capacity(overrides.len());
+    for key in overrides.keys() {
+        let name = folding.interned.name(key.collection().as_str()).map_err(damaged("an override"))?;
+        laid_over.insert((name, key.id()), ());
+    }
+    let parts = parts(&mut folding, &sources)?;
+    let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal)?;
+    for part in 0..parts {
+        folding.clear();
+        let chosen = if parts == 1 { Part::All } else { Part::Hashed { part, of: parts } };
+        folding.fold(&sources, chosen)?;
+        let is_free = |collection: u32, id: Uuid| !laid_over.contains_key(&(collection, id));
+        folding.survivors(
+            |_, slot| is_free(slot.collection, slot.id),
+            |_, slot, survivor| {
+                let name = folding.interned.collection(slot.collection).map_err(damaged("an entry"))?;
+                let groups: Vec<&str> =
+                    folding.interned.groups(slot.extra.groups).iter().map(Group::as_str).collect();
+                let is_cut = slot.extra.is_cut && !is_bottom;
+                match survivor {
+                    Survivor::Stored { row, payload } => {
+                        let row = Row { is_cut, first_at: slot.extra.first_at, ..row };
+                        writer.push(row, name.as_str(), &groups, payload.fields, payload.extra)
+                    }
+                    Survivor::Composed(effect) => {
+                        put(&mut writer, name, slot.id, &effect, slot.extra.first_at, is_cut)
+                    }
+                }
+            },
+        )?;
+        if !is_bottom {
+            let cuts = folding.slots.slots.iter().filter(|slot| {
+                slot.shape.operations == 0 && slot.extra.is_cut && is_free(slot.collection, slot.id)
+            });
+            for slot in cuts {
+                let name = folding.interned.collection(slot.collection).map_err(damaged("an entry"))?;
+                put(&mut writer, name, slot.id, &Effect::identity(), 0, true)?;
+            }
+        }
+    }
+    for (key, entry) in overrides {
+        match entry {
+            Some(entry) => {
+                put(&mut writer, key.collection(), key.id(), &entry.effect, entry.first_at, !is_bottom)?;
+            }
+            None if is_bottom => {}
+            None => put(&mut writer, key.collection(), key.id(), &Effect::identity(), 0, true)?,
+        }
+    }
+    let end = writer.finish()?;
+    for level in &sources.levels {
+        remove(txn, RUN, level.first..level.first + level.rows)?;
+    }
+    if log_rows > 0 {
+        for table in [LOG.rows, LOG.payload] {
+            // Dropping a table is the quickest way to empty it.
+            txn.delete_table(table).map_err(engine)?;
+            txn.open_table(table).map_err(engine)?;
+        }
+    }
+    state.levels.truncate(kept);
+    if end > state.next_ordinal {
+        state.levels.push(Level { first: state.next_ordinal, rows: end - state.next_ordinal });
+    }
+    state.next_ordinal = end;
+    state.log_begins = log.end;
+    tracing::debug!(log_rows, parts, levels = state.levels.len(), "rewrote the run");
+    Ok(())
+}
+
+/// How many of the oldest levels stay as they are.
+fn levels_kept(levels: &[Level], new_rows: u64) -> usize {
+    let mut rows = new_rows;
+    let mut kept = levels.len();
+    while let Some(level) = kept.checked_sub(1).and_then(|place| levels.get(place)) {
+        if level.rows > rows.saturating_mul(GROWTH) {
+            break;
+        }
+        rows += level.rows;
+        kept -= 1;
+    }
+    kept
+}
+
+/// In how many passes over the rows the slots stay within their memory.
+fn parts(folding: &mut Folding, sources: &Sources) -> Result<u64, Error> {
+    if sources.rows().saturating_mul(SLOT_BYTES) <= PASS_BYTES {
+        return Ok(1);
+    }
+    let entities = folding.entities(sources)?;
+    Ok(entities.saturating_mul(SLOT_BYTES).div_ceil(PASS_BYTES).max(1))
+}
+
+fn put(
+    writer: &mut ColumnWriter<'_>,
+    name: &CollectionName,
+    id: Uuid,
+    effect: &Effect,
+    first_at: u64,
+    is_cut: bool,
+) -> Result<(), Error> {
+    let parts = parts_of(id, effect, first_at, is_cut).map_err(damaged(format!("the effect of {name}/{id}")))?;
+    let groups: Vec<&str> = effect.groups.iter().map(Group::as_str).collect();
+    writer.push(parts.row, name.as_str(), &groups, parts.fields.as_bytes(), &parts.extra)
+}
+
+/// The pending effects of some entities, composed of all levels and the log.
+pub(crate) fn effects_of(
+    snapshot: &Snapshot,
+    state: &JournalState,
+    keys: &[EntityKey],
+) -> Result<HashMap<EntityKey, Entry>, Error> {
+    let mut found = HashMap::new();
+    if keys.is_empty() {
+        return Ok(found);
+    }
+    let mut folding = Folding::new(snapshot)?;
+    let mut chosen = std::collections::HashSet::with_capacity(keys.len());
+    for key in keys {
+        let name = folding.interned.name(key.collection().as_str()).map_err(damaged("a key"))?;
+        chosen.insert((name, key.id()));
+    }
+    let sources = all(&folding, state)?;
+    folding.fold(&sources, Part::Keys(&chosen))?;
+    folding.survivors(
+        |_, _| true,
+        |_, slot, survivor| {
+            let entry = folding.entry(slot, survivor)?;
+            found.insert(entry.key.clone(), entry);
+            Ok(())
+        },
+    )?;
+    Ok(found)
+}
+
+/// Everything that is pending.
+pub(crate) fn all(folding: &Folding, state: &JournalState) -> Result<Sources, Error> {
+    Ok(Sources { levels: state.levels.clone(), log: state.log_begins..folding.log_end(state.log_begins)? })
+}

@@ -1,0 +1,213 @@
+//! Sealing: the next bunch is frozen, durably, before a byte of it is sent.
+
+use std::collections::HashMap;
+
+use redb::ReadableTable;
+
+use super::bases::Bases;
+use super::columns::{ColumnReader, ColumnWriter};
+use super::entry::{Entry, effect_of, group_names, key_of, parts_of};
+use super::error::{Error, engine};
+use super::pending::{Pending, by_key, prefix};
+use super::tables::{BUNCH, RUN, Snapshot, damaged};
+use super::{Journal, Work};
+use crate::algebra::{
+    Base, Bunch, BunchNumber, EntityKey, Group, Limits, Nothing, Planned, Schema, arranged, selected,
+};
+use crate::codec::FrameError;
+use crate::codec::columns::{Layout, VALUE_BYTES_MAX};
+use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameKind};
+use crate::codec::lines;
+use crate::codec::records::{self, JournalState, Level, OpenBunch};
+
+impl Journal {
+    /// Freezes the next bunch and gives it, or the open one again, byte for byte; none if there is nothing
+    /// to send. Held and parked effects stay behind. What comes to nothing is accounted for and forgotten.
+    ///
+    /// An operation (or a group, which is never split) that alone is over the limits goes alone.
+    ///
+    /// # Errors
+    /// A journal that is suspended, failed or damaged, or what the storage says.
+    pub fn seal(&self, limits: Limits) -> Result<Option<Bunch>, Error> {
+        self.seal_with(limits, self.inner.options.schema.as_ref())
+    }
+
+    /// As [`Journal::seal`], with another schema than the journal was opened with.
+    ///
+    /// # Errors
+    /// As [`Journal::seal`].
+    pub fn seal_with(&self, limits: Limits, schema: Option<&Schema>) -> Result<Option<Bunch>, Error> {
+        self.inner.maintain(|work| {
+            if let Some(open) = &work.state.open {
+                let (bunch, _) = load(work.snapshot, open)?;
+                work.folds = false;
+                return Ok(Some(bunch));
+            }
+            work.seal(limits, schema)
+        })
+    }
+
+    /// The bunch that is sealed and not settled.
+    ///
+    /// # Errors
+    /// A journal that is suspended or damaged, or what the storage says.
+    pub fn open_bunch(&self) -> Result<Option<Bunch>, Error> {
+        self.inner.read(|snapshot| match &snapshot.state()?.open {
+            Some(open) => load(snapshot, open).map(|(bunch, _)| Some(bunch)),
+            None => Ok(None),
+        })
+    }
+}
+
+impl Work<'_> {
+    fn seal(&mut self, limits: Limits, schema: Option<&Schema>) -> Result<Option<Bunch>, Error> {
+        let pending = Pending::load(self.snapshot, &self.state)?;
+        let mut ranked = pending.ranked()?;
+        for nothing in pending.surely_nothing(&ranked)? {
+            self.annihilate(&nothing);
+        }
+        loop {
+            // With a schema an operation may need any other one, so all are drafted.
+            let chosen = match schema {
+                None => prefix(&pending, &ranked, limits),
+                Some(_) => ranked.iter().map(|candidate| candidate.slot).collect(),
+            };
+            if chosen.is_empty() {
+                return Ok(None);
+            }
+            let drafted = pending.drafted(&chosen)?;
+            for nothing in &drafted.nothing {
+                self.annihilate(nothing);
+            }
+            if drafted.drafts.is_empty() {
+                ranked.retain(|candidate| !chosen.contains(&candidate.slot));
+                continue;
+            }
+            let (drafts, entries) = by_key(drafted.drafts);
+            let arranged = arranged(drafts, schema);
+            let places = selected(&arranged, limits, lines::planned_bytes);
+            let operations: Vec<Planned> =
+                places.iter().filter_map(|place| arranged.operations.get(*place)).cloned().collect();
+            return self.freeze(operations, &entries).map(Some);
+        }
+    }
+
+    /// Writes the bunch and takes its effects out of what is pending.
+    fn freeze(&mut self, operations: Vec<Planned>, entries: &HashMap<EntityKey, Entry>) -> Result<Bunch, Error> {
+        let number = BunchNumber(self.state.last_bunch + 1);
+        let bunch = lines::bunch(number, operations);
+        let text = lines::bunch_text(&bunch);
+        let mut table = self.txn.open_table(BUNCH).map_err(engine)?;
+        for (piece, bytes) in (0_u64..).zip(text.as_bytes().chunks(VALUE_BYTES_MAX - FRAME_HEAD_BYTES)) {
+            let mut framed = frame::begin(bytes.len());
+            framed.extend_from_slice(bytes);
+            let framed = frame::close(FrameKind::BunchText, &piece.to_le_bytes(), framed);
+            table.insert(piece, framed.as_slice()).map_err(engine)?;
+        }
+        let first = self.state.next_ordinal;
+        let mut writer = ColumnWriter::new(self.txn, RUN, Layout::Run, first)?;
+        for planned in bunch.operations.iter().filter(|planned| !planned.is_completion()) {
+            let key = &planned.operation.key;
+            let Some(entry) = entries.get(key) else { continue };
+            let parts = parts_of(key.id(), &entry.effect, entry.first_at, false)
+                .map_err(damaged(format!("the effect of {key}")))?;
+            let groups: Vec<&str> = entry.effect.groups.iter().map(Group::as_str).collect();
+            let name = key.collection().as_str();
+            writer.push(parts.row, name, &groups, parts.fields.as_bytes(), &parts.extra)?;
+            self.overrides.insert(key.clone(), None);
+        }
+        let end = writer.finish()?;
+        for planned in &bunch.operations {
+            self.stop_waiting(&planned.operation.key)?;
+        }
+        self.state.next_ordinal = end;
+        self.state.last_bunch = number.0;
+        self.state.open = Some(OpenBunch {
+            number: number.0,
+            id: bunch.id.0,
+            operations: bunch.operations.len() as u64,
+            text_bytes: text.len() as u64,
+            level: Level { first, rows: end - first },
+        });
+        Ok(bunch)
+    }
+
+    /// Accounts for operations that came to nothing, and forgets them.
+    pub(crate) fn annihilate(&mut self, nothing: &Nothing) {
+        self.state.folded_away += u64::from(nothing.operations);
+        self.state.settled += u64::from(nothing.operations);
+        self.overrides.insert(nothing.key.clone(), None);
+    }
+}
+
+/// The open bunch and its effects by entity, every byte checked.
+pub(crate) fn load(
+    snapshot: &Snapshot,
+    open: &OpenBunch,
+) -> Result<(Bunch, HashMap<EntityKey, Entry>), Error> {
+    let broken = |why: String| damaged("the open bunch")(FrameError::Body { why });
+    let table = snapshot.numbered(BUNCH)?;
+    let mut text = Vec::new();
+    for row in table.iter().map_err(engine)? {
+        let (piece, value) = row.map_err(engine)?;
+        let place = piece.value().to_le_bytes();
+        text.extend_from_slice(
+            frame::open(FrameKind::BunchText, &place, value.value()).map_err(damaged("the open bunch"))?,
+        );
+    }
+    let text = String::from_utf8(text).map_err(|_| broken("its text is not UTF-8".to_owned()))?;
+    let mut bunch = lines::parse_bunch_text(&text).map_err(|error| broken(error.to_string()))?;
+    if bunch.id.0 != open.id || bunch.number != open.bunch_number() {
+        return Err(broken("its text is not what was sealed".to_owned()));
+    }
+    let entries = entries(snapshot, open)?;
+    let mut seen = std::collections::HashSet::new();
+    for planned in &mut bunch.operations {
+        let entry = entries
+            .get(&planned.operation.key)
+            .ok_or_else(|| broken(format!("the effect of {} is missing", planned.operation.key)))?;
+        let shape = entry.effect.shape;
+        (planned.first, planned.last) = (shape.first, shape.last);
+        // A second operation on an entity only completes the first.
+        let is_first = seen.insert(planned.operation.key.clone());
+        planned.operations = if is_first { shape.operations } else { 0 };
+    }
+    Ok((bunch, entries))
+}
+
+fn entries(snapshot: &Snapshot, open: &OpenBunch) -> Result<HashMap<EntityKey, Entry>, Error> {
+    let reader = ColumnReader::new(snapshot, RUN)?;
+    let mut entries = HashMap::new();
+    let Level { first, rows } = open.level;
+    reader.read(first..first + rows, |ordinal, row, preamble, payload| {
+        let damaged = |error| reader.damaged_rows(ordinal)(error);
+        let key = key_of(row, preamble).map_err(damaged)?;
+        let groups = group_names(row, preamble).and_then(records::groups_of).map_err(damaged)?;
+        let effect = effect_of(row, groups, payload).map_err(damaged)?;
+        entries.insert(key.clone(), Entry { key, effect, first_at: row.first_at });
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+/// What the open bunch will make of the bases of its entities.
+pub(crate) fn expected(
+    snapshot: &Snapshot,
+    state: &JournalState,
+    bases: &Bases,
+) -> Result<HashMap<EntityKey, Base>, Error> {
+    let mut expected = HashMap::new();
+    if let Some(open) = &state.open {
+        let (bunch, _) = load(snapshot, open)?;
+        for planned in &bunch.operations {
+            let key = &planned.operation.key;
+            let before = match expected.get(key) {
+                Some(base) => Base::clone(base),
+                None => bases.get(key)?,
+            };
+            // Its epoch is the authority's to give.
+            expected.insert(key.clone(), before.after(&planned.operation.change, None));
+        }
+    }
+    Ok(expected)
+}

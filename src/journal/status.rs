@@ -1,0 +1,137 @@
+//! Status: how much waits, and for how long.
+
+use super::Journal;
+use super::error::Error;
+use super::folding::PendingSlot;
+use super::parked;
+use super::pending::Pending;
+use super::tables::Snapshot;
+use crate::algebra::{BunchNumber, Index, Millis};
+use crate::codec::records::JournalState;
+
+/// How much there is of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Entities with an effect.
+    pub entities: u64,
+    /// The operations that were folded into those effects.
+    pub operations: u64,
+    /// Their fields' canonical JSON, in bytes; of patches that still have to be merged, the sum.
+    pub bytes: u64,
+}
+
+/// How a journal stands. Every operation that was appended is pending, held, sealed, parked or settled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Appended in all, ever.
+    pub appended: u64,
+    /// To be sealed, as far as they do not come to nothing.
+    pub pending: Count,
+    /// Pending, but waiting for something parked.
+    pub held: Count,
+    /// In the open bunch.
+    pub sealed: Count,
+    /// Refused or clashing.
+    pub parked: Count,
+    /// Decided by the authority, come to nothing, or given up.
+    pub settled: u64,
+    /// Of all that was appended, what need not be sent by itself: folded into another operation or come
+    /// to nothing.
+    pub folded_away: u64,
+    /// The number of the open bunch.
+    pub open_bunch: Option<BunchNumber>,
+    /// When the oldest operation that is not settled was made.
+    pub oldest_at: Option<Millis>,
+    /// How long ago that was, in ms, by the journal's clock.
+    pub oldest_age_ms: Option<u64>,
+    /// Triggers were heard up to here without a gap.
+    pub cursor: Index,
+}
+
+impl Journal {
+    /// How the journal stands. Its cost follows what is pending: about as long as reading its rows.
+    ///
+    /// # Errors
+    /// A journal that is suspended or damaged, or what the storage says.
+    pub fn status(&self) -> Result<Status, Error> {
+        let now = (self.inner.options.clock)();
+        self.inner.read(|snapshot| {
+            let state = snapshot.state()?;
+            let mut status = counted(snapshot, &state)?;
+            status.oldest_age_ms = status.oldest_at.map(|at| now.0.saturating_sub(at.0));
+            Ok(status)
+        })
+    }
+}
+
+fn counted(snapshot: &Snapshot, state: &JournalState) -> Result<Status, Error> {
+    let pending = Pending::load(snapshot, state)?;
+    let mut status = Status {
+        appended: pending.folding.log_end(state.log_begins)?.saturating_sub(1),
+        settled: state.settled,
+        cursor: Index(state.cursor),
+        ..Status::default()
+    };
+    let mut oldest = Oldest::default();
+    for (_, slot) in pending.slots() {
+        let count = if pending.is_held(slot) { &mut status.held } else { &mut status.pending };
+        count.add(slot);
+        oldest.note(slot.extra.first_at);
+    }
+    for (entry, _) in parked::all(snapshot)?.into_values() {
+        status.parked.entities += 1;
+        status.parked.operations += u64::from(entry.effect.shape.operations);
+        status.parked.bytes += fields_bytes(&entry.effect.content) as u64;
+        oldest.note(entry.first_at);
+    }
+    if let Some(open) = &state.open {
+        let (_, entries) = super::seal::load(snapshot, open)?;
+        status.open_bunch = Some(open.bunch_number());
+        status.sealed.bytes = open.text_bytes;
+        for entry in entries.into_values() {
+            status.sealed.entities += 1;
+            status.sealed.operations += u64::from(entry.effect.shape.operations);
+            oldest.note(entry.first_at);
+        }
+    }
+    let folding: u64 = [status.pending, status.held, status.sealed, status.parked]
+        .iter()
+        .map(|count| count.operations - count.entities)
+        .sum();
+    status.folded_away = state.folded_away + folding;
+    status.oldest_at = oldest.at();
+    Ok(status)
+}
+
+fn fields_bytes(content: &crate::algebra::Content) -> usize {
+    use crate::algebra::Content;
+    match content {
+        Content::Keep => 0,
+        Content::Merge(patch) => patch.as_json().len(),
+        Content::Replace(state) => state.as_json().len(),
+    }
+}
+
+impl Count {
+    fn add(&mut self, slot: &PendingSlot) {
+        self.entities += 1;
+        self.operations += u64::from(slot.shape.operations);
+        self.bytes += u64::from(slot.extra.fields_bytes);
+    }
+}
+
+/// The smallest time, each plus 1 so that 0 says none.
+#[derive(Default)]
+struct Oldest(Option<u64>);
+
+impl Oldest {
+    fn note(&mut self, first_at: u64) {
+        if let Some(at) = first_at.checked_sub(1) {
+            self.0 = Some(self.0.map_or(at, |oldest| oldest.min(at)));
+        }
+    }
+
+    fn at(self) -> Option<Millis> {
+        self.0.map(Millis)
+    }
+}

@@ -1,0 +1,184 @@
+//! Waiting until an operation is settled, and taking one back before it is sent.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::columns::ColumnReader;
+use super::entry::{Entry, effect_of, group_names, key_of};
+use super::error::Error;
+use super::pending::Pending;
+use super::tables::{LOG, Snapshot};
+use super::{Journal, Work, lifecycle, seal};
+use crate::algebra::{EntityKey, Seq, Shape};
+use crate::codec::records;
+
+/// Whether an operation could be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is as if it had never been appended.
+    Done,
+    /// It was folded together with others; [`Journal::discard`] gives up all of them.
+    Folded,
+    /// It is in the open bunch, or was settled.
+    TooLate,
+}
+
+impl Journal {
+    /// Waits until an operation is settled: accepted, superseded, parked, or come to nothing; says whether
+    /// it was in time. Of an operation that was compacted before the call, only the span of sequence
+    /// numbers of each effect is known, so the answer may come later than it could, never earlier.
+    ///
+    /// # Errors
+    /// A sequence number that was never given out, a journal that is suspended or damaged, or what the
+    /// storage says.
+    pub fn wait_settled(&self, seq: Seq, timeout: Duration) -> Result<bool, Error> {
+        let deadline = Instant::now().checked_add(timeout);
+        let key = self.inner.read(|snapshot| {
+            if seq.0 == 0 || seq.0 >= lifecycle::next_seq(snapshot)? {
+                return Err(Error::NeverAppended { seq });
+            }
+            key_in_log(snapshot, seq)
+        })?;
+        loop {
+            let seen = *self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.inner.read(|snapshot| is_settled(snapshot, seq, key.as_ref()))? {
+                return Ok(true);
+            }
+            let left = match deadline {
+                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                None => Duration::MAX,
+            };
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let changes = self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
+            // Woken or timed out, the standing is looked at again.
+            let _woken = self
+                .inner
+                .changed
+                .wait_timeout_while(changes, left, |changes| *changes == seen)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes back a pending operation, if it was not folded or sealed yet.
+    ///
+    /// # Errors
+    /// A sequence number that was never given out; otherwise as [`Journal::append`].
+    pub fn cancel(&self, seq: Seq) -> Result<Cancelled, Error> {
+        self.inner.maintain(|work| {
+            if seq.0 == 0 || seq.0 >= lifecycle::next_seq(work.snapshot)? {
+                return Err(Error::NeverAppended { seq });
+            }
+            match key_in_log(work.snapshot, seq)? {
+                Some(key) => work.cancel_in_log(&key, seq).map(|()| Cancelled::Done),
+                None => work.cancel_in_run(seq),
+            }
+        })
+    }
+}
+
+impl Work<'_> {
+    /// Lays over the entity's effect what it would be without one operation of the log.
+    fn cancel_in_log(&mut self, key: &EntityKey, cancelled: Seq) -> Result<(), Error> {
+        let levels_only = records::JournalState { log_begins: u64::MAX, ..self.state.clone() };
+        let compacted =
+            super::rewrite::effects_of(self.snapshot, &levels_only, std::slice::from_ref(key))?.remove(key);
+        let mut entry = compacted;
+        for (seq, operation) in log_entries(self.snapshot, self.state.log_begins, key)? {
+            if seq != cancelled {
+                entry = Some(match entry {
+                    Some(entry) => entry.then(&operation),
+                    None => operation,
+                });
+            }
+        }
+        self.state.settled += 1;
+        self.overrides.insert(key.clone(), entry);
+        Ok(())
+    }
+
+    fn cancel_in_run(&mut self, seq: Seq) -> Result<Cancelled, Error> {
+        let pending = Pending::load(self.snapshot, &self.state)?;
+        let spans = |shape: Shape| shape.first <= seq && seq <= shape.last;
+        let alone = pending.slots().find(|(_, slot)| slot.shape.operations == 1 && spans(slot.shape));
+        if let Some((_, slot)) = alone {
+            self.state.settled += 1;
+            self.overrides.insert(pending.folding.key(slot)?, None);
+            return Ok(Cancelled::Done);
+        }
+        let is_folded = pending.slots().any(|(_, slot)| slot.shape.operations > 1 && spans(slot.shape));
+        self.folds = false;
+        Ok(if is_folded { Cancelled::Folded } else { Cancelled::TooLate })
+    }
+}
+
+/// The entity of an operation that is still in the log.
+fn key_in_log(snapshot: &Snapshot, seq: Seq) -> Result<Option<EntityKey>, Error> {
+    if seq.0 < snapshot.state()?.log_begins {
+        return Ok(None);
+    }
+    let reader = ColumnReader::new(snapshot, LOG)?;
+    let mut found = None;
+    reader.read([seq.0], |ordinal, row, preamble, _| {
+        found = Some(key_of(row, preamble).map_err(reader.damaged_rows(ordinal))?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The operations of one entity in the log.
+fn log_entries(snapshot: &Snapshot, begins: u64, key: &EntityKey) -> Result<Vec<(Seq, Entry)>, Error> {
+    let reader = ColumnReader::new(snapshot, LOG)?;
+    let end = reader.end()?.map_or(begins, |end| end.max(begins));
+    let mut places = Vec::new();
+    reader.scan(begins..end, |first, rows| {
+        for (ordinal, row) in (first..).zip(rows.iter()) {
+            let row = row.map_err(reader.damaged_rows(first))?;
+            if row.id == key.id()
+                && key_of(&row, &rows.preamble).map_err(reader.damaged_rows(first))? == *key
+            {
+                places.push(ordinal);
+            }
+        }
+        Ok(())
+    })?;
+    let mut entries = Vec::new();
+    reader.read(places, |ordinal, row, preamble, payload| {
+        let damaged = |error| reader.damaged_rows(ordinal)(error);
+        let groups = group_names(row, preamble).and_then(records::groups_of).map_err(damaged)?;
+        let effect = effect_of(row, groups, payload).map_err(damaged)?;
+        entries.push((Seq(ordinal), Entry { key: key.clone(), effect, first_at: row.first_at }));
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+/// Whether nothing pending or sealed can hold an operation any more.
+fn is_settled(snapshot: &Snapshot, seq: Seq, key: Option<&EntityKey>) -> Result<bool, Error> {
+    let state = snapshot.state()?;
+    let holds = |shape: Shape| shape.first <= seq && seq <= shape.last;
+    if let Some(open) = &state.open {
+        let (_, entries) = seal::load(snapshot, open)?;
+        let in_bunch = match key {
+            Some(key) => entries.get(key).is_some_and(|entry| holds(entry.effect.shape)),
+            None => entries.values().any(|entry| holds(entry.effect.shape)),
+        };
+        if in_bunch {
+            return Ok(false);
+        }
+    }
+    let pending = Pending::load(snapshot, &state)?;
+    let mut slots = pending.slots().filter(|(_, slot)| holds(slot.shape));
+    match key {
+        None => Ok(slots.next().is_none()),
+        Some(key) => {
+            for (_, slot) in slots {
+                if pending.folding.key(slot)? == *key {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+    }
+}
