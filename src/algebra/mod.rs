@@ -33,7 +33,7 @@ pub use order::{Arranged, arranged};
 pub use outcome::{Bunch, Outcome, Outcomes, Resulting, Row};
 pub use plan::{Draft, Fate, Nothing, Plan, Planned, draft, plan, rank};
 pub use rebase::{Rebased, changing, rebased};
-pub use schema::Schema;
+pub use schema::{Collection, OnDelete, Policy, Reference, Schema};
 pub use send::sent;
 pub use stamp::{Clock, FieldStamp, Stamp};
 pub use text::NESTING_MAX;
