@@ -190,6 +190,15 @@ impl Patch {
         Patch(self.0.overlaid(&later.0, Nulls::Keep))
     }
 
+    /// The patch without the fields that are not wanted.
+    pub(crate) fn only(&self, is_wanted: impl Fn(&str) -> bool) -> Patch {
+        let mut builder = Builder::with_capacity(self.0.text.len());
+        for entry in self.0.entries().filter(|entry| is_wanted(&entry.name())) {
+            builder.push(entry.raw_name, entry.value);
+        }
+        Patch(builder.finish())
+    }
+
     /// What is left of the patch once everything that the state already says is taken out.
     #[must_use]
     pub fn changing(&self, state: &State) -> Patch {

@@ -10,6 +10,11 @@ use super::schema::Schema;
 use super::send::sent;
 
 /// One operation of a plan: a folded one, with where it came from.
+///
+/// Where a circle of references had to be cut, an entity has two: first the operation without the fields
+/// that were cut, which counts everything that was folded; later in the same plan its completion, an update
+/// that sets them. A completion has the same base, time, groups, first and last as what it completes, and
+/// counts no operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// What is sent.
@@ -20,8 +25,16 @@ pub struct Planned {
     pub first: Seq,
     /// The last operation folded into it, by which it is named.
     pub last: Seq,
-    /// How many operations were folded into it, at least 1.
+    /// How many operations were folded into it: 0 in a completion, otherwise at least 1.
     pub operations: u32,
+}
+
+impl Planned {
+    /// Whether it sets the references that were cut out of an earlier operation of the same entity.
+    #[must_use]
+    pub fn is_completion(&self) -> bool {
+        self.operations == 0
+    }
 }
 
 /// A planned operation and what the authority holds live now, as far as it is known: what the order
