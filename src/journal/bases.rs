@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableTableMetadata, WriteTransaction};
 
 use super::error::{Error, engine};
 use super::tables::{BASE, Snapshot, damaged, entity_bytes, key_name};

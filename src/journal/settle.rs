@@ -1,6 +1,5 @@
 //! Settling: what the authority made of each operation of the open bunch.
 
-use redb::ReadableTable;
 
 use super::columns::remove;
 use super::entry::Entry;
