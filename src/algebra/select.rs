@@ -5,7 +5,7 @@
 //! the units of that. Invariant: what is taken needs nothing that is left, so bunches taken one after another
 //! are as valid, at every prefix, as the plan is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use super::order::Arranged;
@@ -97,7 +97,7 @@ impl Units {
     /// A unit and the units that it needs, without those that are taken.
     fn needed_by(&self, unit: usize, arranged: &Arranged, is_taken: &[bool]) -> Vec<usize> {
         let mut found = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let mut open = vec![unit];
         while let Some(unit) = open.pop() {
             if is_taken.get(unit) != Some(&false) || !seen.insert(unit) {
@@ -113,17 +113,17 @@ impl Units {
 }
 
 /// Disjoint sets of the numbers below a length.
-pub(super) struct Sets {
+struct Sets {
     parents: Vec<usize>,
 }
 
 impl Sets {
-    pub(super) fn new(len: usize) -> Self {
+    fn new(len: usize) -> Self {
         Sets { parents: (0..len).collect() }
     }
 
     /// Joins all numbers that share a name; the names of each number, from 0 on.
-    pub(super) fn join_by<N: Eq + Hash>(&mut self, names: impl Iterator<Item = impl IntoIterator<Item = N>>) {
+    fn join_by<N: Eq + Hash>(&mut self, names: impl Iterator<Item = impl IntoIterator<Item = N>>) {
         let mut first: HashMap<N, usize> = HashMap::new();
         for (number, names) in names.enumerate() {
             for name in names {
@@ -142,7 +142,7 @@ impl Sets {
     }
 
     /// The lowest number of a number's set.
-    pub(super) fn root(&mut self, mut number: usize) -> usize {
+    fn root(&mut self, mut number: usize) -> usize {
         while let Some(parent) = self.parents.get(number).copied()
             && parent != number
         {
@@ -153,5 +153,76 @@ impl Sets {
             number = parent;
         }
         number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::algebra::{CollectionName, EntityKey, Operation, Seq};
+
+    /// Operations as (entity, groups, what it needs).
+    fn arranged(operations: &[(u128, &str, &[usize])]) -> Arranged {
+        let mut arranged = Arranged::default();
+        for ((number, groups, needs), seq) in operations.iter().zip(1..) {
+            let key =
+                EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(*number)).unwrap();
+            let groups = groups.split_whitespace().map(|group| group.parse().unwrap());
+            let operation = groups.fold(Operation::delete(key), Operation::in_group);
+            let (first, last) = (Seq(seq), Seq(seq));
+            arranged.operations.push(Planned { operation, base: None, first, last, operations: 1 });
+            arranged.needs.push(needs.to_vec());
+        }
+        arranged
+    }
+
+    fn up_to(operations: usize, arranged: &Arranged) -> Vec<usize> {
+        selected(arranged, Limits { operations, ..Limits::default() }, |_| 1)
+    }
+
+    #[test]
+    fn a_bunch_is_filled_up_to_its_limits_inclusive() {
+        let plain = arranged(&[(1, "", &[]), (2, "", &[]), (3, "", &[])]);
+        assert_eq!(selected(&plain, Limits::default(), |_| 1), [0, 1, 2]);
+        assert_eq!(up_to(2, &plain), [0, 1]);
+        assert_eq!(selected(&plain, Limits { bytes: 20, ..Limits::default() }, |_| 10), [0, 1]);
+        assert_eq!(selected(&plain, Limits { bytes: 19, ..Limits::default() }, |_| 10), [0]);
+        assert_eq!(selected(&Arranged::default(), Limits::default(), |_| 1), [0; 0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_at_all_goes_alone() {
+        let heavy = arranged(&[(1, "", &[]), (2, "", &[])]);
+        for limits in [Limits { operations: 0, bytes: 9 }, Limits { operations: 9, bytes: 0 }] {
+            assert_eq!(selected(&heavy, limits, |_| 1), [0]);
+        }
+        let of_another = |planned: &Planned| if planned.last == Seq(2) { usize::MAX } else { 1 };
+        assert_eq!(selected(&heavy, Limits::default(), of_another), [0]);
+    }
+
+    #[test]
+    fn groups_that_meet_in_one_operation_travel_together() {
+        let grouped = arranged(&[(1, "a", &[]), (2, "", &[]), (3, "b", &[]), (4, "a b", &[]), (5, "", &[])]);
+        assert_eq!(up_to(1, &grouped), [0, 2, 3]);
+        assert_eq!(up_to(4, &grouped), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn the_parts_of_one_entity_travel_together() {
+        let parts = arranged(&[(1, "", &[]), (2, "", &[0]), (1, "", &[0, 1])]);
+        assert_eq!(up_to(1, &parts), [0, 1, 2], "the second part needs what stands between them");
+    }
+
+    #[test]
+    fn what_is_needed_goes_too_with_everything_that_travels_with_it() {
+        let needs = arranged(&[(1, "", &[]), (2, "", &[]), (3, "a", &[1]), (4, "", &[]), (5, "a", &[3])]);
+        assert_eq!(up_to(1, &needs), [0]);
+        assert_eq!(up_to(2, &needs), [0, 1]);
+        assert_eq!(up_to(4, &needs), [0, 1], "3 and 5 need 4");
+        assert_eq!(up_to(5, &needs), [0, 1, 2, 3, 4]);
+        let swap = arranged(&[(1, "", &[2]), (2, "", &[]), (3, "", &[0])]);
+        assert_eq!(up_to(1, &swap), [0, 2]);
     }
 }

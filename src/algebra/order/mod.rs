@@ -14,6 +14,8 @@
 mod cut;
 mod cycles;
 mod edges;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -53,7 +55,9 @@ pub struct Arranged {
 /// can be.
 #[must_use]
 pub fn arranged(mut drafts: Vec<Draft>, schema: Option<&Schema>) -> Arranged {
-    drafts.sort_by(|a, b| (rank_of(a), &a.planned.operation.key).cmp(&(rank_of(b), &b.planned.operation.key)));
+    drafts.sort_by(|a, b| {
+        (rank_of(&a.planned), &a.planned.operation.key).cmp(&(rank_of(&b.planned), &b.planned.operation.key))
+    });
     let Some(schema) = schema else {
         let operations: Vec<Planned> = drafts.into_iter().map(|draft| draft.planned).collect();
         return Arranged { needs: vec![Vec::new(); operations.len()], operations };
@@ -64,8 +68,7 @@ pub fn arranged(mut drafts: Vec<Draft>, schema: Option<&Schema>) -> Arranged {
     Graph::new(drafts, &decided).arranged()
 }
 
-/// For each draft, by its place, the drafts that surely depend on it, under a schema. Deterministic for
-/// one order of the drafts only.
+/// For each draft the drafts that surely depend on it, by their places.
 pub(super) fn dependents(drafts: &[Draft], schema: &Schema) -> Vec<Vec<usize>> {
     let mut dependents = vec![Vec::new(); drafts.len()];
     for edge in edges(drafts, schema) {
@@ -78,13 +81,12 @@ pub(super) fn dependents(drafts: &[Draft], schema: &Schema) -> Vec<Vec<usize>> {
     dependents
 }
 
-fn rank_of(draft: &Draft) -> (u8, Seq) {
-    rank_of_planned(&draft.planned)
-}
-
-fn rank_of_planned(planned: &Planned) -> (u8, Seq) {
+fn rank_of(planned: &Planned) -> (u8, Seq) {
     rank(&planned.operation.change, planned.first, planned.last)
 }
+
+/// Orders what is ready: by rank, and where two are equal as the drafts were sorted.
+type Turn = ((u8, Seq), usize);
 
 /// What is sent, as nodes: first the drafts by rank, behind them the completions of those that were cut.
 struct Graph {
@@ -93,8 +95,7 @@ struct Graph {
 
 struct Node {
     planned: Planned,
-    /// Orders the ready ones; the second part breaks ties as the drafts were sorted.
-    turn: ((u8, Seq), usize),
+    turn: Turn,
     /// What it must go after.
     after: BTreeSet<usize>,
     /// What it must not go without, though it does not wait for it.
@@ -180,7 +181,7 @@ impl Graph {
     /// The nodes' numbers, those that are ready by their turn.
     fn order(&self) -> Vec<usize> {
         let mut waits_for: Vec<usize> = self.nodes.iter().map(|node| node.after.len()).collect();
-        let mut ready: BinaryHeap<Reverse<(((u8, Seq), usize), usize)>> = self
+        let mut ready: BinaryHeap<Reverse<(Turn, usize)>> = self
             .nodes
             .iter()
             .enumerate()
@@ -207,7 +208,7 @@ impl Graph {
 
 impl Node {
     fn new(planned: Planned, place: usize) -> Self {
-        let turn = (rank_of_planned(&planned), place);
+        let turn = (rank_of(&planned), place);
         Node { planned, turn, after: BTreeSet::new(), with: BTreeSet::new(), before: Vec::new() }
     }
 }
