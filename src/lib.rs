@@ -1,3 +1,5 @@
 //! foldlog
 pub mod algebra;
 pub mod journal;
+#[cfg(feature = "testing")]
+pub mod testing;
