@@ -31,18 +31,15 @@
 //! written to. Memory: the image, plus what was written since the last sync up to
 //! [`UNSYNCED_BYTES_MAX`]; with a record, everything written since it began.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::crash::{CrashPoint, Crashes, Unsynced};
+use super::image::{Event, Image};
 use crate::journal::Storage;
-use crate::journal::pages::{Pages, out_of_range};
-
-/// The size in bytes of what a disk writes as a whole or not at all.
-pub const SECTOR_BYTES: u64 = SECTOR as u64;
-
-const SECTOR: usize = 512;
+use crate::journal::pages::out_of_range;
 
 /// How many unsynced bytes are remembered: 64 MiB. Beyond, the oldest count as written, which is what a
 /// system short of memory does too.
@@ -66,20 +63,6 @@ pub const UNSYNCED_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub struct FaultyStorage {
     disk: Arc<Mutex<Disk>>,
-}
-
-/// What becomes of the unsynced writes in a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unsynced {
-    /// None of them is there.
-    Lost,
-    /// All that returned are there.
-    Kept,
-    /// Some are there, some torn, some older than others: the same for the same seed.
-    Sampled {
-        /// Chooses which.
-        seed: u64,
-    },
 }
 
 /// What a call does instead of its work.
@@ -108,37 +91,6 @@ pub enum Times {
     Once,
     /// From then on every call that it fits fails, until [`FaultyStorage::heal`].
     Always,
-}
-
-/// A moment at which the power went: what the disk surely holds and what it may hold.
-#[derive(Clone)]
-pub struct CrashPoint {
-    event: u64,
-    synced: Image,
-    now: Image,
-    unsynced: Vec<Event>,
-    under_way: Option<Event>,
-}
-
-/// The crashes before each event of a record, and the one after its last.
-pub struct Crashes {
-    next: Option<CrashPoint>,
-    to_come: std::vec::IntoIter<Event>,
-}
-
-/// One thing that changes what the disk holds or promises.
-#[derive(Clone)]
-enum Event {
-    Write { offset: u64, data: Arc<[u8]> },
-    SetLen(u64),
-    Sync,
-}
-
-/// The bytes of a file at one moment.
-#[derive(Clone, Default)]
-struct Image {
-    pages: Pages,
-    len: u64,
 }
 
 struct ArmedFault {
@@ -195,7 +147,7 @@ impl FaultyStorage {
         Self::from_image(image)
     }
 
-    fn from_image(image: Image) -> Self {
+    pub(super) fn from_image(image: Image) -> Self {
         let disk = Disk { now: image.clone(), synced: image, ..Disk::default() };
         FaultyStorage { disk: Arc::new(Mutex::new(disk)) }
     }
@@ -269,8 +221,8 @@ impl FaultyStorage {
     #[must_use]
     pub fn crashes(&self) -> Crashes {
         match &self.disk().record {
-            Some(record) => Crashes::new(record.start.clone(), record.events.clone()),
-            None => Crashes { next: None, to_come: Vec::new().into_iter() },
+            Some(record) => Crashes::new(Some(record.start.clone()), record.events.clone()),
+            None => Crashes::new(None, Vec::new()),
         }
     }
 
@@ -488,296 +440,11 @@ impl Disk {
     }
 }
 
-impl Event {
-    fn bytes(&self) -> usize {
-        match self {
-            Event::Write { data, .. } => data.len(),
-            Event::SetLen(_) | Event::Sync => 0,
-        }
-    }
-
-    /// This event as one that was under way when the power went; nothing for a sync.
-    fn at_risk(&self) -> Option<Event> {
-        match self {
-            Event::Write { .. } | Event::SetLen(_) => Some(self.clone()),
-            Event::Sync => None,
-        }
-    }
-}
-
-impl Iterator for Crashes {
-    type Item = CrashPoint;
-
-    fn next(&mut self) -> Option<CrashPoint> {
-        let mut point = self.next.take()?;
-        if let Some(event) = self.to_come.next() {
-            point.under_way = event.at_risk();
-            self.next = Some(point.then(event));
-        }
-        Some(point)
-    }
-}
-
-impl Crashes {
-    fn new(start: CrashPoint, events: Vec<Event>) -> Self {
-        Crashes { next: Some(start), to_come: events.into_iter() }
-    }
-}
-
-impl fmt::Debug for Crashes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Crashes").field("next", &self.next).field("to_come", &self.to_come.len()).finish()
-    }
-}
-
-impl CrashPoint {
-    /// The number of the event that was under way: all before it happened.
-    #[must_use]
-    pub fn event(&self) -> u64 {
-        self.event
-    }
-
-    /// How many unsynced writes and changes of the length are at stake, the one under way included.
-    #[must_use]
-    pub fn unsynced(&self) -> usize {
-        self.unsynced.len() + usize::from(self.under_way.is_some())
-    }
-
-    /// What the disk holds when the power comes back: a storage of its own, without faults, counted from 0.
-    #[must_use]
-    pub fn image(&self, unsynced: Unsynced) -> FaultyStorage {
-        FaultyStorage::from_image(match unsynced {
-            Unsynced::Lost => self.synced.clone(),
-            Unsynced::Kept => self.now.clone(),
-            Unsynced::Sampled { seed } => self.sampled(seed),
-        })
-    }
-
-    /// The crash after one more event.
-    fn then(&self, event: Event) -> CrashPoint {
-        let mut next = CrashPoint { event: self.event + 1, under_way: None, ..self.clone() };
-        next.now.apply(&event);
-        match event {
-            Event::Sync => {
-                next.synced = next.now.clone();
-                next.unsynced.clear();
-            }
-            Event::Write { .. } | Event::SetLen(_) => next.unsynced.push(event),
-        }
-        next
-    }
-
-    /// One of the images of the fault model. Events are played in their order, on the image as every
-    /// reader saw it and on the disk; a sector that goes to the disk goes there as readers saw it then.
-    fn sampled(&self, seed: u64) -> Image {
-        let mut random = Random::new(seed);
-        let chances = Chances::new(&mut random);
-        let lengths = self.at_stake().filter(|event| matches!(event, Event::SetLen(_))).count();
-        let mut lengths_kept = random.below(to_u64(lengths) + 1);
-        let past_the_end_extends = random.below(2) == 0;
-        let mut seen = self.synced.clone();
-        let mut disk = self.synced.clone();
-        let mut ranks: HashMap<u64, u64> = HashMap::new();
-        for event in self.at_stake() {
-            seen.apply(event);
-            match event {
-                Event::Sync => {}
-                Event::SetLen(len) => {
-                    if let Some(left) = lengths_kept.checked_sub(1) {
-                        lengths_kept = left;
-                        disk.set_len(*len);
-                    }
-                }
-                Event::Write { offset, data } => {
-                    let fate = chances.fate(&mut random);
-                    let rank = if chances.reorders { random.next() } else { u64::MAX };
-                    for sector in sectors(*offset, data.len()) {
-                        let held = ranks.get(&sector).copied().unwrap_or(0);
-                        if !fate.keeps(&mut random) || rank < held {
-                            continue;
-                        }
-                        let start = sector * SECTOR_BYTES;
-                        if disk.len <= start && !past_the_end_extends {
-                            continue;
-                        }
-                        ranks.insert(sector, rank);
-                        disk.copy_sector(sector, &seen, past_the_end_extends);
-                    }
-                }
-            }
-        }
-        disk
-    }
-
-    fn at_stake(&self) -> impl Iterator<Item = &Event> {
-        self.unsynced.iter().chain(&self.under_way)
-    }
-}
-
-impl fmt::Debug for CrashPoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CrashPoint")
-            .field("event", &self.event)
-            .field("synced_len", &self.synced.len)
-            .field("len", &self.now.len)
-            .field("unsynced", &self.unsynced())
-            .finish_non_exhaustive()
-    }
-}
-
-/// How one crash treats its writes: drawn once a crash, so that crashes that lose a single write, or keep
-/// a single one, are as common as those that lose half of them.
-struct Chances {
-    /// Of 16: a write is kept whole.
-    keep: u64,
-    /// Of 16: a write is torn, if it is not kept whole.
-    tear: u64,
-    reorders: bool,
-}
-
-/// What a crash makes of one write.
-#[derive(Clone, Copy)]
-enum Fate {
-    Kept,
-    Lost,
-    Torn {
-        /// Of 16: a sector is kept.
-        keep: u64,
-    },
-}
-
-impl Chances {
-    fn new(random: &mut Random) -> Self {
-        const KEEP: [u64; 6] = [0, 2, 8, 12, 15, 16];
-        const TEAR: [u64; 4] = [0, 4, 8, 16];
-        Chances { keep: random.pick(&KEEP), tear: random.pick(&TEAR), reorders: random.below(2) == 0 }
-    }
-
-    fn fate(&self, random: &mut Random) -> Fate {
-        if random.below(16) < self.keep {
-            Fate::Kept
-        } else if random.below(16) < self.tear {
-            Fate::Torn { keep: 1 + random.below(15) }
-        } else {
-            Fate::Lost
-        }
-    }
-}
-
-impl Fate {
-    fn keeps(self, random: &mut Random) -> bool {
-        match self {
-            Fate::Kept => true,
-            Fate::Lost => false,
-            Fate::Torn { keep } => random.below(16) < keep,
-        }
-    }
-}
-
-impl Image {
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if offset.checked_add(to_u64(out.len())).is_none_or(|end| end > self.len) {
-            return Err(out_of_range());
-        }
-        self.pages.read(offset, out, zeros)
-    }
-
-    /// Writes, and grows where that reaches past the end, like a file.
-    fn write(&mut self, offset: u64, data: &[u8]) {
-        // Fails only for an offset no file reaches: nothing is there then.
-        if self.pages.write(offset, data, zeros).is_ok() {
-            self.len = self.len.max(offset.saturating_add(to_u64(data.len())));
-        }
-    }
-
-    fn set_len(&mut self, len: u64) {
-        if len < self.len {
-            self.pages.truncate(len);
-        }
-        self.len = len;
-    }
-
-    fn apply(&mut self, event: &Event) {
-        match event {
-            Event::Write { offset, data } => self.write(*offset, data),
-            Event::SetLen(len) => self.set_len(*len),
-            Event::Sync => {}
-        }
-    }
-
-    /// Takes a sector over from another image. Past the end of this one only as far as it may `extend`.
-    fn copy_sector(&mut self, sector: u64, from: &Image, extend: bool) {
-        let start = sector * SECTOR_BYTES;
-        let end = if extend { from.len } else { from.len.min(self.len) };
-        let Ok(bytes) = usize::try_from(end.saturating_sub(start).min(SECTOR_BYTES)) else { return };
-        let mut buffer = [0; SECTOR];
-        if let Some(buffer) = buffer.get_mut(..bytes)
-            && from.read(start, buffer).is_ok()
-        {
-            self.write(start, buffer);
-        }
-    }
-
-    fn flip_bit(&mut self, bit: u64) {
-        let mut byte = [0];
-        if self.read(bit / 8, &mut byte).is_ok() {
-            self.write(bit / 8, &byte.map(|byte| byte ^ (1 << (bit % 8))));
-        }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(self.len).unwrap_or(usize::MAX)];
-        // Cannot fail: it ends where the image ends.
-        let _ = self.read(0, &mut bytes);
-        bytes
-    }
-}
-
-/// The numbers of the sectors a write touches.
-fn sectors(offset: u64, bytes: usize) -> std::ops::Range<u64> {
-    offset / SECTOR_BYTES..offset.saturating_add(to_u64(bytes)).div_ceil(SECTOR_BYTES)
-}
-
-fn zeros(_: u64, out: &mut [u8]) -> io::Result<()> {
-    out.fill(0);
-    Ok(())
-}
-
-fn to_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
-}
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Random(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, which is small: the bias does not matter here.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    fn pick(&mut self, of: &[u64]) -> u64 {
-        let place = usize::try_from(self.below(to_u64(of.len()))).unwrap_or(0);
-        of.get(place).copied().unwrap_or(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::SECTOR_BYTES;
     use super::*;
 
     /// A synced file of `sectors` sectors of `byte`.
