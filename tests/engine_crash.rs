@@ -12,68 +12,16 @@
 //!
 //! `FOLDLOG_CRASH_WORKLOADS` (default 12) says how many workloads are played; the long tier is 2,000.
 
-use std::collections::BTreeMap;
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: it fails there")]
+
+mod engine;
+
 use std::io;
 use std::sync::Arc;
 
-use foldlog::journal::Storage;
+use engine::{Content, Random, Way, change, open, read};
 use foldlog::testing::{CrashPoint, FaultyStorage, Unsynced};
-use redb::{
-    Builder, Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
-    TableError,
-};
-
-const LAST_COMMIT: TableDefinition<u8, u64> = TableDefinition::new("last commit");
-const TABLES: [TableDefinition<u64, &[u8]>; 3] =
-    [TableDefinition::new("first"), TableDefinition::new("second"), TableDefinition::new("third")];
-
-/// Table and key → the value.
-type Content = BTreeMap<(usize, u64), Vec<u8>>;
-
-#[derive(Debug)]
-struct Engine(FaultyStorage);
-
-impl StorageBackend for Engine {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-
-    fn index(&mut self, bound: usize) -> usize {
-        usize::try_from(self.below(bound as u64)).unwrap()
-    }
-}
+use redb::Database;
 
 /// A commit of a workload, and between which events of the storage it happened.
 struct Commit {
@@ -109,64 +57,15 @@ struct Figures {
     acknowledged_lost: u64,
 }
 
-fn open(disk: &FaultyStorage, cache_bytes: usize) -> Result<Database, redb::Error> {
-    Ok(Builder::new().set_cache_size(cache_bytes).create_with_backend(Engine(disk.clone()))?)
-}
-
-/// One transaction: a few changes to the tables, and to the content they are expected to have.
-fn change(
-    db: &Database,
-    number: u64,
-    content: &mut Content,
-    random: &mut Random,
-    figures: &mut Figures,
-) -> bool {
-    let mut write = db.begin_write().unwrap();
-    let is_durable = match random.below(4) {
-        0 | 1 => {
-            write.set_durability(Durability::None).unwrap();
-            figures.not_durable += 1;
-            false
-        }
-        2 => {
-            figures.one_phase += 1;
-            true
-        }
-        _ => {
-            write.set_quick_repair(true);
-            figures.two_phase += 1;
-            true
-        }
-    };
-    for _ in 0..1 + random.below(3) {
-        let table = random.index(TABLES.len());
-        match random.below(12) {
-            0 => {
-                write.delete_table(TABLES[table]).unwrap();
-                content.retain(|(held, _), _| *held != table);
-            }
-            1..4 => {
-                let from = random.below(40);
-                let to = from + random.below(30);
-                write.open_table(TABLES[table]).unwrap().retain_in(from..to, |_, _| false).unwrap();
-                content.retain(|(held, key), _| *held != table || !(from..to).contains(key));
-            }
-            _ => {
-                let mut open = write.open_table(TABLES[table]).unwrap();
-                let large = if random.one_in(8) { 30_000 } else { 1500 };
-                for _ in 0..1 + random.below(8) {
-                    let key = random.below(40);
-                    let mut value = vec![number.to_le_bytes()[0]; 8 + random.index(large)];
-                    value[..8].copy_from_slice(&number.to_le_bytes());
-                    open.insert(key, value.as_slice()).unwrap();
-                    content.insert((table, key), value);
-                }
-            }
+impl Figures {
+    fn count(&mut self, way: Way) {
+        self.commits += 1;
+        match way {
+            Way::NotDurable => self.not_durable += 1,
+            Way::OnePhase => self.one_phase += 1,
+            Way::TwoPhase => self.two_phase += 1,
         }
     }
-    write.open_table(LAST_COMMIT).unwrap().insert(0, number).unwrap();
-    write.commit().unwrap();
-    is_durable
 }
 
 fn play(
@@ -186,40 +85,22 @@ fn play(
         vec![Commit { begun: 0, acknowledged: born, is_durable: true, content: Arc::new(content.clone()) }];
     for number in first + 1..=first + transactions {
         let begun = disk.events();
-        let is_durable = change(&db, number, &mut content, random, figures);
+        let way = change(&db, number, &mut content, random).unwrap();
+        figures.count(way);
         let content = Arc::new(content.clone());
-        commits.push(Commit { begun, acknowledged: disk.events(), is_durable, content });
+        commits.push(Commit {
+            begun,
+            acknowledged: disk.events(),
+            is_durable: way != Way::NotDurable,
+            content,
+        });
         if random.one_in(25) {
             db.compact().unwrap();
         }
     }
     drop(db);
     figures.workloads += 1;
-    figures.commits += transactions;
     Played { disk, born, first, commits }
-}
-
-fn read(db: &Database) -> (u64, Content) {
-    let read = db.begin_read().unwrap();
-    let number = match read.open_table(LAST_COMMIT) {
-        Ok(table) => table.get(0).unwrap().unwrap().value(),
-        Err(TableError::TableDoesNotExist(_)) => 0,
-        Err(error) => panic!("{error}"),
-    };
-    let mut content = Content::new();
-    for (place, table) in TABLES.into_iter().enumerate() {
-        match read.open_table(table) {
-            Ok(table) => {
-                for row in table.iter().unwrap() {
-                    let (key, value) = row.unwrap();
-                    content.insert((place, key.value()), value.value().to_vec());
-                }
-            }
-            Err(TableError::TableDoesNotExist(_)) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    (number, content)
 }
 
 impl Played {
@@ -260,8 +141,8 @@ impl Played {
             figures.written_to += 1;
             let mut content = Content::clone(self.content_of(number));
             for next in number + 1..number + 4 {
-                change(&db, next, &mut content, random, &mut Figures::default());
-                assert_eq!(read(&db), (next, content.clone()), "{place}: after writing on");
+                change(&db, next, &mut content, random).unwrap();
+                assert_eq!(read(&db).unwrap(), (next, content.clone()), "{place}: after writing on");
             }
             assert!(db.check_integrity().unwrap(), "{place}: not clean after writing on");
             return None;
@@ -279,7 +160,7 @@ impl Played {
 
     fn compare(&self, db: &Database, crash: &CrashPoint, place: &str, figures: &mut Figures) -> u64 {
         let (floor, last) = self.bounds(crash.event());
-        let (number, content) = read(db);
+        let (number, content) = read(db).unwrap();
         let found = usize::try_from(number.max(self.first) - self.first).unwrap();
         if found < floor {
             figures.acknowledged_lost += 1;
