@@ -21,6 +21,8 @@ mod commit;
 mod entry;
 mod error;
 mod folding;
+#[cfg_attr(not(test), expect(dead_code, reason = "wip"))]
+pub(crate) mod guard;
 mod held;
 mod inbox;
 mod lifecycle;
@@ -28,6 +30,9 @@ mod memory;
 mod moved;
 mod open;
 mod options;
+#[cfg_attr(not(test), expect(dead_code, reason = "wip"))]
+pub(crate) mod overlay;
+pub(crate) mod pages;
 mod parked;
 mod pending;
 mod rewrite;

@@ -1,0 +1,301 @@
+//! The wall between the engine and its user: a panic inside the engine becomes an error.
+//!
+//! The engine checks its pages when it recovers, not when it reads: a damaged page makes it panic (and a
+//! damaged value comes back as it is, which is why segments carry their own hash). Every call into the
+//! engine goes through [`guarded`].
+//!
+//! # After a caught panic
+//!
+//! The engine's own state in memory is not to be trusted any more: locks may be poisoned, pages half
+//! changed, a transaction leaked.
+//!
+//! | | |
+//! |---|---|
+//! | the file | as after a crash at that moment: nothing of the transaction under way counts, everything committed before does |
+//! | the transaction, its tables and iterators | were dropped while the panic unwound; the engine aborts nothing then and marks the file for recovery |
+//! | the handle | refuses everything until it is reopened |
+//! | the database | is dropped, once, through [`discarded`]: that gives the file's lock back. It is never used again, not even to close it in order |
+//!
+//! # The message on standard error
+//!
+//! The panic hook belongs to the application. What was caught here is an error value like any other, so
+//! its message must not be printed, and a crash reporter must not be told of a crash. The only way is a
+//! hook of our own: it is put in front of the application's, once, when the first panic could come; it
+//! stays silent while the thread is inside the engine and calls the application's otherwise. What that
+//! costs: an application that takes its hook out again (`take_hook`) takes ours with it, working as
+//! before; one that sets another hook later replaces ours, and then sees the engine's panics too. Both
+//! are harmless: the panic is caught all the same.
+//!
+//! With `panic = "abort"` nothing can be caught: the process ends, and the file is as after a crash.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+use std::thread;
+
+use thiserror::Error;
+
+/// What a call into the engine failed with.
+#[derive(Debug, Error)]
+pub(crate) enum GuardedError<E> {
+    /// The engine said so.
+    #[error(transparent)]
+    Engine(E),
+    /// The engine panicked: the file is damaged, or the engine is at fault.
+    #[error("the storage engine gave up: {0}")]
+    Panicked(Panic),
+}
+
+/// What the engine said when it panicked.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{message} (at {place})")]
+pub(crate) struct Panic {
+    /// Its message, shortened.
+    pub(crate) message: String,
+    /// The source file and line, or nothing known.
+    pub(crate) place: String,
+}
+
+/// Calls into the engine and turns a panic into an error.
+///
+/// # Errors
+/// What the call returned, or that it panicked: see the module for what must follow then.
+pub(crate) fn guarded<T, E>(call: impl FnOnce() -> Result<T, E>) -> Result<T, GuardedError<E>> {
+    match caught(call) {
+        Ok(result) => result.map_err(GuardedError::Engine),
+        Err(panic) => Err(GuardedError::Panicked(panic)),
+    }
+}
+
+/// Drops something of the engine's that a panic may have left half-done: a second panic is the same one.
+pub(crate) fn discarded<T>(of_the_engine: T) {
+    let _ = caught(|| drop(of_the_engine));
+}
+
+thread_local! {
+    /// How many calls into the engine this thread is in. Not a flag: a call may come inside another one.
+    static INSIDE: Cell<u32> = const { Cell::new(0) };
+    /// Where the last panic inside the engine was.
+    static PLACE: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Marks this thread as inside the engine while it lives.
+struct Inside;
+
+impl Inside {
+    fn enter() -> Self {
+        INSIDE.with(|inside| inside.set(inside.get() + 1));
+        Inside
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.with(|inside| inside.set(inside.get().saturating_sub(1)));
+    }
+}
+
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
+    silence_the_engine();
+    let inside = Inside::enter();
+    // Nothing the call has touched is used afterwards: see the module.
+    let result = panic::catch_unwind(AssertUnwindSafe(call));
+    drop(inside);
+    result.map_err(|payload| {
+        let place = PLACE.take().unwrap_or_else(|| "an unknown place".to_owned());
+        Panic { message: message(payload), place }
+    })
+}
+
+/// Puts our hook in front of the application's, once.
+fn silence_the_engine() {
+    static ONCE: Once = Once::new();
+    if thread::panicking() {
+        // A hook cannot be set while a panic unwinds. The next call does it.
+        return;
+    }
+    ONCE.call_once(|| {
+        let next = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            // A thread that is ending has no thread-locals any more: it is not in the engine.
+            if INSIDE.try_with(Cell::get).unwrap_or(0) == 0 {
+                return next(info);
+            }
+            let place = info.location().map(|place| format!("{}:{}", place.file(), place.line()));
+            let _ = PLACE.try_with(|cell| cell.set(place));
+        }));
+    });
+}
+
+/// The words of a panic, shortened: they may quote what is in the file.
+fn message(payload: Box<dyn Any + Send>) -> String {
+    const CHARS_MAX: usize = 200;
+    let words = match payload.downcast::<String>() {
+        Ok(words) => *words,
+        Err(payload) => match payload.downcast_ref::<&str>() {
+            Some(words) => (*words).to_owned(),
+            None => "no message".to_owned(),
+        },
+    };
+    match words.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => words.get(..end).unwrap_or_default().to_owned() + "…",
+        None => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+    use super::*;
+
+    fn panics() -> Result<(), String> {
+        guarded(|| -> Result<(), String> { panic!("page {} is gone", 7) }).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error_that_says_where() {
+        let error = guarded(|| -> Result<(), String> { panic!("page {} is gone", 7) }).unwrap_err();
+        let GuardedError::Panicked(panic) = error else { panic!("not a panic") };
+        assert_eq!(panic.message, "page 7 is gone");
+        assert!(panic.place.contains("guard.rs:"), "{}", panic.place);
+    }
+
+    #[test]
+    fn results_and_errors_pass_through() {
+        assert_eq!(guarded(|| Ok::<_, String>(3)).unwrap(), 3);
+        let error = guarded(|| Err::<(), _>("no".to_owned())).unwrap_err();
+        assert!(matches!(error, GuardedError::Engine(error) if error == "no"));
+    }
+
+    #[test]
+    fn a_long_message_is_shortened() {
+        let error = guarded(|| -> Result<(), String> { panic!("{}", "ä".repeat(1000)) }).unwrap_err();
+        let GuardedError::Panicked(panic) = error else { panic!("not a panic") };
+        assert_eq!(panic.message.chars().count(), 201);
+    }
+
+    #[test]
+    fn a_guard_works_while_another_panic_unwinds() {
+        struct Closes;
+        impl Drop for Closes {
+            fn drop(&mut self) {
+                assert!(thread::panicking());
+                assert!(panics().is_err());
+            }
+        }
+        let outer = guarded(|| -> Result<(), String> {
+            let _closes = Closes;
+            panic!("the first one")
+        });
+        assert!(outer.unwrap_err().to_string().contains("the first one"));
+    }
+
+    #[test]
+    fn something_that_panics_when_dropped_is_discarded_in_silence() {
+        struct Poisoned;
+        impl Drop for Poisoned {
+            fn drop(&mut self) {
+                panic!("poisoned");
+            }
+        }
+        discarded(Poisoned);
+    }
+
+    /// Set for the process that the next test starts.
+    const ALONE: &str = "FOLDLOG_GUARD_TEST_ALONE";
+
+    #[test]
+    fn the_applications_hook_hears_its_own_panics_and_not_the_engines() {
+        if std::env::var_os(ALONE).is_some() {
+            return be_an_application();
+        }
+        // Hooks are global: a process of its own, so that no other test meets this one's.
+        let name = "journal::guard::tests::the_applications_hook_hears_its_own_panics_and_not_the_engines";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        let heard: Vec<&str> = stderr.lines().filter(|line| line.starts_with("heard")).collect();
+        assert_eq!(heard, ["heard: before", "heard: on another thread", "heard: after"]);
+        assert!(!stderr.contains("is gone"), "{stderr}");
+    }
+
+    fn be_an_application() {
+        panic::set_hook(Box::new(|info| {
+            eprintln!("heard: {}", info.payload().downcast_ref::<&str>().unwrap_or(&"?"));
+        }));
+        let _ = panic::catch_unwind(|| panic!("before"));
+        assert!(panics().is_err());
+        let nested = guarded(|| {
+            let another = thread::spawn(|| panic!("on another thread"));
+            assert!(another.join().is_err());
+            panics()
+        });
+        assert!(nested.is_err());
+        assert!(panics().is_err());
+        let _ = panic::catch_unwind(|| panic!("after"));
+    }
+
+    const ROWS: TableDefinition<u64, &[u8]> = TableDefinition::new("rows");
+
+    fn read_rows(db: &Database) -> Result<usize, redb::Error> {
+        let rows = db.begin_read()?.open_table(ROWS)?;
+        let mut bytes = 0;
+        for row in rows.iter()? {
+            bytes += row?.1.value().len();
+        }
+        Ok(bytes)
+    }
+
+    /// Flips the bits of one byte in a stride and opens, reads, writes and closes the file: the engine
+    /// panics on some of these. Each must come back as an error, and leave the file's lock behind.
+    #[test]
+    fn the_engines_panics_on_damaged_pages_are_caught_and_the_file_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("damaged");
+        let db = Builder::new().create(&path).unwrap();
+        let write = db.begin_write().unwrap();
+        let mut rows = write.open_table(ROWS).unwrap();
+        for row in 0..200 {
+            rows.insert(row, [7; 100].as_slice()).unwrap();
+        }
+        drop(rows);
+        write.commit().unwrap();
+        drop(db);
+        let whole = fs::read(&path).unwrap();
+        // The first bytes of every page: its kind and its number of entries.
+        let places = (0..whole.len()).filter(|place| place % 4096 < 4);
+        let (mut panicked, mut refused, mut read) = (0, 0, 0);
+        for place in places {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 0xff;
+            fs::write(&path, &damaged).unwrap();
+            let opened = guarded(|| Builder::new().open(&path));
+            let error = match opened {
+                Ok(db) => {
+                    let result = guarded(|| read_rows(&db)).map(drop);
+                    discarded(db);
+                    result.err().map(|error| matches!(error, GuardedError::Panicked(_)))
+                }
+                Err(error) => Some(matches!(error, GuardedError::Panicked(_))),
+            };
+            match error {
+                Some(true) => panicked += 1,
+                Some(false) => refused += 1,
+                None => read += 1,
+            }
+            fs::write(&path, &whole).unwrap();
+            assert!(read_rows(&Builder::new().open(&path).unwrap()).is_ok(), "byte {place}");
+        }
+        println!("{panicked} panicked, {refused} refused, {read} read");
+        assert!(panicked > 0 && refused > 0);
+    }
+}
