@@ -1,6 +1,6 @@
 //! The layers: a lower one never names a higher one, and what a layer hides stays in it.
 //!
-//! Read from the source text, comments and tests included: a name that may not be used is not there.
+//! Read from the source text: a name that may not be used is not there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const HIDDEN: [(&str, &[&str]); 5] = [
     ("proptest::", &["testing/"]),
 ];
 
-/// What the algebra, being pure, never names.
+/// What the algebra, being pure, never names; its own tests may measure.
 const IMPURE: [&str; 7] =
     ["std::fs", "std::io", "std::net", "std::thread", "std::time", "std::env", "Uuid::new_v"];
 
@@ -93,7 +93,7 @@ fn what_a_layer_hides_stays_in_it() {
                 }
             }
             for impure in IMPURE {
-                if name.starts_with("algebra/") && line.contains(impure) {
+                if name.starts_with("algebra/") && !name.ends_with("tests.rs") && line.contains(impure) {
                     wrong.push(format!("src/{name}:{number}: the algebra names {impure}"));
                 }
             }
