@@ -1,0 +1,78 @@
+//! Bunches as lines. A bunch's id is the blake3 hash of its line without the id.
+
+use super::Line;
+use super::error::Problem;
+use super::object::{Object, Writer, list};
+use super::read::BUNCH_BYTES_MAX;
+use crate::algebra::{Bunch, BunchNumber, Digest, Planned};
+
+impl Line for Bunch {
+    const BYTES_MAX: usize = BUNCH_BYTES_MAX;
+
+    fn from_line(text: &str) -> Result<Self, Problem> {
+        let object = Object::read(text, "a bunch", &["bunch", "id", "operations"])?;
+        let read = bunch(BunchNumber(object.whole("bunch")?), operations(&object)?);
+        if *object.string("id")? == read.id.to_string() { Ok(read) } else { Err(Problem::BunchId) }
+    }
+
+    fn write_line(&self, out: &mut String) {
+        write(self.number, Some(self.id), &self.operations, out);
+    }
+}
+
+/// Makes a bunch of its number and operations.
+pub(crate) fn bunch(number: BunchNumber, operations: Vec<Planned>) -> Bunch {
+    let mut bunch = Bunch { number, id: Digest([0; 32]), operations };
+    bunch.id = Digest(*blake3::hash(bunch_text(&bunch).as_bytes()).as_bytes());
+    bunch
+}
+
+/// The text that a bunch's id is the hash of: its line without the id.
+pub(crate) fn bunch_text(bunch: &Bunch) -> String {
+    let mut out = String::new();
+    write(bunch.number, None, &bunch.operations, &mut out);
+    out
+}
+
+/// Reads the text that a bunch's id is the hash of.
+pub(crate) fn parse_bunch_text(text: &str) -> Result<Bunch, Problem> {
+    let object = Object::read(text, "a bunch", &["bunch", "operations"])?;
+    let number = BunchNumber(object.whole("bunch")?);
+    let id = Digest(*blake3::hash(text.as_bytes()).as_bytes());
+    Ok(Bunch { number, id, operations: operations(&object)? })
+}
+
+/// How many bytes an operation takes in a bunch, its comma included.
+pub(crate) fn planned_bytes(planned: &Planned) -> usize {
+    planned.to_line().len() + 1
+}
+
+fn operations(object: &Object<'_>) -> Result<Vec<Planned>, Problem> {
+    let raw = list("operations", object.need("operations")?)?;
+    let read = (1..).zip(raw).map(|(place, raw)| {
+        Planned::from_line(raw.get()).map_err(|problem| Problem::Element {
+            what: "operation",
+            place,
+            problem: Box::new(problem),
+        })
+    });
+    read.collect()
+}
+
+fn write(number: BunchNumber, id: Option<Digest>, operations: &[Planned], out: &mut String) {
+    let mut writer = Writer::new(out);
+    writer.whole("bunch", number.0);
+    if let Some(id) = id {
+        writer.string("id", &id.to_string());
+    }
+    let out = writer.member("operations");
+    out.push('[');
+    for (place, planned) in operations.iter().enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        planned.write_line(out);
+    }
+    out.push(']');
+    writer.end();
+}
