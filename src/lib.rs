@@ -7,6 +7,8 @@ pub mod codec;
 pub mod journal;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "workload")]
+pub mod workload;
 
 pub use journal::Journal;
 pub use uuid::Uuid;

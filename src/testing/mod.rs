@@ -2,7 +2,7 @@
 
 mod crash;
 mod image;
-mod random;
+
 mod storage;
 
 pub use crash::{CrashPoint, Crashes, Unsynced};
