@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod algebra;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod codec;
 pub mod journal;
 #[cfg(feature = "testing")]

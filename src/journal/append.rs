@@ -9,7 +9,7 @@ use super::commit::{Lead, Turn};
 use super::entry::parts_of_operation;
 use super::error::{Error, engine};
 use super::tables::{LOG, damaged};
-use super::{Inner, Journal};
+use super::{Inner, Journal, guard};
 use crate::algebra::{EntityKey, Group, Millis, Operation, Seq};
 use crate::codec::columns::Layout;
 
@@ -83,18 +83,25 @@ impl Journal {
         durability: Durability,
     ) -> Result<Appended, E> {
         let now = (self.inner.options.clock)();
+        let mut operations = operations.into_iter();
         let mut refusal = None;
+        let mut panicked = None;
         let appended = self.inner.append_txn(durability == Durability::Durable, |inner, txn, first| {
             let mut writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
             let mut unparked = Vec::new();
-            for operation in operations {
-                match operation {
-                    Ok(operation) => {
+            loop {
+                match guard::outside(|| operations.next()) {
+                    Ok(Some(Ok(operation))) => {
                         inner.note_parked(&operation, &mut unparked);
                         push(&mut writer, &operation, now)?;
                     }
-                    Err(error) => {
+                    Ok(Some(Err(error))) => {
                         refusal = Some(error);
+                        return Err(Error::Failed);
+                    }
+                    Ok(None) => break,
+                    Err(theirs) => {
+                        panicked = Some(theirs);
                         return Err(Error::Failed);
                     }
                 }
@@ -103,6 +110,9 @@ impl Journal {
             inner.unpark(txn, &unparked)?;
             Ok((span(first, end), end))
         });
+        if let Some(theirs) = panicked {
+            std::panic::resume_unwind(theirs);
+        }
         match (refusal, appended) {
             (Some(refusal), _) => Err(refusal),
             (None, appended) => Ok(appended?),

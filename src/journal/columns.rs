@@ -171,6 +171,16 @@ impl ColumnReader {
         }
     }
 
+    /// How many rows are stored.
+    pub(crate) fn count(&self) -> Result<u64, Error> {
+        let mut count = 0;
+        for value in self.rows.range::<u64>(..).map_err(engine)? {
+            let (first, value) = value.map_err(engine)?;
+            count += u64::from(self.open(first.value(), &value)?.preamble.rows);
+        }
+        Ok(count)
+    }
+
     /// Visits chosen entries with their payloads; their ordinals in increasing order.
     pub(crate) fn read(
         &self,
