@@ -59,6 +59,8 @@ use tables::Snapshot;
 
 pub use append::{APPEND_OPERATIONS_MAX, Appended, Durability};
 pub use bases::Listing;
+#[cfg(feature = "testing")]
+pub(crate) use entry::from_alone;
 pub use error::Error;
 pub use inbox::{Integrated, Reads, Received};
 pub use options::{CACHE_BYTES_DEFAULT, Options};
