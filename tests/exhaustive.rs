@@ -1,4 +1,4 @@
-//! The laws by exhaustion: every log of up to five operations out of twelve, on every kind of base, with every
+//! The laws by exhaustion: every log of up to five operations out of ten, on every kind of base, with every
 //! cut between two bunches.
 //!
 //! The operations are on one entity (and a few of them on a second one), with values that collide with each
@@ -26,12 +26,10 @@ fn operations() -> Vec<Operation> {
         Operation::update(one.clone(), state(r#"{"a":1,"b":1}"#)),
         Operation::update(one.clone(), state(r#"{"a":1.0}"#)),
         patch(&one, r#"{"a":1}"#),
-        patch(&one, r#"{"a":null}"#),
-        patch(&one, r#"{"b":1,"a":2}"#),
+        patch(&one, r#"{"b":1,"a":null}"#),
         patch(&one, "{}"),
         Operation::delete(one.clone()),
         patch(&two, r#"{"a":1}"#),
-        Operation::create(two.clone(), state(r#"{"b":1}"#)),
         Operation::delete(two),
     ];
     // Times that run backwards.
@@ -43,7 +41,7 @@ fn operations() -> Vec<Operation> {
 
 /// Every kind of base: unknown, absent, live, dead; with the state, its digest, neither.
 fn baselines() -> Vec<Baseline> {
-    let states = [state(r#"{"a":1}"#), state(r#"{"a":1,"b":1}"#), state("{}")];
+    let states = [state(r#"{"a":1}"#), state(r#"{"a":1,"b":1}"#)];
     let mut known = vec![
         (Base::Unknown, Existence::Absent),
         (Base::Unknown, Existence::Live(states[0].clone())),
@@ -84,15 +82,11 @@ fn every_short_log_on_every_base_at_every_cut() {
         for baseline in &baselines {
             let bases = baseline.bases();
             laws::equivalence(log, baseline)
+                .and_then(|()| laws::equivalence_at_every_cut(log, baseline))
                 .and_then(|()| laws::idempotence(log, bases))
                 .and_then(|()| laws::smallest(log, bases))
                 .and_then(|()| laws::accounting(log, bases))
                 .unwrap_or_else(|violation| panic!("{violation}\nlog: {log:?}\nbaseline: {baseline:?}"));
-            for cut in 1..log.len() {
-                laws::equivalence_at_cuts(log, &[cut], baseline).unwrap_or_else(|violation| {
-                    panic!("{violation}\nlog: {log:?} cut at {cut}\nbaseline: {baseline:?}")
-                });
-            }
             cases.fetch_add(log.len().max(1) as u64, Ordering::Relaxed);
         }
     };
@@ -111,7 +105,7 @@ fn every_short_log_on_every_base_at_every_cut() {
     check(&[]);
     let (logs, cases) = (logs.into_inner(), cases.into_inner());
     println!("{logs} logs on {} bases, at every cut: {cases} cases", baselines.len());
-    let expected: u64 = (0..=u32::try_from(LENGTH).unwrap()).map(|length| 12_u64.pow(length)).sum();
+    let expected: u64 = (0..=u32::try_from(LENGTH).unwrap()).map(|length| 10_u64.pow(length)).sum();
     assert_eq!(logs, expected);
 }
 

@@ -92,31 +92,51 @@ pub fn equivalence(log: &[Operation], baseline: &Baseline) -> Result<(), Violati
 /// # Errors
 /// The first entity that differs.
 pub fn equivalence_at_cuts(log: &[Operation], cuts: &[usize], baseline: &Baseline) -> Result<(), Violation> {
-    let parts = parts(log, cuts);
-    for truth in baseline.worlds(log) {
+    cut_on(log, cuts, baseline, &baseline.worlds(log))
+}
+
+/// [`equivalence_at_cuts`] for each single cut.
+///
+/// # Errors
+/// The first entity that differs.
+pub fn equivalence_at_every_cut(log: &[Operation], baseline: &Baseline) -> Result<(), Violation> {
+    let worlds = baseline.worlds(log);
+    (1..log.len()).try_for_each(|cut| cut_on(log, &[cut], baseline, &worlds))
+}
+
+fn cut_on(
+    log: &[Operation],
+    cuts: &[usize],
+    baseline: &Baseline,
+    worlds: &[BTreeMap<EntityKey, Existence>],
+) -> Result<(), Violation> {
+    let mut bases = CutBases { known: HashMap::new(), baseline };
+    let mut bunches = Vec::new();
+    for part in parts(log, cuts) {
+        let plan = planned(part, &bases);
+        bunches.push((part, presumptuous(part, &bases), plan));
+        for planned in bunches.iter().rev().take(1).flat_map(|(_, _, plan)| &plan.operations) {
+            let operation = &planned.operation;
+            let after = bases.base(&operation.key).after(&operation.change, None);
+            bases.known.insert(operation.key.clone(), after);
+        }
+    }
+    for truth in worlds {
         let mut authority: World = truth.iter().collect();
         let mut local = authority.clone();
-        let mut bases = CutBases { known: HashMap::new(), baseline };
-        let mut presumed: BTreeSet<EntityKey> = BTreeSet::new();
-        for part in &parts {
-            presumed.extend(presumptuous(part, &bases, &authority));
-            let plan = planned(part, &bases);
-            for planned in &plan.operations {
-                let operation = &planned.operation;
-                authority.apply(&operation.key, &operation.change);
-                let after = bases.base(&operation.key).after(&operation.change, None);
-                bases.known.insert(operation.key.clone(), after);
-            }
+        let mut presumed: BTreeSet<&EntityKey> = BTreeSet::new();
+        for (part, presumptuous, plan) in &bunches {
+            presumed.extend(presumptuous.iter().filter(|key| authority.is_live(key)));
+            authority.replay(plan.operations.iter().map(|planned| &planned.operation));
             local.replay(part.iter());
-            let touched: BTreeSet<&EntityKey> = part.iter().map(|operation| &operation.key).collect();
-            for key in touched.into_iter().filter(|key| !presumed.contains(*key)) {
-                let (here, there) = (local.thing(key), authority.thing(key));
-                require("equivalence at cuts", here.looks_like(&there), || {
+            for key in part.iter().map(|operation| &operation.key).filter(|key| !presumed.contains(key)) {
+                require("equivalence at cuts", local.looks_like(&authority, key), || {
+                    let (here, there) = (local.thing(key), authority.thing(key));
                     format!("{key} is {here:?} here and {there:?} there, of {plan:?} on {truth:?}")
                 })?;
-                if here.live().is_none() {
+                if !local.is_live(key) {
                     // Forgotten here, so it goes on from what is there.
-                    local.put(key, there);
+                    local.put(key, authority.thing(key));
                 }
             }
         }
@@ -139,8 +159,8 @@ impl Bases for CutBases<'_> {
     }
 }
 
-/// The entities that a part creates and deletes while they are unknown, and live at the authority.
-fn presumptuous(part: &[Operation], bases: &impl Bases, authority: &World) -> Vec<EntityKey> {
+/// The entities that a part creates and deletes while they are unknown.
+fn presumptuous(part: &[Operation], bases: &impl Bases) -> Vec<EntityKey> {
     let mut ends: BTreeMap<&EntityKey, (&Change, &Change)> = BTreeMap::new();
     for operation in part {
         ends.entry(&operation.key)
@@ -149,9 +169,7 @@ fn presumptuous(part: &[Operation], bases: &impl Bases, authority: &World) -> Ve
     }
     ends.into_iter()
         .filter(|(key, (first, last))| {
-            matches!((first, last), (Change::Create(_), Change::Delete))
-                && *bases.base(key) == Base::Unknown
-                && authority.thing(key).live().is_some()
+            matches!((first, last), (Change::Create(_), Change::Delete)) && *bases.base(key) == Base::Unknown
         })
         .map(|(key, _)| key.clone())
         .collect()

@@ -141,6 +141,20 @@ impl World {
         self.things.get(key).cloned().unwrap_or_default()
     }
 
+    /// Whether an entity is live.
+    #[must_use]
+    pub fn is_live(&self, key: &EntityKey) -> bool {
+        self.things.get(key).is_some_and(|thing| thing.live().is_some())
+    }
+
+    /// Whether an entity looks alike in both worlds: live with the same fields, or not live.
+    #[must_use]
+    pub fn looks_like(&self, other: &World, key: &EntityKey) -> bool {
+        let absent = Thing::Absent;
+        let (here, there) = (self.things.get(key), other.things.get(key));
+        here.unwrap_or(&absent).looks_like(there.unwrap_or(&absent))
+    }
+
     /// The live set: every live entity with its fields, in the order of the keys.
     pub fn live(&self) -> impl Iterator<Item = (&EntityKey, &PlainFields)> {
         self.things.iter().filter_map(|(key, thing)| thing.live().map(|fields| (key, fields)))
