@@ -350,6 +350,16 @@ impl Player {
         let settled = journal.settle(&outcomes).map_err(failed("settling"))?;
         require(FENCE, !settled.was_settled, || format!("bunch {} was not settled before", bunch.number))?;
         for key in &settled.deletes_dropped {
+            let told =
+                bunch.operations.iter().zip(&outcomes.outcomes).find(|(sent, _)| sent.operation.key == *key);
+            let is_unseen = told.is_some_and(|(_, outcome)| match outcome {
+                Outcome::Accepted { result, .. } => matches!(result, Resulting::Live(_)),
+                Outcome::Superseded { state, .. } => state.is_some(),
+                Outcome::Clash { .. } | Outcome::Refused { .. } | Outcome::Waits { .. } | Outcome::Retry => {
+                    false
+                }
+            });
+            require(LOST, is_unseen, || format!("the delete of {key} was dropped by {told:?}"))?;
             // A delete that had not seen what the authority holds gave way to it.
             self.model.doubts.remove(key);
             self.model.local.put(key, self.authority.thing(key));
