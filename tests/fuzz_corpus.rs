@@ -1,4 +1,5 @@
 //! The bodies of the fuzz targets on their committed corpora: on stable, in the ordinary tests.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::fs;
 use std::path::Path;

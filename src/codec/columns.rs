@@ -60,6 +60,16 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// What the operation of a log row did.
+    pub(crate) fn kind(&self) -> Kind {
+        match (self.content, self.shape.is_born) {
+            (ContentKind::Keep, _) => Kind::Delete,
+            (ContentKind::Merge, _) => Kind::Patch,
+            (ContentKind::Replace, true) => Kind::Create,
+            (ContentKind::Replace, false) => Kind::State,
+        }
+    }
+
     pub(crate) fn payload_bytes(&self) -> usize {
         self.fields_bytes as usize + self.extra_bytes as usize
     }
@@ -158,9 +168,9 @@ pub(crate) fn content_of(kind: Kind) -> ContentKind {
 
 fn write_row(layout: Layout, row: &Row, out: &mut Vec<u8>) {
     let (at, steps) = row.shape.clock.to_parts();
-    let flags = u8::from(row.shape.is_born) * IS_BORN
-        | u8::from(row.shape.has_turned) * HAS_TURNED
-        | u8::from(row.is_cut) * IS_CUT;
+    let flags = (u8::from(row.shape.is_born) * IS_BORN)
+        | (u8::from(row.shape.has_turned) * HAS_TURNED)
+        | (u8::from(row.is_cut) * IS_CUT);
     out.extend_from_slice(row.id.as_bytes());
     out.extend_from_slice(&at.to_le_bytes());
     out.extend_from_slice(&row.fields_bytes.to_le_bytes());
