@@ -56,7 +56,13 @@ fn try_it(bytes: &[u8], before: &str, figures: &mut Figures) {
     }
     drop(journal);
     let journal = open(&FaultyStorage::from_bytes(bytes)).unwrap();
-    assert_eq!(observed(&journal), before, "an answer is wrong, and nobody said so");
+    let now = observed(&journal);
+    for (now, before) in now.lines().zip(before.lines()).filter(|(now, before)| now != before) {
+        let at = now.bytes().zip(before.bytes()).position(|(a, b)| a != b).unwrap_or(0).saturating_sub(60);
+        println!("now    {}", now.get(at..).unwrap_or(now).chars().take(200).collect::<String>());
+        println!("before {}", before.get(at..).unwrap_or(before).chars().take(200).collect::<String>());
+    }
+    assert!(now == before, "an answer is wrong, and nobody said so");
     figures.unharmed += 1;
 }
 

@@ -53,3 +53,27 @@ fn write() {
     std::fs::write(path, storage.bytes()).unwrap();
     std::fs::write(golden("v1.expected"), observed(&journal)).unwrap();
 }
+
+/// Makes version 1 look newer, by hand: no program writes version 2 yet.
+#[test]
+#[ignore = "writes golden files, once for each format"]
+fn write_newer() {
+    use redb::ReadableTable;
+    const META: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("meta");
+    let path = golden("newer.journal");
+    assert!(!path.exists(), "golden files are never written again");
+    let journal = Journal::create(&path).unwrap();
+    drop(journal);
+    let db = redb::Database::open(&path).unwrap();
+    let txn = db.begin_write().unwrap();
+    {
+        let mut meta = txn.open_table(META).unwrap();
+        let mut state = meta.get(&b"state"[..]).unwrap().unwrap().value().to_vec();
+        state[3] = 2;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&5_u64.to_le_bytes()).update(b"state").update(&state[..8]).update(&state[24..]);
+        state[8..24].copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        meta.insert(&b"state"[..], &state[..]).unwrap();
+    }
+    txn.commit().unwrap();
+}
