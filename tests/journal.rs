@@ -121,15 +121,17 @@ fn the_log_is_read_back_from_any_place_until_it_is_folded() {
         journal.append(batch, Durability::Durable).unwrap();
     }
     for (from, most) in [(1, 5_000), (1, 0), (3, 10), (699, 4), (4_000, 9_000), (5_001, 1), (0, 2)] {
-        let found = journal.log(Seq(from), most).unwrap();
+        let log = journal.log(Seq(from), most).unwrap();
+        let found = &log.operations;
         let begin = usize::try_from(from).unwrap().saturating_sub(1);
         let expected: Vec<_> = all.iter().enumerate().skip(begin).take(most).collect();
         assert_eq!(found.len(), expected.len(), "{from} {most}");
         for (logged, (place, operation)) in found.iter().zip(expected) {
-            assert_eq!((logged.seq.0, &logged.key), (place as u64 + 1, &operation.key));
+            assert_eq!((logged.seq.0, logged.id), (place as u64 + 1, operation.key.id()));
+            assert_eq!(log.collection(logged), Some(operation.key.collection()));
             assert_eq!((logged.kind, logged.at), (operation.change.kind(), operation.at));
         }
     }
     journal.compact().unwrap();
-    assert_eq!(journal.log(Seq(1), 10).unwrap(), []);
+    assert_eq!(journal.log(Seq(1), 10).unwrap().operations, []);
 }

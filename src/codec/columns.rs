@@ -406,8 +406,16 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// Opens a value of rows whose first entry has this ordinal.
     pub(crate) fn open(place: &[u8], first: u64, bytes: &'a [u8]) -> Result<Self, FrameError> {
+        Self::of_body(first, frame::open(FrameKind::Rows, place, bytes)?)
+    }
+
+    /// Opens a value that was opened before and has not changed since.
+    pub(crate) fn open_checked(first: u64, bytes: &'a [u8]) -> Result<Self, FrameError> {
+        Self::of_body(first, frame::open_checked(bytes)?)
+    }
+
+    fn of_body(first: u64, body: &'a [u8]) -> Result<Self, FrameError> {
         let wrong = |why: &str| FrameError::Body { why: why.to_owned() };
-        let body = frame::open(FrameKind::Rows, place, bytes)?;
         let (length, rest) =
             body.split_first_chunk::<4>().ok_or_else(|| wrong("the rows have no preamble"))?;
         let (head, rest) = rest

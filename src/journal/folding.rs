@@ -23,6 +23,12 @@ const LOG_BIT: u64 = 1 << 63;
 /// payload.
 pub(crate) const SLOT_BYTES: u64 = 192;
 
+/// What one more part of an entity costs: its place in the chain, and among what is to be read.
+const PART_BYTES: u64 = 32;
+
+/// What an effect costs that is being composed, beside its fields: itself and the stamps of its fields.
+const COMPOSED_BYTES: u64 = 256;
+
 /// What the journal keeps of an entity beside its shape.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Kept {
@@ -111,16 +117,21 @@ impl Folding {
         })
     }
 
-    /// About how many entities the sources name, from the smallest hashes (a KMV sketch).
-    pub(crate) fn entities(&mut self, sources: &Sources) -> Result<u64, Error> {
+    /// About how much memory it takes to fold the sources at once: the entities are estimated from the smallest
+    /// hashes (a KMV sketch), what is merged is counted.
+    pub(crate) fn estimated_bytes(&mut self, sources: &Sources) -> Result<u64, Error> {
         const KEPT: usize = 1024;
         let mut smallest: std::collections::BTreeSet<u64> = std::collections::BTreeSet::new();
         let mut bound = u64::MAX;
+        let (mut rows_seen, mut merges, mut fields_bytes) = (0_u64, 0_u64, 0_u64);
         let Folding { run, log, interned, slots } = self;
         let mut note = |rows: &Rows<'_>| -> Result<(), FrameError> {
             let names = local_names(interned, rows)?;
             for row in rows.iter() {
                 let row = row?;
+                rows_seen += 1;
+                fields_bytes += u64::from(row.fields_bytes);
+                merges += u64::from(row.content == ContentKind::Merge);
                 let hash = slots.whom(local(&names, row.name)?, row.id).hash;
                 if hash < bound && smallest.insert(hash) && smallest.len() > KEPT {
                     smallest.pop_last();
@@ -136,11 +147,16 @@ impl Folding {
         }
         log.scan(sources.log.clone(), |first, rows| note(rows).map_err(log.damaged_rows(first)))?;
         let kept = smallest.len() as u64;
-        if smallest.len() < KEPT {
-            return Ok(kept);
-        }
-        let estimate = u128::from(kept) * u128::from(u64::MAX) / u128::from(bound.max(1));
-        Ok(u64::try_from(estimate).unwrap_or(u64::MAX))
+        let entities = if smallest.len() < KEPT {
+            kept
+        } else {
+            let estimate = u128::from(kept) * u128::from(u64::MAX) / u128::from(bound.max(1));
+            u64::try_from(estimate).unwrap_or(u64::MAX).min(rows_seen)
+        };
+        // An entity whose patches are merged is held, half composed, from its first part to its last.
+        let composed = entities.min(merges).min(rows_seen - entities);
+        let average = fields_bytes / rows_seen.max(1);
+        Ok(entities * SLOT_BYTES + merges * PART_BYTES + composed * (COMPOSED_BYTES + average))
     }
 
     /// Visits the effects that `is_wanted` picks, payloads read and merged, in the order of their places.
@@ -214,7 +230,7 @@ impl Folding {
             Survivor::Stored { row, payload } => {
                 let groups = self.interned.groups(slot.extra.groups).to_vec();
                 effect_of(&row, groups, payload)
-                    .map_err(super::tables::damaged(format!("the entry of {key}")))?
+                    .map_err(|error| super::tables::damaged(format!("the entry of {key}"))(error))?
             }
         };
         Ok(Entry { key, effect, first_at: slot.extra.first_at })

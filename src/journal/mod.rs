@@ -64,7 +64,7 @@ pub use bases::Listing;
 pub(crate) use entry::from_alone;
 pub use error::Error;
 pub use inbox::{Integrated, Reads, Received};
-pub use log::Logged;
+pub use log::{Log, Logged};
 pub use options::{CACHE_BYTES_DEFAULT, Options};
 pub use parked::{Cause, HeldEffect, Parked, Superseded};
 pub use settle::Settled;
