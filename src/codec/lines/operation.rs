@@ -2,7 +2,9 @@
 
 use super::Line;
 use super::error::Problem;
-use super::object::{Object, Writer, list, quote, string, whole};
+use super::list::each;
+use super::object::{Object, string, whole, wrong};
+use super::write::{Writer, quote, write_list};
 use crate::algebra::{Change, Epoch, Group, Millis, Operation, Patch, Planned, Seq, State, Update};
 
 const KEYS: [&str; 10] =
@@ -60,9 +62,7 @@ fn change(object: &Object<'_>) -> Result<Change, Problem> {
         ("update", None, None) => shape("an update needs a \"patch\" or a \"state\""),
         ("delete", None, None) => Ok(Change::Delete),
         ("delete", _, _) => shape("a delete has neither \"state\" nor \"patch\""),
-        (_, _, _) => {
-            Err(super::object::wrong("op", "\"create\", \"update\" or \"delete\"", object.need("op")?))
-        }
+        (_, _, _) => Err(wrong("op", "\"create\", \"update\" or \"delete\"", object.need("op")?)),
     }
 }
 
@@ -73,10 +73,8 @@ fn groups(object: &Object<'_>) -> Result<Vec<Group>, Problem> {
         }
         (Some(group), None) => Ok(vec![Group::new(&group)?]),
         (None, Some(raw)) => {
-            let mut groups = Vec::new();
-            for name in list("groups", raw)? {
-                groups.push(Group::new(&string("groups", "a list of strings", name.get())?)?);
-            }
+            let mut groups =
+                each("groups", raw, |raw| Ok(Group::new(&string("groups", "a list of strings", raw)?)?))?;
             groups.sort();
             groups.dedup();
             Ok(groups)
@@ -106,15 +104,7 @@ fn write(operation: &Operation, base: Option<Epoch>, out: &mut String) {
         [] => {}
         [group] => writer.string("group", group.as_str()),
         groups => {
-            let out = writer.member("groups");
-            out.push('[');
-            for (place, group) in groups.iter().enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                quote(group.as_str(), out);
-            }
-            out.push(']');
+            write_list(writer.member("groups"), groups, |group, out| quote(group.as_str(), out));
         }
     }
     if let Some(base) = base {

@@ -2,7 +2,8 @@
 
 use super::Line;
 use super::error::Problem;
-use super::object::{Object, Writer, wrong};
+use super::object::{Object, wrong};
+use super::write::Writer;
 use crate::algebra::{Action, Epoch, Index, Trigger};
 
 impl Line for Trigger {
