@@ -3,7 +3,7 @@
 use super::Line;
 use super::error::Problem;
 use super::list::each_named;
-use super::object::Object;
+use super::object::{Object, wrong};
 use super::read::BUNCH_BYTES_MAX;
 use super::write::{Writer, write_list};
 use crate::algebra::{Bunch, BunchNumber, Digest, Planned};
@@ -13,8 +13,13 @@ impl Line for Bunch {
 
     fn from_line(text: &str) -> Result<Self, Problem> {
         let object = Object::read(text, "a bunch", &["bunch", "id", "operations"])?;
+        let id = object.string("id")?;
+        if id.len() != 64 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            let expected = "a blake3 hash in 64 lower-case hexadecimal digits";
+            return Err(wrong("id", expected, object.need("id")?));
+        }
         let read = bunch(object.bunch()?, operations(&object)?);
-        if *object.string("id")? == read.id.to_string() { Ok(read) } else { Err(Problem::BunchId) }
+        if *id == read.id.to_string() { Ok(read) } else { Err(Problem::BunchId) }
     }
 
     fn write_line(&self, out: &mut String) {

@@ -47,6 +47,12 @@ pub enum Problem {
         /// What it said.
         why: String,
     },
+    /// Something stands behind the object.
+    #[error("something stands behind the object, at column {column}; one line holds one object")]
+    Trailing {
+        /// Where, from 1.
+        column: usize,
+    },
     /// A string or a key that JSON cannot spell like that.
     #[error("a string or a key cannot be read: {why}; escape a character beyond \\uffff as two surrogates")]
     Text {
@@ -102,7 +108,9 @@ pub enum Problem {
         source: algebra::Error,
     },
     /// A bunch whose bytes are not what its id says.
-    #[error("the bunch's operations are not those that its id was made of: it was changed on the way")]
+    #[error(
+        "the bunch's operations are not those that its id was made of: it was changed on the way; ask for it again"
+    )]
     BunchId,
     /// One element of a list.
     #[error("{what} {place}: {problem}")]

@@ -26,8 +26,11 @@ impl<'a> Object<'a> {
         let mut refusal = None;
         let mut parser = serde_json::Deserializer::from_str(text);
         let keys = Keys { what, known, refusal: &mut refusal };
-        match parser.deserialize_map(keys).and_then(|members| parser.end().map(|()| members)) {
-            Ok(members) => Ok(Object { what, members }),
+        match parser.deserialize_map(keys) {
+            Ok(members) => match parser.end() {
+                Ok(()) => Ok(Object { what, members }),
+                Err(error) => Err(Problem::Trailing { column: error.column() }),
+            },
             Err(error) => Err(refusal.unwrap_or_else(|| error.into())),
         }
     }
@@ -125,7 +128,9 @@ fn stamp(raw: &str) -> Result<Stamp, Problem> {
         let replica = stamp.optional_id("replica")?.map(ReplicaId);
         return Ok(Stamp { at: Millis::new(stamp.whole("at")?)?, replica });
     }
-    Ok(Stamp { at: Millis::new(whole("stamps", raw)?)?, replica: None })
+    let expected = "a time in ms, or {\"at\":…,\"replica\":…}, for each field";
+    let at = whole("stamps", raw).map_err(|_| wrong("stamps", expected, raw))?;
+    Ok(Stamp { at: Millis::new(at)?, replica: None })
 }
 
 pub(super) fn wrong(key: &'static str, expected: &'static str, raw: &str) -> Problem {
@@ -162,7 +167,8 @@ impl<'de> Visitor<'de> for Keys<'_> {
         let mut members: Self::Value = Vec::with_capacity(self.known.len());
         while let Some(TextName(key)) = map.next_key()? {
             let problem = if !self.known.contains(&key.as_ref()) {
-                Problem::UnknownKey { what: self.what, key: shown(&key), known: self.known.join(", ") }
+                let known = if self.known.is_empty() { "none".to_owned() } else { self.known.join(", ") };
+                Problem::UnknownKey { what: self.what, key: shown(&key), known }
             } else if members.iter().any(|(name, _)| *name == key) {
                 Problem::Invalid { source: algebra::Error::DuplicateKey { key: key.into_owned() } }
             } else {

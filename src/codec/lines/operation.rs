@@ -52,25 +52,27 @@ fn change(object: &Object<'_>) -> Result<Change, Problem> {
     let shape = |why| Err(Problem::Shape { why });
     match (op.as_ref(), object.get("state"), object.get("patch")) {
         ("create", Some(state), None) => Ok(Change::Create(State::from_json(state)?)),
-        ("create", _, Some(_)) => shape("a create has a \"state\" and no \"patch\""),
-        ("create", None, None) => shape("a create needs a \"state\""),
+        ("create", _, Some(_)) => shape("a create has no \"patch\"; say the whole entity in \"state\""),
+        ("create", None, None) => shape("a create needs the whole entity in \"state\""),
         ("update", Some(state), None) => Ok(Change::Update(Update::State(State::from_json(state)?))),
         ("update", None, Some(patch)) => Ok(Change::Update(Update::Patch(Patch::from_json(patch)?))),
         ("update", Some(_), Some(_)) => {
             shape("an update has a \"patch\" or a \"state\", not both; keep one of them")
         }
-        ("update", None, None) => shape("an update needs a \"patch\" or a \"state\""),
+        ("update", None, None) => {
+            shape("an update needs a \"patch\" (some fields) or a \"state\" (all of them)")
+        }
         ("delete", None, None) => Ok(Change::Delete),
-        ("delete", _, _) => shape("a delete has neither \"state\" nor \"patch\""),
+        ("delete", _, _) => shape("a delete has neither \"state\" nor \"patch\"; leave them out"),
         (_, _, _) => Err(wrong("op", "\"create\", \"update\" or \"delete\"", object.need("op")?)),
     }
 }
 
 fn groups(object: &Object<'_>) -> Result<Vec<Group>, Problem> {
     match (object.optional_string("group")?, object.get("groups")) {
-        (Some(_), Some(_)) => {
-            Err(Problem::Shape { why: "an operation has a \"group\" or \"groups\", not both" })
-        }
+        (Some(_), Some(_)) => Err(Problem::Shape {
+            why: "an operation has a \"group\" or \"groups\", not both; keep one of them",
+        }),
         (Some(group), None) => Ok(vec![Group::new(&group)?]),
         (None, Some(raw)) => {
             let mut groups =

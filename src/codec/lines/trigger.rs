@@ -17,7 +17,11 @@ impl Line for Trigger {
         };
         let index = object.whole("index")?;
         if index == 0 || index == u64::MAX {
-            return Err(wrong("index", "a whole number from 1", object.need("index")?));
+            return Err(wrong(
+                "index",
+                "a whole number from 1 to 18446744073709551614",
+                object.need("index")?,
+            ));
         }
         Ok(Trigger {
             index: Index(index),
