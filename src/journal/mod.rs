@@ -18,7 +18,7 @@ mod append;
 mod bases;
 mod columns;
 mod commit;
-mod entry;
+pub(crate) mod entry;
 mod error;
 mod folding;
 mod guard;

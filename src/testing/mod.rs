@@ -1,6 +1,7 @@
 //! What the project tests itself with, for those who embed it and for those who doubt it.
 
 mod crash;
+pub mod fuzz;
 mod image;
 
 mod storage;
