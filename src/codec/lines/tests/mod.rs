@@ -96,3 +96,51 @@ fn an_over_long_line_is_refused_before_it_is_in_memory() {
     assert_eq!(error.to_string(), "line 1: longer than 33554432 bytes; one line holds one object");
     assert!(endless.0 < 40 << 20);
 }
+
+#[test]
+fn the_longest_line_passes_and_one_byte_more_does_not() {
+    let mut line = format!(r#"{{"op":"delete","collection":"notes","id":"{ID}"}}"#);
+    line.push_str(&" ".repeat(LINE_BYTES_MAX - line.len()));
+    assert_eq!(read_all::<Operation>(format!("{line}\n").as_bytes()).unwrap().len(), 1);
+    line.push(' ');
+    let error = read_all::<Operation>(format!("\n{line}\n").as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), "line 2: longer than 33554432 bytes; one line holds one object");
+}
+
+#[test]
+fn what_the_system_says_is_told_with_the_line_and_ends_the_reading() {
+    /// A line, a pause, and then nothing but errors.
+    struct Broken(u8);
+    impl std::io::Read for Broken {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            self.0 += 1;
+            match self.0 {
+                1 => Err(std::io::ErrorKind::Interrupted.into()),
+                2 => {
+                    into[..2].copy_from_slice(b"\n\n");
+                    Ok(2)
+                }
+                _ => Err(std::io::Error::other("the disk is gone")),
+            }
+        }
+    }
+    let mut lines = read::<Row, _>(std::io::BufReader::new(Broken(0)));
+    let error = lines.next().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "line 3: reading failed: the disk is gone");
+    assert!(lines.next().is_none());
+}
+
+#[test]
+fn nothing_is_kept_of_an_input_with_a_bad_line() {
+    let good = format!(r#"{{"collection":"notes","id":"{ID}","state":{{}}}}"#);
+    let error = read_all::<Row>(format!("{good}\n{good}\n{{}}\n{good}").as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), r#"line 3: a row needs the key "state""#);
+    assert_eq!(error.line, 3);
+}
+
+#[test]
+fn groups_are_written_once_each_in_their_order() {
+    let text = format!(r#"{{"op":"delete","collection":"notes","id":"{ID}","groups":["b","a","b"]}}"#);
+    let operation = Operation::from_line(&text).unwrap();
+    assert_eq!(operation.to_line(), text.replace(r#"["b","a","b"]"#, r#"["a","b"]"#));
+}
