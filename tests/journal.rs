@@ -1,6 +1,9 @@
 //! The journal's phases, one claim a test.
 
-use foldlog::algebra::{CollectionName, EntityKey, Limits, Operation, Patch, Seq, State};
+use foldlog::algebra::{
+    Change, CollectionName, EntityKey, Epoch, Limits, Operation, Outcome, Outcomes, Patch, Resulting, Seq,
+    State,
+};
 use foldlog::journal::{Durability, Journal};
 use uuid::Uuid;
 
@@ -87,29 +90,17 @@ fn many_entities_survive_reopening_in_columns_of_many_values() {
 }
 
 #[test]
-fn probe_speed() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::create(dir.path().join("j.redb")).unwrap();
-    let ops: Vec<Operation> = (0..10_000_u128)
-        .map(|n| {
-            Operation::update(
-                key(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 1_000_000 + 1),
-                state(&format!(r#"{{"n":{n},"text":"{}"}}"#, "x".repeat(95))),
-            )
-        })
-        .collect();
-    let t = std::time::Instant::now();
-    for _ in 0..100 {
-        journal.append(&ops, Durability::Durable).unwrap();
+fn a_delete_behind_a_sealed_operation_is_still_to_be_sent_when_that_is_accepted() {
+    for result in [Resulting::AsSent, Resulting::Live(state(r#"{"a":1,"b":2}"#))] {
+        let journal = Journal::in_memory().unwrap();
+        let note = key(1);
+        journal.append(&[Operation::patch(note.clone(), patch(r#"{"a":1}"#))], Durability::Durable).unwrap();
+        let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+        journal.append(&[Operation::delete(note)], Durability::Durable).unwrap();
+        let outcome = Outcome::Accepted { epoch: Some(Epoch(1)), result, overwrote: None };
+        let outcomes = Outcomes { bunch: bunch.number, outcomes: vec![outcome] };
+        assert_eq!(journal.settle(&outcomes).unwrap().deletes_dropped, []);
+        let delete = journal.seal(Limits::default()).unwrap().unwrap();
+        assert_eq!(delete.operations[0].operation.change, Change::Delete);
     }
-    println!("bulk {} ns/op", t.elapsed().as_nanos() / 1_000_000);
-    let t = std::time::Instant::now();
-    journal.compact().unwrap();
-    println!("compact {} ns/op", t.elapsed().as_nanos() / 1_000_000);
-    let t = std::time::Instant::now();
-    for op in &ops[..300] {
-        journal.append(std::slice::from_ref(op), Durability::Durable).unwrap();
-    }
-    println!("single {} us/op", t.elapsed().as_micros() / 300);
-    let _ = Limits::default();
 }

@@ -18,7 +18,7 @@ mod append;
 mod bases;
 mod columns;
 mod commit;
-pub(crate) mod entry;
+mod entry;
 mod error;
 mod folding;
 mod guard;
@@ -59,6 +59,8 @@ use tables::Snapshot;
 
 pub use append::{APPEND_OPERATIONS_MAX, Appended, Durability};
 pub use bases::Listing;
+#[cfg(feature = "testing")]
+pub(crate) use entry::{alone, from_alone, group_names};
 pub use error::Error;
 pub use inbox::{Integrated, Reads, Received};
 pub use options::{CACHE_BYTES_DEFAULT, Options};

@@ -9,7 +9,7 @@ use crate::codec::frame::{self, FrameError, FrameKind};
 use crate::codec::records::{
     self, BaseRecord, ExtraRecord, Identity, JournalState, ParkedRecord, SupersededRecord, TriggerRecord,
 };
-use crate::journal::entry;
+use crate::journal::{alone, from_alone, group_names};
 
 /// Where every value of this target is stored.
 const PLACE: &[u8] = &[0; 8];
@@ -108,6 +108,10 @@ fn extra(body: &[u8]) -> Result<(), FrameError> {
 /// A value of rows: what its writer would have written is written again, byte for byte.
 fn rows(whole: &[u8]) -> Result<(), FrameError> {
     let value = Rows::open(PLACE, 0, whole)?;
+    assert_eq!(value.iter().count(), value.preamble.rows as usize, "not as many rows as were promised");
+    for (place, row) in value.iter().enumerate() {
+        assert_eq!(row.is_ok(), value.row(place).is_some(), "the two ways to read a row differ");
+    }
     let drafted = redrafted(&value)?;
     let read = Rows::open(PLACE, 0, &drafted)?;
     // The writer looks for a set of groups only among its newest ones.
@@ -115,8 +119,8 @@ fn rows(whole: &[u8]) -> Result<(), FrameError> {
         assert_eq!(drafted, whole, "rows are written to other bytes");
     }
     assert_eq!(redrafted(&read)?, drafted, "written twice, rows changed");
-    if let Ok(stored) = entry::from_alone(PLACE, whole) {
-        let again = entry::from_alone(PLACE, &entry::alone(PLACE, &stored)?);
+    if let Ok(stored) = from_alone(PLACE, whole) {
+        let again = from_alone(PLACE, &alone(PLACE, &stored)?);
         assert_eq!(again.ok(), Some(stored), "an entry is stored as another one");
     }
     Ok(())
@@ -128,8 +132,7 @@ fn redrafted(value: &Rows<'_>) -> Result<Vec<u8>, FrameError> {
         let row = row?;
         let name = value.preamble.names.get(usize::from(row.name));
         let name = name.ok_or_else(|| FrameError::Body { why: "a row names no collection".to_owned() })?;
-        let groups: Vec<&str> =
-            entry::group_names(&row, &value.preamble)?.iter().map(String::as_str).collect();
+        let groups: Vec<&str> = group_names(&row, &value.preamble)?.iter().map(String::as_str).collect();
         draft.push(row, name, &groups);
     }
     draft.finish(PLACE, value.inline)

@@ -2,10 +2,10 @@
 
 use std::fmt::Debug;
 
-use crate::algebra::{Bunch, Operation, Outcomes, Planned, Row, Trigger};
+use crate::algebra::{Bunch, Operation, Outcomes, Planned, Row, Schema, Trigger};
 use crate::codec::lines::{self, Line, LineError, ReadList, read_all};
 
-/// Reads arbitrary bytes as every kind of line there is.
+/// Reads arbitrary bytes as every kind of line there is, and as a schema.
 ///
 /// # Panics
 /// If what was read is not read again from what is written of it, or a refusal could not stand on a line of
@@ -20,11 +20,22 @@ pub fn lines(data: &[u8]) {
     there_and_back::<Bunch>(data);
     let Ok(text) = std::str::from_utf8(data) else { return };
     bunch_text(text);
+    if let Ok(schema) = Schema::from_json(text) {
+        assert_eq!(
+            Schema::from_json(&schema.to_json()).ok(),
+            Some(schema),
+            "a schema is read as another one"
+        );
+    }
 }
 
 fn there_and_back<T: Line + PartialEq + Debug>(data: &[u8]) {
     match read_all::<T>(data) {
-        Err(error) => check_words(&error),
+        Err(error) => {
+            let most = data.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+            assert!((1..=most).contains(&error.line), "line {} of {most}", error.line);
+            check_words(&error);
+        }
         Ok(values) => {
             let written: Vec<String> = values.iter().map(Line::to_line).collect();
             let read = read_all::<T>(written.join("\n").as_bytes());
