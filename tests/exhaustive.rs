@@ -4,6 +4,7 @@
 //! The operations are on one entity (and a few of them on a second one), with values that collide with each
 //! other and with the bases. What holds of one entity holds of many: entities only meet in groups and
 //! schemas, which have tests of their own.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

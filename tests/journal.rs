@@ -1,4 +1,5 @@
 //! The journal's phases, one claim a test.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use foldlog::algebra::{
     Change, CollectionName, EntityKey, Epoch, Limits, Operation, Outcome, Outcomes, Patch, Resulting, Seq,
@@ -103,4 +104,32 @@ fn a_delete_behind_a_sealed_operation_is_still_to_be_sent_when_that_is_accepted(
         let delete = journal.seal(Limits::default()).unwrap().unwrap();
         assert_eq!(delete.operations[0].operation.change, Change::Delete);
     }
+}
+
+#[test]
+fn the_log_is_read_back_from_any_place_until_it_is_folded() {
+    let journal = Journal::in_memory().unwrap();
+    let all: Vec<Operation> = (0..5_000_u64)
+        .map(|n| match n % 3 {
+            0 => Operation::create(key(u128::from(n) + 1), state(r#"{"a":1}"#)),
+            1 => Operation::patch(key(u128::from(n)), patch(r#"{"a":2}"#)),
+            _ => Operation::delete(key(7)),
+        })
+        .map(|operation| operation.at(1_000).unwrap())
+        .collect();
+    for batch in all.chunks(700) {
+        journal.append(batch, Durability::Durable).unwrap();
+    }
+    for (from, most) in [(1, 5_000), (1, 0), (3, 10), (699, 4), (4_000, 9_000), (5_001, 1), (0, 2)] {
+        let found = journal.log(Seq(from), most).unwrap();
+        let begin = usize::try_from(from).unwrap().saturating_sub(1);
+        let expected: Vec<_> = all.iter().enumerate().skip(begin).take(most).collect();
+        assert_eq!(found.len(), expected.len(), "{from} {most}");
+        for (logged, (place, operation)) in found.iter().zip(expected) {
+            assert_eq!((logged.seq.0, &logged.key), (place as u64 + 1, &operation.key));
+            assert_eq!((logged.kind, logged.at), (operation.change.kind(), operation.at));
+        }
+    }
+    journal.compact().unwrap();
+    assert_eq!(journal.log(Seq(1), 10).unwrap(), []);
 }

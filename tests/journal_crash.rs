@@ -4,6 +4,7 @@
 //! write is remembered, and for every moment in it the disk is put together as the power cut could have left it:
 //! all unsynced writes lost, all kept, and mixtures with torn and reordered ones. Each is opened and
 //! compared with everything that could be seen before and after. The second half makes every storage call fail.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 mod prepared;
 
@@ -51,7 +52,7 @@ const CALLS: [Call; 16] = [
         journal.receive(&triggers).map(drop)
     }),
     ("integrate", |journal| {
-        let row = |n, state| Row { key: key(n), state, epoch: Some(Epoch(800 + u64::try_from(n).unwrap())) };
+        let row = |n, state| Row { key: key(n), state, epoch: Some(Epoch(800 + n)) };
         let rows = [row(1, Some(state(r#"{"read":1}"#))), row(2, None), row(60, Some(state("{}")))];
         journal.integrate(&rows).map(drop)
     }),

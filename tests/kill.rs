@@ -4,6 +4,7 @@
 //! The test runs itself again as the process to be killed. That one appends, compacts, seals and settles without
 //! end, and says so on its standard output after each call returned. All rounds use one journal, so
 //! there is a history to be damaged.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
 
 use std::collections::{BTreeMap, HashSet};

@@ -1,6 +1,7 @@
 //! The layers: a lower one never names a higher one, and what a layer hides stays in it.
 //!
 //! Read from the source text: a name that may not be used is not there.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! Lines there and back: whatever is written is read again, and written again byte for byte.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use foldlog::Uuid;
 use foldlog::algebra::{

@@ -1,5 +1,6 @@
 //! A real history: 2,128 changes of files in ripgrep's repository, from one release to a later one, and what
 //! git says the difference between the two is.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::collections::BTreeMap;
 

@@ -12,6 +12,7 @@
 //!   state, so of such an update the resulting states are compared, not the fields.
 //! - SQLite knows the row it changes. Unknown bases have no counterpart; every base here is known.
 //! - A column that is NULL stands for an absent field, as a null field does in a state.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 #![expect(unsafe_code, reason = "the session extension is called through its C interface")]
 
 mod session;

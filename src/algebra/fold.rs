@@ -9,8 +9,7 @@ use super::operation::Operation;
 use super::slots::{How, LOOKED_UP, Slot, Slots, Whom};
 use super::stamp::Clock;
 
-/// The groups of an entity: almost always none, so they take one word.
-#[expect(clippy::box_collection, reason = "three words in every slot would cost the fold a cache line")]
+/// The groups of an entity: almost always none, so they take one word, not three of every slot.
 type Groups = Option<Box<Vec<Group>>>;
 
 /// A log being folded. Operations are borrowed, never copied.

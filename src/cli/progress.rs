@@ -26,7 +26,7 @@ impl Progress {
     /// One more.
     pub(super) fn tick(&mut self) {
         self.done += 1;
-        if !self.is_watched || self.done % 4096 != 0 {
+        if !self.is_watched || !self.done.is_multiple_of(4096) {
             return;
         }
         if self.bar.is_none() && self.began.elapsed() >= QUIET {

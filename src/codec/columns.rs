@@ -60,6 +60,16 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// What the operation of a log row did.
+    pub(crate) fn kind(&self) -> Kind {
+        match (self.content, self.shape.is_born) {
+            (ContentKind::Keep, _) => Kind::Delete,
+            (ContentKind::Merge, _) => Kind::Patch,
+            (ContentKind::Replace, true) => Kind::Create,
+            (ContentKind::Replace, false) => Kind::State,
+        }
+    }
+
     pub(crate) fn payload_bytes(&self) -> usize {
         self.fields_bytes as usize + self.extra_bytes as usize
     }

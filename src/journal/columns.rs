@@ -154,6 +154,25 @@ impl ColumnReader {
         if expected == range.end { Ok(()) } else { Err(self.gap(expected)) }
     }
 
+    /// Visits the values of rows from the one that holds an ordinal on, until the visitor has enough.
+    pub(crate) fn scan_from(
+        &self,
+        ordinal: u64,
+        mut visit: impl FnMut(u64, &Rows<'_>) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let begin = match self.rows.range(..=ordinal).map_err(engine)?.next_back() {
+            Some(value) => value.map_err(engine)?.0.value(),
+            None => ordinal,
+        };
+        for value in self.rows.range(begin..).map_err(engine)? {
+            let (first, value) = value.map_err(engine)?;
+            if !visit(first.value(), &self.open(first.value(), &value)?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The damage of a value that does open but holds what cannot be.
     pub(crate) fn damaged_rows(&self, first: u64) -> impl FnOnce(FrameError) -> Error {
         damaged(self.tables.name(true, first))

@@ -38,7 +38,7 @@ pub(super) const VALUES: [&str; 10] = [
 /// The entity with a number, counted round.
 #[must_use]
 pub fn entity(number: usize) -> EntityKey {
-    let name = if number % 2 == 0 { "folders" } else { "notes" };
+    let name = if number.is_multiple_of(2) { "folders" } else { "notes" };
     let id = 0x5eed_0000_0000_4000_8000_0000_0000_0000 + (number % ENTITIES) as u128;
     let collection = CollectionName::new(name).expect("a plain name");
     EntityKey::new(collection, Uuid::from_u128(id)).expect("not nil")
