@@ -71,8 +71,14 @@ fn a_bad_line_is_named_by_its_number_and_nothing_of_the_input_is_kept() {
             r#"{"op":"delete","collection":"notes","id":"8d56e5d3"}"#,
             r#""8d56e5d3" is no UUID; write it as 8-4-4-4-12 hexadecimal digits"#,
         ),
-        (r#"{"op":"create","collection":"notes","id":"ID"}"#, r#"a create needs a "state""#),
-        (r#"{"op":"update","collection":"notes","id":"ID"}"#, r#"an update needs a "patch" or a "state""#),
+        (
+            r#"{"op":"create","collection":"notes","id":"ID"}"#,
+            r#"a create needs the whole entity in "state""#,
+        ),
+        (
+            r#"{"op":"update","collection":"notes","id":"ID"}"#,
+            r#"an update needs a "patch" (some fields) or a "state" (all of them)"#,
+        ),
         (
             r#"{"op":"update","collection":"notes","id":"ID","patch":{},"state":{}}"#,
             r#"an update has a "patch" or a "state", not both; keep one of them"#,
@@ -124,7 +130,10 @@ fn a_wrong_answer_to_a_bunch_is_refused_whole() {
     let before = journal.shown();
     for (answer, expected) in [
         (r#"{"bunch":2,"outcomes":[{"retry":{}}]}"#, "outcomes for bunch 2, but bunch 1 is open"),
-        (r#"{"bunch":0,"outcomes":[]}"#, "outcomes for bunch 0, but bunch 1 is open"),
+        (
+            r#"{"bunch":0,"outcomes":[]}"#,
+            r#"standard input: line 1: "bunch" is a whole number from 1, but this is 0"#,
+        ),
         (r#"{"bunch":1,"outcomes":[]}"#, "bunch 1 has 1 operations, but there are 0 outcomes"),
         (
             r#"{"bunch":1,"outcomes":[{"retry":{}},{"retry":{}}]}"#,

@@ -43,6 +43,6 @@ pub use select::{Limits, selected};
 pub use send::sent;
 pub use stamp::{Clock, FieldStamp, Stamp};
 pub use text::NESTING_MAX;
-pub(crate) use text::members as text_members;
+pub(crate) use text::{Name as TextName, members as text_members};
 pub use trigger::{Action, Heard, ReadPlan, Trigger, coalesce, heard};
 pub use waiting::waiting;

@@ -12,7 +12,7 @@ use super::output::Output;
 use super::progress::Progress;
 use super::words;
 use crate::algebra::{EntityKey, Heard, Limits, Operation, Outcomes, Row, Trigger};
-use crate::codec::lines::Line;
+use crate::codec::lines::{Line, ReadList};
 use crate::journal::{Appended, Durability, Journal, Listing};
 
 /// Opens a journal or makes one, does something with it, and takes a new one away again if that failed: bad
@@ -190,13 +190,8 @@ pub(super) fn receive(args: &InputArgs, output: &mut Output) -> Result<(), Failu
 
 pub(super) fn reads(args: &JournalArgs, output: &mut Output) -> Result<(), Failure> {
     let reads = Journal::open(&args.journal)?.reads()?;
-    for (collection, ids) in &reads.plan.reads {
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        output.text(&format!(
-            r#"{{"collection":{},"ids":{}}}"#,
-            serde_json::Value::from(collection.as_str()),
-            serde_json::Value::from(ids)
-        ))?;
+    for list in ReadList::of(&reads.plan) {
+        output.line(&list)?;
     }
     let said = format!(
         "{} to read, {} deleted, {} in the open bunch; {}",

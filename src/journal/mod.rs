@@ -61,7 +61,7 @@ use tables::Snapshot;
 pub use append::{APPEND_OPERATIONS_MAX, Appended, Durability};
 pub use bases::Listing;
 #[cfg(feature = "testing")]
-pub(crate) use entry::from_alone;
+pub(crate) use entry::{alone, from_alone, group_names};
 pub use error::Error;
 pub use inbox::{Integrated, Reads, Received};
 pub use log::{Log, Logged};

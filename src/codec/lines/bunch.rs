@@ -2,8 +2,10 @@
 
 use super::Line;
 use super::error::Problem;
-use super::object::{Object, Writer, list};
+use super::list::each_named;
+use super::object::{Object, wrong};
 use super::read::BUNCH_BYTES_MAX;
+use super::write::{Writer, write_list};
 use crate::algebra::{Bunch, BunchNumber, Digest, Planned};
 
 impl Line for Bunch {
@@ -11,8 +13,13 @@ impl Line for Bunch {
 
     fn from_line(text: &str) -> Result<Self, Problem> {
         let object = Object::read(text, "a bunch", &["bunch", "id", "operations"])?;
-        let read = bunch(BunchNumber(object.whole("bunch")?), operations(&object)?);
-        if *object.string("id")? == read.id.to_string() { Ok(read) } else { Err(Problem::BunchId) }
+        let id = object.string("id")?;
+        if id.len() != 64 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            let expected = "a blake3 hash in 64 lower-case hexadecimal digits";
+            return Err(wrong("id", expected, object.need("id")?));
+        }
+        let read = bunch(object.bunch()?, operations(&object)?);
+        if *id == read.id.to_string() { Ok(read) } else { Err(Problem::BunchId) }
     }
 
     fn write_line(&self, out: &mut String) {
@@ -37,7 +44,7 @@ pub(crate) fn bunch_text(bunch: &Bunch) -> String {
 /// Reads the text that a bunch's id is the hash of.
 pub(crate) fn parse_bunch_text(text: &str) -> Result<Bunch, Problem> {
     let object = Object::read(text, "a bunch", &["bunch", "operations"])?;
-    let number = BunchNumber(object.whole("bunch")?);
+    let number = object.bunch()?;
     let id = Digest(*blake3::hash(text.as_bytes()).as_bytes());
     Ok(Bunch { number, id, operations: operations(&object)? })
 }
@@ -48,15 +55,7 @@ pub(crate) fn planned_bytes(planned: &Planned) -> usize {
 }
 
 fn operations(object: &Object<'_>) -> Result<Vec<Planned>, Problem> {
-    let raw = list("operations", object.need("operations")?)?;
-    let read = (1..).zip(raw).map(|(place, raw)| {
-        Planned::from_line(raw.get()).map_err(|problem| Problem::Element {
-            what: "operation",
-            place,
-            problem: Box::new(problem),
-        })
-    });
-    read.collect()
+    each_named("operations", "operation", object.need("operations")?, Planned::from_line)
 }
 
 fn write(number: BunchNumber, id: Option<Digest>, operations: &[Planned], out: &mut String) {
@@ -65,14 +64,6 @@ fn write(number: BunchNumber, id: Option<Digest>, operations: &[Planned], out: &
     if let Some(id) = id {
         writer.string("id", &id.to_string());
     }
-    let out = writer.member("operations");
-    out.push('[');
-    for (place, planned) in operations.iter().enumerate() {
-        if place > 0 {
-            out.push(',');
-        }
-        planned.write_line(out);
-    }
-    out.push(']');
+    write_list(writer.member("operations"), operations, Planned::write_line);
     writer.end();
 }

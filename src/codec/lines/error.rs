@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::algebra;
+use crate::algebra::{self, shortened};
 
 /// A line that was refused. Nothing of the input it stood in is kept.
 #[derive(Debug, Error)]
@@ -45,6 +45,18 @@ pub enum Problem {
         /// Where the parser gave up, from 1.
         column: usize,
         /// What it said.
+        why: String,
+    },
+    /// Something stands behind the object.
+    #[error("something stands behind the object, at column {column}; one line holds one object")]
+    Trailing {
+        /// Where, from 1.
+        column: usize,
+    },
+    /// A string or a key that JSON cannot spell like that.
+    #[error("a string or a key cannot be read: {why}; escape a character beyond \\uffff as two surrogates")]
+    Text {
+        /// What the parser said.
         why: String,
     },
     /// Something else than an object stands there.
@@ -96,7 +108,9 @@ pub enum Problem {
         source: algebra::Error,
     },
     /// A bunch whose bytes are not what its id says.
-    #[error("the bunch's operations are not those that its id was made of: it was changed on the way")]
+    #[error(
+        "the bunch's operations are not those that its id was made of: it was changed on the way; ask for it again"
+    )]
     BunchId,
     /// One element of a list.
     #[error("{what} {place}: {problem}")]
@@ -114,7 +128,8 @@ pub enum Problem {
 impl From<algebra::Error> for Problem {
     fn from(source: algebra::Error) -> Self {
         match source {
-            algebra::Error::Json { source } => source.into(),
+            // The line's form was checked before a value was looked into, so only a string can be wrong.
+            algebra::Error::Json { source } => Problem::Text { why: reason(&source) },
             source => Problem::Invalid { source },
         }
     }
@@ -122,9 +137,27 @@ impl From<algebra::Error> for Problem {
 
 impl From<serde_json::Error> for Problem {
     fn from(error: serde_json::Error) -> Self {
-        // The parser ends with "at line 1 column 5", where the line is always the first.
-        let text = error.to_string();
-        let why = text.rsplit_once(" at line ").map_or(text.as_str(), |(why, _)| why).to_owned();
-        Problem::Json { column: error.column(), why }
+        Problem::Json { column: error.column(), why: reason(&error) }
     }
+}
+
+/// What the parser said, without the place: it ends with "at line 1 column 5", where the line is always
+/// the first.
+pub(super) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(why, _)| why).to_owned()
+}
+
+/// Shortens what came from outside so that it can stand in a message, and writes out what a terminal
+/// would obey or not show.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for char in shortened(text).chars() {
+        if char.is_control() || char == '\u{feff}' {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
 }

@@ -8,6 +8,7 @@
 //! | `{"index":7,"collection":…,"id":…,"action":"upsert"\|"delete","epoch":12}`, optional `"sender"` | [`Trigger`] |
 //! | `{"bunch":3,"id":"<blake3 hex>","operations":[…]}` | [`Bunch`] |
 //! | `{"bunch":3,"outcomes":[{"accepted":{"epoch":9}},…]}` | [`Outcomes`] |
+//! | `{"collection":"notes","ids":["<uuid>",…]}` | [`ReadList`] |
 //!
 //! An operation may say `"at"` (ms since the Unix epoch) and `"group"` (a name). One that was folded says
 //! more: `"groups"` (several names), `"stamps"` (field → when it was written, where that is not `at`: a
@@ -20,21 +21,25 @@
 
 mod bunch;
 mod error;
+mod list;
 mod object;
 mod operation;
 mod outcome;
 mod read;
+mod reads;
 mod row;
 #[cfg(test)]
 mod tests;
 mod trigger;
+mod write;
 
 #[cfg(doc)]
 use crate::algebra::{Bunch, Operation, Outcomes, Row, Trigger};
 
 pub(crate) use bunch::{bunch, bunch_text, parse_bunch_text, planned_bytes};
 pub use error::{LineError, Problem};
-pub use read::{BUNCH_BYTES_MAX, LINE_BYTES_MAX, Reader, read};
+pub use read::{BUNCH_BYTES_MAX, LINE_BYTES_MAX, Reader, read, read_all};
+pub use reads::ReadList;
 
 /// What is one line of NDJSON.
 pub trait Line: Sized + sealed::Sealed {
@@ -66,4 +71,5 @@ mod sealed {
     impl Sealed for crate::algebra::Trigger {}
     impl Sealed for crate::algebra::Bunch {}
     impl Sealed for crate::algebra::Outcomes {}
+    impl Sealed for super::ReadList {}
 }

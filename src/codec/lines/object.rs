@@ -1,13 +1,15 @@
 //! Objects of which every key is known, each value of the kind that its key wants.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::error::Problem;
+use super::error::{Problem, reason, shown};
 use crate::algebra::{
-    CollectionName, EntityKey, Millis, ReplicaId, Stamp, parse_id, shortened, text_members,
+    self, BunchNumber, CollectionName, EntityKey, Millis, ReplicaId, Stamp, TextName, parse_id, text_members,
 };
 
 /// The members of an object, each key known and there once.
@@ -17,23 +19,25 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
+    /// Reads an object of these keys. It is refused at the first other one, so that memory is bounded by
+    /// the keys there are and not by the line.
     pub(super) fn read(text: &'a str, what: &'static str, known: &[&str]) -> Result<Self, Problem> {
-        let object = Self::open(text, what)?;
-        match object.members.iter().find(|(key, _)| !known.contains(&key.as_ref())) {
-            None => Ok(object),
-            Some((key, _)) => Err(Problem::UnknownKey { what, key: shortened(key), known: known.join(", ") }),
+        let text = braced(text, what)?;
+        let mut refusal = None;
+        let mut parser = serde_json::Deserializer::from_str(text);
+        let keys = Keys { what, known, refusal: &mut refusal };
+        match parser.deserialize_map(keys) {
+            Ok(members) => match parser.end() {
+                Ok(()) => Ok(Object { what, members }),
+                Err(error) => Err(Problem::Trailing { column: error.column() }),
+            },
+            Err(error) => Err(refusal.unwrap_or_else(|| error.into())),
         }
     }
 
-    /// An object whose keys are anything.
+    /// Reads an object whose keys are anything, in their order.
     pub(super) fn open(text: &'a str, what: &'static str) -> Result<Self, Problem> {
-        let text = text.trim_ascii();
-        if !text.starts_with('{') {
-            // What is no JSON at all is better told by the parser.
-            serde_json::from_str::<&RawValue>(text)?;
-            return Err(Problem::NotAnObject { what, found: shortened(text) });
-        }
-        Ok(Object { what, members: text_members(text)? })
+        Ok(Object { what, members: text_members(braced(text, what)?)? })
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
@@ -73,6 +77,14 @@ impl<'a> Object<'a> {
         if self.get(key).is_some() { self.id(key).map(Some) } else { Ok(None) }
     }
 
+    /// The number of a bunch.
+    pub(super) fn bunch(&self) -> Result<BunchNumber, Problem> {
+        match self.whole("bunch")? {
+            0 => Err(wrong("bunch", "a whole number from 1", "0")),
+            number => Ok(BunchNumber(number)),
+        }
+    }
+
     /// The entity that `collection` and `id` name.
     pub(super) fn entity(&self) -> Result<EntityKey, Problem> {
         let collection = CollectionName::new(&self.string("collection")?)?;
@@ -87,11 +99,6 @@ impl<'a> Object<'a> {
     }
 }
 
-/// A list of raw values.
-pub(super) fn list<'a>(key: &'static str, raw: &'a str) -> Result<Vec<&'a RawValue>, Problem> {
-    if raw.starts_with('[') { Ok(serde_json::from_str(raw)?) } else { Err(wrong(key, "a list", raw)) }
-}
-
 pub(super) fn string<'a>(
     key: &'static str,
     expected: &'static str,
@@ -100,7 +107,10 @@ pub(super) fn string<'a>(
     match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         None => Err(wrong(key, expected, raw)),
         Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
-        Some(_) => Ok(Cow::Owned(serde_json::from_str(raw)?)),
+        Some(_) => match serde_json::from_str(raw) {
+            Ok(text) => Ok(Cow::Owned(text)),
+            Err(error) => Err(Problem::Text { why: reason(&error) }),
+        },
     }
 }
 
@@ -118,92 +128,56 @@ fn stamp(raw: &str) -> Result<Stamp, Problem> {
         let replica = stamp.optional_id("replica")?.map(ReplicaId);
         return Ok(Stamp { at: Millis::new(stamp.whole("at")?)?, replica });
     }
-    Ok(Stamp { at: Millis::new(whole("stamps", raw)?)?, replica: None })
+    let expected = "a time in ms, or {\"at\":…,\"replica\":…}, for each field";
+    let at = whole("stamps", raw).map_err(|_| wrong("stamps", expected, raw))?;
+    Ok(Stamp { at: Millis::new(at)?, replica: None })
 }
 
 pub(super) fn wrong(key: &'static str, expected: &'static str, raw: &str) -> Problem {
-    Problem::WrongValue { key, expected, found: shortened(raw) }
+    Problem::WrongValue { key, expected, found: shown(raw) }
 }
 
-/// Writes one object: keys in the order in which they are given.
-pub(super) struct Writer<'o> {
-    out: &'o mut String,
-    has_members: bool,
+/// The text between what JSON takes for white space, if an object begins there.
+fn braced<'a>(text: &'a str, what: &'static str) -> Result<&'a str, Problem> {
+    let text = text.trim_matches(is_space);
+    if text.starts_with('{') { Ok(text) } else { Err(Problem::NotAnObject { what, found: shown(text) }) }
 }
 
-impl<'o> Writer<'o> {
-    pub(super) fn new(out: &'o mut String) -> Self {
-        out.push('{');
-        Writer { out, has_members: false }
-    }
-
-    /// Begins a member whose value the caller writes.
-    pub(super) fn member(&mut self, key: &str) -> &mut String {
-        if self.has_members {
-            self.out.push(',');
-        }
-        self.has_members = true;
-        quote(key, self.out);
-        self.out.push(':');
-        self.out
-    }
-
-    pub(super) fn raw(&mut self, key: &str, json: &str) {
-        self.member(key).push_str(json);
-    }
-
-    pub(super) fn string(&mut self, key: &str, text: &str) {
-        quote(text, self.member(key));
-    }
-
-    pub(super) fn whole(&mut self, key: &str, number: u64) {
-        let digits = number.to_string();
-        self.raw(key, &digits);
-    }
-
-    pub(super) fn id(&mut self, key: &str, id: Uuid) {
-        let mut buffer = Uuid::encode_buffer();
-        let text = id.hyphenated().encode_lower(&mut buffer);
-        self.string(key, text);
-    }
-
-    pub(super) fn entity(&mut self, key: &EntityKey) {
-        self.string("collection", key.collection().as_str());
-        self.id("id", key.id());
-    }
-
-    pub(super) fn stamps(&mut self, stamps: &[(String, Stamp)]) {
-        if stamps.is_empty() {
-            return;
-        }
-        let mut writer = Writer::new(self.member("stamps"));
-        for (name, stamp) in stamps {
-            match stamp.replica {
-                None => writer.whole(name, stamp.at.0),
-                Some(replica) => {
-                    let mut both = Writer::new(writer.member(name));
-                    both.whole("at", stamp.at.0);
-                    both.id("replica", replica.0);
-                    both.end();
-                }
-            }
-        }
-        writer.end();
-    }
-
-    pub(super) fn end(self) {
-        self.out.push('}');
-    }
+/// Whether JSON takes it for white space.
+pub(super) fn is_space(char: char) -> bool {
+    matches!(char, ' ' | '\t' | '\r' | '\n')
 }
 
-/// Writes a JSON string.
-pub(super) fn quote(text: &str, out: &mut String) {
-    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
-        // Writing a string into memory cannot fail.
-        out.push_str(&serde_json::to_string(text).unwrap_or_default());
-    } else {
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
+/// Visits an object, and leaves the refusal where the caller finds it: the parser's error only says that
+/// there is one.
+struct Keys<'k> {
+    what: &'static str,
+    known: &'k [&'k str],
+    refusal: &'k mut Option<Problem>,
+}
+
+impl<'de> Visitor<'de> for Keys<'_> {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Self::Value = Vec::with_capacity(self.known.len());
+        while let Some(TextName(key)) = map.next_key()? {
+            let problem = if !self.known.contains(&key.as_ref()) {
+                let known = if self.known.is_empty() { "none".to_owned() } else { self.known.join(", ") };
+                Problem::UnknownKey { what: self.what, key: shown(&key), known }
+            } else if members.iter().any(|(name, _)| *name == key) {
+                Problem::Invalid { source: algebra::Error::DuplicateKey { key: key.into_owned() } }
+            } else {
+                members.push((key, map.next_value()?));
+                continue;
+            };
+            *self.refusal = Some(problem);
+            return Err(A::Error::custom("refused"));
+        }
+        Ok(members)
     }
 }

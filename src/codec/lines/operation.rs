@@ -2,7 +2,9 @@
 
 use super::Line;
 use super::error::Problem;
-use super::object::{Object, Writer, list, quote, string, whole};
+use super::list::each;
+use super::object::{Object, string, whole, wrong};
+use super::write::{Writer, quote, write_list};
 use crate::algebra::{Change, Epoch, Group, Millis, Operation, Patch, Planned, Seq, State, Update};
 
 const KEYS: [&str; 10] =
@@ -50,33 +52,31 @@ fn change(object: &Object<'_>) -> Result<Change, Problem> {
     let shape = |why| Err(Problem::Shape { why });
     match (op.as_ref(), object.get("state"), object.get("patch")) {
         ("create", Some(state), None) => Ok(Change::Create(State::from_json(state)?)),
-        ("create", _, Some(_)) => shape("a create has a \"state\" and no \"patch\""),
-        ("create", None, None) => shape("a create needs a \"state\""),
+        ("create", _, Some(_)) => shape("a create has no \"patch\"; say the whole entity in \"state\""),
+        ("create", None, None) => shape("a create needs the whole entity in \"state\""),
         ("update", Some(state), None) => Ok(Change::Update(Update::State(State::from_json(state)?))),
         ("update", None, Some(patch)) => Ok(Change::Update(Update::Patch(Patch::from_json(patch)?))),
         ("update", Some(_), Some(_)) => {
             shape("an update has a \"patch\" or a \"state\", not both; keep one of them")
         }
-        ("update", None, None) => shape("an update needs a \"patch\" or a \"state\""),
-        ("delete", None, None) => Ok(Change::Delete),
-        ("delete", _, _) => shape("a delete has neither \"state\" nor \"patch\""),
-        (_, _, _) => {
-            Err(super::object::wrong("op", "\"create\", \"update\" or \"delete\"", object.need("op")?))
+        ("update", None, None) => {
+            shape("an update needs a \"patch\" (some fields) or a \"state\" (all of them)")
         }
+        ("delete", None, None) => Ok(Change::Delete),
+        ("delete", _, _) => shape("a delete has neither \"state\" nor \"patch\"; leave them out"),
+        (_, _, _) => Err(wrong("op", "\"create\", \"update\" or \"delete\"", object.need("op")?)),
     }
 }
 
 fn groups(object: &Object<'_>) -> Result<Vec<Group>, Problem> {
     match (object.optional_string("group")?, object.get("groups")) {
-        (Some(_), Some(_)) => {
-            Err(Problem::Shape { why: "an operation has a \"group\" or \"groups\", not both" })
-        }
+        (Some(_), Some(_)) => Err(Problem::Shape {
+            why: "an operation has a \"group\" or \"groups\", not both; keep one of them",
+        }),
         (Some(group), None) => Ok(vec![Group::new(&group)?]),
         (None, Some(raw)) => {
-            let mut groups = Vec::new();
-            for name in list("groups", raw)? {
-                groups.push(Group::new(&string("groups", "a list of strings", name.get())?)?);
-            }
+            let mut groups =
+                each("groups", raw, |raw| Ok(Group::new(&string("groups", "a list of strings", raw)?)?))?;
             groups.sort();
             groups.dedup();
             Ok(groups)
@@ -106,15 +106,7 @@ fn write(operation: &Operation, base: Option<Epoch>, out: &mut String) {
         [] => {}
         [group] => writer.string("group", group.as_str()),
         groups => {
-            let out = writer.member("groups");
-            out.push('[');
-            for (place, group) in groups.iter().enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                quote(group.as_str(), out);
-            }
-            out.push(']');
+            write_list(writer.member("groups"), groups, |group, out| quote(group.as_str(), out));
         }
     }
     if let Some(base) = base {

@@ -2,41 +2,26 @@
 
 use super::Line;
 use super::error::Problem;
-use super::object::{Object, Writer, list, quote, string, wrong};
+use super::list::{each, each_named};
+use super::object::{Object, string, wrong};
 use super::read::BUNCH_BYTES_MAX;
-use crate::algebra::{BunchNumber, Epoch, Outcome, Outcomes, ReplicaId, Resulting, State};
+use super::write::{Writer, quote, write_list};
+use crate::algebra::{Epoch, Outcome, Outcomes, ReplicaId, Resulting, State};
 
 impl Line for Outcomes {
     const BYTES_MAX: usize = BUNCH_BYTES_MAX;
 
     fn from_line(text: &str) -> Result<Self, Problem> {
         let object = Object::read(text, "an answer", &["bunch", "outcomes"])?;
-        let raw = list("outcomes", object.need("outcomes")?)?;
-        let outcomes = (1..).zip(raw).map(|(place, raw)| {
-            outcome(raw.get()).map_err(|problem| Problem::Element {
-                what: "outcome",
-                place,
-                problem: Box::new(problem),
-            })
-        });
-        Ok(Outcomes {
-            bunch: BunchNumber(object.whole("bunch")?),
-            outcomes: outcomes.collect::<Result<_, _>>()?,
-        })
+        let bunch = object.bunch()?;
+        let outcomes = each_named("outcomes", "outcome", object.need("outcomes")?, outcome)?;
+        Ok(Outcomes { bunch, outcomes })
     }
 
     fn write_line(&self, out: &mut String) {
         let mut writer = Writer::new(out);
         writer.whole("bunch", self.bunch.0);
-        let out = writer.member("outcomes");
-        out.push('[');
-        for (place, outcome) in self.outcomes.iter().enumerate() {
-            if place > 0 {
-                out.push(',');
-            }
-            write(outcome, out);
-        }
-        out.push(']');
+        write_list(writer.member("outcomes"), &self.outcomes, write);
         writer.end();
     }
 }
@@ -95,10 +80,9 @@ fn superseded(body: &str) -> Result<Outcome, Problem> {
 
 fn clash(body: &str) -> Result<Outcome, Problem> {
     let object = Object::read(body, "\"clash\"", &["unique", "holder"])?;
-    let mut unique = Vec::new();
-    for name in list("unique", object.need("unique")?)? {
-        unique.push(string("unique", "a list of strings", name.get())?.into_owned());
-    }
+    let unique = each("unique", object.need("unique")?, |raw| {
+        Ok(string("unique", "a list of strings", raw)?.into_owned())
+    })?;
     if unique.is_empty() {
         return Err(wrong("unique", "the list of the key's fields", "[]"));
     }
@@ -135,15 +119,7 @@ fn write(outcome: &Outcome, out: &mut String) {
         }
         Outcome::Clash { unique, holder } => {
             let mut body = Writer::new(writer.member("clash"));
-            let names = body.member("unique");
-            names.push('[');
-            for (place, name) in unique.iter().enumerate() {
-                if place > 0 {
-                    names.push(',');
-                }
-                quote(name, names);
-            }
-            names.push(']');
+            write_list(body.member("unique"), unique, |name, out| quote(name, out));
             body.id("holder", *holder);
             body.end();
         }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use super::Line;
 use super::error::{LineError, Problem};
+use super::object::is_space;
 use crate::algebra::FIELDS_BYTES_MAX;
 
 /// The longest line of one entity, in bytes: the largest state (16 MiB) spelt with as many escapes and
@@ -32,6 +33,14 @@ pub const BUNCH_BYTES_MAX: usize = 1 << 30;
 /// ```
 pub fn read<T: Line, R: BufRead>(input: R) -> Reader<R, T> {
     Reader { input, line: 0, buffer: Vec::new(), is_over: false, lines_of: PhantomData }
+}
+
+/// Reads all lines, or none if one of them is refused.
+///
+/// # Errors
+/// The first line that is refused.
+pub fn read_all<T: Line>(input: &[u8]) -> Result<Vec<T>, LineError> {
+    read(input).collect()
 }
 
 /// See [`read`].
@@ -86,7 +95,7 @@ impl<R: BufRead, T: Line> Reader<R, T> {
             .map_err(|error| Problem::NotUtf8 { at: error.valid_up_to() + 1 })?;
         let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
         let text = text.strip_suffix('\r').unwrap_or(text);
-        if text.trim_ascii().is_empty() { Ok(None) } else { T::from_line(text).map(Some) }
+        if text.trim_matches(is_space).is_empty() { Ok(None) } else { T::from_line(text).map(Some) }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::Line;
 use super::error::Problem;
-use super::object::{Object, Writer};
+use super::object::Object;
+use super::write::Writer;
 use crate::algebra::{Epoch, Row, State};
 
 /// A row without a state is a tombstone: `"state":null`.

@@ -2,7 +2,8 @@
 
 use super::Line;
 use super::error::Problem;
-use super::object::{Object, Writer, wrong};
+use super::object::{Object, wrong};
+use super::write::Writer;
 use crate::algebra::{Action, Epoch, Index, Trigger};
 
 impl Line for Trigger {
@@ -16,7 +17,11 @@ impl Line for Trigger {
         };
         let index = object.whole("index")?;
         if index == 0 || index == u64::MAX {
-            return Err(wrong("index", "a whole number from 1", object.need("index")?));
+            return Err(wrong(
+                "index",
+                "a whole number from 1 to 18446744073709551614",
+                object.need("index")?,
+            ));
         }
         Ok(Trigger {
             index: Index(index),
