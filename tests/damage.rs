@@ -1,5 +1,6 @@
 //! Damaged journals: flipped bits, truncation, garbage. Every call ends in a typed error or a right answer, none
 //! panics, and verifying finds what is damaged without changing a byte.
+#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that panics has failed")]
 
 mod prepared;
 

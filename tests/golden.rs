@@ -3,6 +3,7 @@
 //! `tests/data/golden/v1.journal` was written by the first release's format with everything in it, and
 //! `v1.expected` is what was seen of it then. They are never written again: a new format gets files of its
 //! own. To make those, run `cargo test --all-features --test golden -- --ignored` with the new names.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod prepared;
 

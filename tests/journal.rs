@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use foldlog::algebra::{
-    Change, CollectionName, EntityKey, Epoch, Limits, Operation, Outcome, Outcomes, Patch, Resulting, Seq,
-    State,
+    Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes, Patch,
+    ReplicaId, Resulting, Seq, Stamp, State,
 };
-use foldlog::journal::{Durability, Journal};
+use foldlog::journal::{Durability, Error, Journal};
 use uuid::Uuid;
 
 fn key(n: u128) -> EntityKey {
@@ -134,4 +134,26 @@ fn the_log_is_read_back_from_any_place_until_it_is_folded() {
     }
     journal.compact().unwrap();
     assert_eq!(journal.log(Seq(1), 10).unwrap().operations, []);
+}
+
+#[test]
+fn an_operation_put_together_by_hand_is_refused_before_it_could_spoil_a_bunch() {
+    let journal = Journal::in_memory().unwrap();
+    let good = Operation::create(key(1), state(r#"{"a":1}"#));
+    let group = |name| Group::new(name).unwrap();
+    let nil = Stamp { at: Millis(1), replica: Some(ReplicaId(Uuid::nil())) };
+    for bad in [
+        Operation { groups: vec![group("b"), group("a")], ..good.clone() },
+        Operation { groups: vec![group("a"), group("a")], ..good.clone() },
+        Operation { stamps: vec![("a".to_owned(), nil)], ..good.clone() },
+        Operation { at: Some(Millis(u64::MAX)), ..good.clone() },
+    ] {
+        let refused = journal.append(&[good.clone(), bad.clone()], Durability::Durable).unwrap_err();
+        assert!(matches!(refused, Error::Invalid { .. }), "{refused}");
+        let all = [Ok::<_, Error>(good.clone()), Ok(bad)];
+        assert!(journal.append_streamed(all, Durability::Durable).is_err());
+    }
+    assert_eq!(journal.status().unwrap().appended, 0);
+    journal.append(&[good], Durability::Durable).unwrap();
+    assert_eq!(journal.seal(Limits::default()).unwrap(), journal.open_bunch().unwrap());
 }

@@ -53,6 +53,8 @@ impl Journal {
         if operations.is_empty() {
             return Ok(Appended::default());
         }
+        // Before it is queued: one caller's bad operation must not refuse what others append with it.
+        operations.iter().try_for_each(Operation::require_valid)?;
         let inner = &self.inner;
         let now = (inner.options.clock)();
         let is_durable = durability == Durability::Durable;
@@ -212,6 +214,7 @@ impl Inner {
 }
 
 fn push(writer: &mut ColumnWriter<'_>, operation: &Operation, now: Millis) -> Result<(), Error> {
+    operation.require_valid()?;
     let parts = parts_of_operation(operation, now).map_err(damaged("an operation"))?;
     let name = operation.key.collection().as_str();
     let groups: Vec<&str> = operation.groups.iter().map(Group::as_str).collect();
