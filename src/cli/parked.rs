@@ -16,10 +16,10 @@ pub(super) fn parked(args: &ParkedArgs, output: &mut Output) -> Result<(), Failu
         ParkedAction::List => {
             let (parked, held) = (journal.parked()?, journal.held()?);
             for parked in &parked {
-                output.text(&show::parked_line(parked)?.to_string())?;
+                output.text(&show::parked_line(parked).end())?;
             }
             for held in &held {
-                output.text(&show::held_line(held).to_string())?;
+                output.text(&show::held_line(held).end())?;
             }
             let said = format!("{} parked, {} held", parked.len(), held.len());
             output.summary(true, &said, || object(json!({"parked": parked.len(), "held": held.len()})))

@@ -1,14 +1,14 @@
 //! `show`: what a journal knows of its entities, a line each.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::ShowArgs;
 use super::failure::Failure;
 use super::output::Output;
 use super::words;
-use crate::algebra::{Base, CollectionName, Effect, EntityKey, Held, Planned, draft};
+use crate::algebra::{Base, CollectionName, EntityKey, Held, Planned, Seq, State, draft};
 use crate::codec::lines::Line;
-use crate::journal::{Cause, Journal};
+use crate::journal::{Cause, HeldEffect, Journal, Parked};
 
 enum What {
     All,
@@ -40,107 +40,98 @@ pub(super) fn show(args: &ShowArgs, output: &mut Output) -> Result<(), Failure> 
     let what = What::of(args.what.as_deref())?;
     let journal = Journal::open(&args.of.journal)?;
     if let What::Entity(key) = &what {
-        output.text(&base_line(key, &journal.base(key)?).to_string())?;
+        output.text(&base_line(key, &journal.base(key)?).end())?;
     }
     if let Some(bunch) = journal.open_bunch()? {
         for planned in bunch.operations.iter().filter(|planned| what.has(&planned.operation.key)) {
-            output.text(&planned_line("sealed", planned)?.to_string())?;
+            output.text(&planned_line("sealed", planned).end())?;
         }
     }
     for parked in journal.parked()?.iter().filter(|parked| what.has(&parked.key)) {
-        output.text(&parked_line(parked)?.to_string())?;
+        output.text(&parked_line(parked).end())?;
     }
     for held in journal.held()?.iter().filter(|held| what.has(&held.key)) {
-        output.text(&held_line(held).to_string())?;
+        output.text(&held_line(held).end())?;
     }
     let plan = journal.plan()?;
     for planned in plan.operations.iter().filter(|planned| what.has(&planned.operation.key)) {
-        output.text(&planned_line("pending", planned)?.to_string())?;
+        output.text(&planned_line("pending", planned).end())?;
     }
     for nothing in plan.nothing.iter().filter(|nothing| what.has(&nothing.key)) {
-        let mut line = named(&nothing.key, "nothing");
-        put(
-            &mut line,
-            "folded",
-            json!({
-                "operations": nothing.operations, "first": nothing.first.0, "last": nothing.last.0,
-            }),
-        );
-        output.text(&line.to_string())?;
+        let line = ShowLine::new(&nothing.key, "nothing");
+        output.text(&line.folded(nothing.operations, nothing.first, nothing.last).end())?;
     }
     Ok(())
 }
 
-fn named(key: &EntityKey, phase: &str) -> Value {
-    json!({"collection": key.collection().as_str(), "id": key.id().to_string(), "phase": phase})
-}
+/// One line: its members in the order in which they are added, values as they are written elsewhere.
+pub(super) struct ShowLine(String);
 
-fn put(line: &mut Value, key: &str, value: Value) {
-    if let Value::Object(members) = line {
-        members.insert(key.to_owned(), value);
+impl ShowLine {
+    fn new(key: &EntityKey, phase: &str) -> Self {
+        let line = ShowLine(String::from("{"));
+        line.with("collection", &json!(key.collection().as_str()).to_string())
+            .with("id", &json!(key.id().to_string()).to_string())
+            .with("phase", &json!(phase).to_string())
+    }
+
+    fn with(mut self, key: &str, value: &str) -> Self {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0.push_str(&format!("\"{key}\":{value}"));
+        self
+    }
+
+    fn folded(self, operations: u32, first: Seq, last: Seq) -> Self {
+        let folded = format!(r#"{{"operations":{operations},"first":{first},"last":{last}}}"#);
+        self.with("folded", &folded)
+    }
+
+    pub(super) fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
     }
 }
 
-fn planned_line(phase: &str, planned: &Planned) -> Result<Value, Failure> {
-    let mut line = named(&planned.operation.key, phase);
-    put(&mut line, "operation", parsed(&planned.to_line())?);
-    put(
-        &mut line,
-        "folded",
-        json!({
-            "operations": planned.operations, "first": planned.first.0, "last": planned.last.0,
-        }),
-    );
-    Ok(line)
+fn planned_line(phase: &str, planned: &Planned) -> ShowLine {
+    let line = ShowLine::new(&planned.operation.key, phase).with("operation", &planned.to_line());
+    line.folded(planned.operations, planned.first, planned.last)
 }
 
-fn base_line(key: &EntityKey, base: &Base) -> Value {
-    let mut line = named(key, "base");
+fn base_line(key: &EntityKey, base: &Base) -> ShowLine {
+    let line = ShowLine::new(key, "base");
     let (is, held) = match base {
         Base::Unknown => ("unknown", None),
         Base::Absent => ("absent", None),
         Base::Live(held) => ("live", Some(held)),
         Base::Dead(held) => ("dead", Some(held)),
     };
-    put(&mut line, "is", json!(is));
-    if let Some(Held { epoch, state }) = held {
-        put(&mut line, "epoch", json!(epoch.map(|epoch| epoch.0)));
-        let state = state.state().and_then(|state| parsed(state.as_json()).ok());
-        put(&mut line, "state", state.unwrap_or(Value::Null));
+    let line = line.with("is", &json!(is).to_string());
+    match held {
+        None => line,
+        Some(Held { epoch, state }) => line
+            .with("epoch", &json!(epoch.map(|epoch| epoch.0)).to_string())
+            .with("state", state.state().map_or("null", State::as_json)),
     }
-    line
 }
 
 /// A parked effect: why, and what it would send.
-pub(super) fn parked_line(parked: &crate::journal::Parked) -> Result<Value, Failure> {
-    let mut line = named(&parked.key, "parked");
-    put(&mut line, "bunch", json!(parked.bunch.0));
-    match &parked.cause {
-        Cause::Refused { reason } => put(&mut line, "refused", json!({"reason": reason})),
+pub(super) fn parked_line(parked: &Parked) -> ShowLine {
+    let line = ShowLine::new(&parked.key, "parked").with("bunch", &parked.bunch.to_string());
+    let line = match &parked.cause {
+        Cause::Refused { reason } => line.with("refused", &json!({"reason": reason}).to_string()),
         Cause::Clash { unique, holder } => {
-            put(&mut line, "clash", json!({"unique": unique, "holder": holder.to_string()}));
+            line.with("clash", &json!({"unique": unique, "holder": holder.to_string()}).to_string())
         }
-    }
-    put(&mut line, "operation", sent(&parked.key, &parked.effect)?);
-    Ok(line)
-}
-
-/// What an effect would send to somebody of whom nothing is known.
-fn sent(key: &EntityKey, effect: &Effect) -> Result<Value, Failure> {
-    match draft(key, effect, &Base::Unknown) {
-        Ok(draft) => parsed(&draft.planned.to_line()),
-        Err(_) => Ok(Value::Null),
-    }
+    };
+    // What it would send to somebody of whom nothing is known.
+    let sent = draft(&parked.key, &parked.effect, &Base::Unknown);
+    line.with("operation", &sent.map_or_else(|_| "null".to_owned(), |draft| draft.planned.to_line()))
 }
 
 /// A held effect: for whom it waits.
-pub(super) fn held_line(held: &crate::journal::HeldEffect) -> Value {
-    let mut line = named(&held.key, "held");
-    put(&mut line, "waits_for", json!(held.waits_for.as_ref().map(ToString::to_string)));
-    line
-}
-
-/// Our own canonical text as a value: for showing, where a number may be respelt.
-fn parsed(text: &str) -> Result<Value, Failure> {
-    serde_json::from_str(text).map_err(|error| Failure::Failed(error.to_string()))
+pub(super) fn held_line(held: &HeldEffect) -> ShowLine {
+    let on = json!(held.waits_for.as_ref().map(ToString::to_string)).to_string();
+    ShowLine::new(&held.key, "held").with("waits_for", &on)
 }
