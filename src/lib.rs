@@ -1,4 +1,7 @@
 //! foldlog
+
+#![forbid(unsafe_code)]
+
 pub mod algebra;
 pub mod codec;
 pub mod journal;

@@ -1,1 +1,5 @@
+//! The `foldlog` command.
+
+#![forbid(unsafe_code)]
+
 fn main() {}

@@ -23,7 +23,10 @@ fn create_and_updates_are_one_create_with_the_final_state() {
     journal.compact().unwrap();
     journal.append(&[Operation::patch(key(1), patch(r#"{"b":2}"#))], Durability::Durable).unwrap();
     let appended = journal
-        .append(&[Operation::patch(key(1), patch(r#"{"a":null}"#)), Operation::delete(key(2))], Durability::Deferred)
+        .append(
+            &[Operation::patch(key(1), patch(r#"{"a":null}"#)), Operation::delete(key(2))],
+            Durability::Deferred,
+        )
         .unwrap();
     assert_eq!((appended.first, appended.last), (Seq(3), Seq(4)));
     let before = journal.plan().unwrap();
@@ -35,7 +38,10 @@ fn create_and_updates_are_one_create_with_the_final_state() {
     journal.compact().unwrap();
     assert_eq!(journal.plan().unwrap(), before);
     let status = journal.status().unwrap();
-    assert_eq!((status.appended, status.pending.entities, status.pending.operations, status.folded_away), (4, 2, 4, 2));
+    assert_eq!(
+        (status.appended, status.pending.entities, status.pending.operations, status.folded_away),
+        (4, 2, 4, 2)
+    );
 }
 
 #[test]
@@ -47,7 +53,10 @@ fn many_entities_survive_reopening_in_columns_of_many_values() {
         .map(|n| {
             let id = key(n % 7_000 + 1);
             match n % 5 {
-                0 => Operation::create(id, state(&format!(r#"{{"n":{n},"text":"{}"}}"#, "x".repeat((n % 300) as usize)))),
+                0 => Operation::create(
+                    id,
+                    state(&format!(r#"{{"n":{n},"text":"{}"}}"#, "x".repeat((n % 300) as usize))),
+                ),
                 4 => Operation::delete(id),
                 _ => Operation::patch(id, patch(&format!(r#"{{"p{}":{n}}}"#, n % 3))),
             }
@@ -70,7 +79,10 @@ fn many_entities_survive_reopening_in_columns_of_many_values() {
     let plain = foldlog::algebra::plan(fold.effects(), &foldlog::algebra::BaseMap::new(false), None);
     assert_eq!(stamped.operations.len(), plain.operations.len());
     for (a, b) in stamped.operations.iter().zip(&plain.operations) {
-        assert_eq!((&a.operation.key, &a.operation.change, a.first, a.last), (&b.operation.key, &b.operation.change, b.first, b.last));
+        assert_eq!(
+            (&a.operation.key, &a.operation.change, a.first, a.last),
+            (&b.operation.key, &b.operation.change, b.first, b.last)
+        );
     }
 }
 
@@ -78,15 +90,26 @@ fn many_entities_survive_reopening_in_columns_of_many_values() {
 fn probe_speed() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::create(dir.path().join("j.redb")).unwrap();
-    let ops: Vec<Operation> = (0..10_000_u128).map(|n| Operation::update(key(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 1_000_000 + 1), state(&format!(r#"{{"n":{n},"text":"{}"}}"#, "x".repeat(95))))).collect();
+    let ops: Vec<Operation> = (0..10_000_u128)
+        .map(|n| {
+            Operation::update(
+                key(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 1_000_000 + 1),
+                state(&format!(r#"{{"n":{n},"text":"{}"}}"#, "x".repeat(95))),
+            )
+        })
+        .collect();
     let t = std::time::Instant::now();
-    for _ in 0..100 { journal.append(&ops, Durability::Durable).unwrap(); }
+    for _ in 0..100 {
+        journal.append(&ops, Durability::Durable).unwrap();
+    }
     println!("bulk {} ns/op", t.elapsed().as_nanos() / 1_000_000);
     let t = std::time::Instant::now();
     journal.compact().unwrap();
     println!("compact {} ns/op", t.elapsed().as_nanos() / 1_000_000);
     let t = std::time::Instant::now();
-    for op in &ops[..300] { journal.append(std::slice::from_ref(op), Durability::Durable).unwrap(); }
+    for op in &ops[..300] {
+        journal.append(std::slice::from_ref(op), Durability::Durable).unwrap();
+    }
     println!("single {} us/op", t.elapsed().as_micros() / 300);
     let _ = Limits::default();
 }

@@ -101,7 +101,9 @@ impl Base {
             Change::Update(Update::Patch(patch)) => {
                 let state = match (self, held) {
                     (Base::Absent, _) => Knowledge::State(State::empty().with(patch)),
-                    (_, Some(Held { state: Knowledge::State(state), .. })) => Knowledge::State(state.with(patch)),
+                    (_, Some(Held { state: Knowledge::State(state), .. })) => {
+                        Knowledge::State(state.with(patch))
+                    }
                     (_, Some(_) | None) => Knowledge::Nothing,
                 };
                 Base::Live(Held { epoch, state })

@@ -90,8 +90,9 @@ impl Shape {
         if later.operations == 0 {
             return self;
         }
-        let turns_here =
-            self.liveness != Liveness::Keep && later.liveness != Liveness::Keep && self.liveness != later.liveness;
+        let turns_here = self.liveness != Liveness::Keep
+            && later.liveness != Liveness::Keep
+            && self.liveness != later.liveness;
         let (since, has_turned) = if later.liveness == Liveness::Keep {
             (self.since, self.has_turned)
         } else if later.has_turned {
@@ -192,7 +193,11 @@ impl Effect {
             Content::Keep => (Clock::default(), Vec::new()),
             Content::Merge(_) | Content::Replace(_) => (
                 clock,
-                operation.stamps.iter().map(|(name, stamp)| (name.clone(), FieldStamp::Stated(*stamp))).collect(),
+                operation
+                    .stamps
+                    .iter()
+                    .map(|(name, stamp)| (name.clone(), FieldStamp::Stated(*stamp)))
+                    .collect(),
             ),
         };
         Effect {
@@ -276,7 +281,9 @@ impl Effect {
     #[must_use]
     pub fn stamp_of(&self, field: &str) -> FieldStamp {
         match self.exceptions.binary_search_by(|(name, _)| name.as_str().cmp(field)) {
-            Ok(place) => self.exceptions.get(place).map_or(FieldStamp::Clock(self.written), |(_, stamp)| *stamp),
+            Ok(place) => {
+                self.exceptions.get(place).map_or(FieldStamp::Clock(self.written), |(_, stamp)| *stamp)
+            }
             Err(_) => FieldStamp::Clock(self.written),
         }
     }

@@ -495,7 +495,10 @@ mod tests {
     #[test]
     fn values_are_replaced_whole_and_split_at_the_right_commas() {
         let nested = state(r#"{"a":{"x":[1,"},{\\",{"y":"\""}]},"b":"a,b:c"}"#);
-        assert_eq!(nested.with(&patch(r#"{"b":1}"#)).as_json(), r#"{"a":{"x":[1,"},{\\",{"y":"\""}]},"b":1}"#);
+        assert_eq!(
+            nested.with(&patch(r#"{"b":1}"#)).as_json(),
+            r#"{"a":{"x":[1,"},{\\",{"y":"\""}]},"b":1}"#
+        );
         assert_eq!(nested.with(&patch(r#"{"a":{}}"#)).as_json(), r#"{"a":{},"b":"a,b:c"}"#);
     }
 
@@ -517,7 +520,9 @@ mod tests {
 
     #[test]
     fn forged_text_ends_without_a_panic() {
-        for text in ["", "{", "}", "{\"", "{\"a", "{\"a\"}", "{\"a\":", "{\"a\":[", "{\"a\":\"\\", "{,}", "{\"é:1}"] {
+        for text in
+            ["", "{", "}", "{\"", "{\"a", "{\"a\"}", "{\"a\":", "{\"a\":[", "{\"a\":\"\\", "{,}", "{\"é:1}"]
+        {
             let forged = State::trusted(text);
             let _ = forged.with(&patch(r#"{"a":1}"#));
             let _ = forged.changes_to(&State::empty());

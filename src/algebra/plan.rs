@@ -76,9 +76,12 @@ pub struct Nothing {
 pub fn draft(key: &EntityKey, effect: &Effect, base: &Base) -> Result<Draft, Nothing> {
     let shape = effect.shape;
     match sent(effect, base) {
-        None => {
-            Err(Nothing { key: key.clone(), first: shape.first, last: shape.last, operations: shape.operations })
-        }
+        None => Err(Nothing {
+            key: key.clone(),
+            first: shape.first,
+            last: shape.last,
+            operations: shape.operations,
+        }),
         Some(change) => {
             let stamps = effect.stated(&change);
             let operation = Operation {

@@ -72,7 +72,15 @@ impl<P: Copy, E: Default> Slots<P, E> {
     ///
     /// # Panics
     /// Beyond 2³² entities or parts: their slots alone would take half a tebibyte.
-    pub(crate) fn add(&mut self, hash: u64, collection: u32, id: Uuid, shape: Shape, part: P, how: How) -> usize {
+    pub(crate) fn add(
+        &mut self,
+        hash: u64,
+        collection: u32,
+        id: Uuid,
+        shape: Shape,
+        part: P,
+        how: How,
+    ) -> usize {
         let slots = &self.slots;
         let found = self.places.find(hash, |place| {
             slots.get(*place as usize).is_some_and(|slot| slot.id == id && slot.collection == collection)

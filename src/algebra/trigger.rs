@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_run_of_changes_is_one_bulk_read_of_each_id_once() {
-        let mut triggers: Vec<Trigger> = (1..=9).map(|n| trigger(n, u128::from(n % 3) + 1, Action::Upsert, n)).collect();
+        let mut triggers: Vec<Trigger> =
+            (1..=9).map(|n| trigger(n, u128::from(n % 3) + 1, Action::Upsert, n)).collect();
         triggers.reverse();
         let plan = coalesce(&triggers, |_| None, |_| false);
         assert_eq!(plan.len(), 3);

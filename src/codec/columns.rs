@@ -230,7 +230,18 @@ fn read_row(layout: Layout, ordinal: u64, bytes: &[u8]) -> Option<Row> {
             let clock = Clock::from_parts(at, u32::from(at > 0));
             let shape = Shape::of(Seq(ordinal), kind, clock);
             let content = content_of(kind);
-            Some(Row { id, name, groups, content, is_cut, shape, written: clock, first_at: at, fields_bytes, extra_bytes })
+            Some(Row {
+                id,
+                name,
+                groups,
+                content,
+                is_cut,
+                shape,
+                written: clock,
+                first_at: at,
+                fields_bytes,
+                extra_bytes,
+            })
         }
         Layout::Run => {
             let (content, liveness) = run_kind(kind)?;
@@ -249,7 +260,18 @@ fn read_row(layout: Layout, ordinal: u64, bytes: &[u8]) -> Option<Row> {
                 operations,
             };
             let written = Clock::from_parts(written_at, written_steps);
-            Some(Row { id, name, groups, content, is_cut, shape, written, first_at, fields_bytes, extra_bytes })
+            Some(Row {
+                id,
+                name,
+                groups,
+                content,
+                is_cut,
+                shape,
+                written,
+                first_at,
+                fields_bytes,
+                extra_bytes,
+            })
         }
     }
 }
@@ -274,7 +296,14 @@ pub(crate) struct RowsDraft {
 
 impl RowsDraft {
     pub(crate) fn new(layout: Layout) -> Self {
-        RowsDraft { layout, names: Vec::new(), groups: Vec::new(), count: 0, bytes: Vec::new(), preamble_bytes: 64 }
+        RowsDraft {
+            layout,
+            names: Vec::new(),
+            groups: Vec::new(),
+            count: 0,
+            bytes: Vec::new(),
+            preamble_bytes: 64,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -341,7 +370,8 @@ impl RowsDraft {
         let head = binary::encode(&preamble)?;
         let payload = payload.unwrap_or(&[]);
         let mut bytes = frame::begin(4 + head.len() + self.bytes.len() + payload.len());
-        let length = u32::try_from(head.len()).map_err(|_| FrameError::Body { why: "too many names".to_owned() })?;
+        let length =
+            u32::try_from(head.len()).map_err(|_| FrameError::Body { why: "too many names".to_owned() })?;
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&head);
         bytes.extend_from_slice(&self.bytes);
@@ -368,7 +398,8 @@ impl<'a> Rows<'a> {
     pub(crate) fn open(place: &[u8], first: u64, bytes: &'a [u8]) -> Result<Self, FrameError> {
         let wrong = |why: &str| FrameError::Body { why: why.to_owned() };
         let body = frame::open(FrameKind::Rows, place, bytes)?;
-        let (length, rest) = body.split_first_chunk::<4>().ok_or_else(|| wrong("the rows have no preamble"))?;
+        let (length, rest) =
+            body.split_first_chunk::<4>().ok_or_else(|| wrong("the rows have no preamble"))?;
         let (head, rest) = rest
             .split_at_checked(u32::from_le_bytes(*length) as usize)
             .ok_or_else(|| wrong("the rows' preamble is cut off"))?;
@@ -388,7 +419,8 @@ impl<'a> Rows<'a> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Result<Row, FrameError>> + '_ {
         let layout = self.preamble.layout;
         (self.first..).zip(self.rows.chunks_exact(row_bytes(layout))).map(move |(ordinal, bytes)| {
-            read_row(layout, ordinal, bytes).ok_or_else(|| FrameError::Body { why: "a row is of no known kind".to_owned() })
+            read_row(layout, ordinal, bytes)
+                .ok_or_else(|| FrameError::Body { why: "a row is of no known kind".to_owned() })
         })
     }
 

@@ -54,7 +54,9 @@ pub enum FrameError {
     #[error("this is no frame of the kind that belongs here")]
     Kind,
     /// A newer program wrote it.
-    #[error("format version {found} is newer than {known}, the newest that this program reads; update foldlog")]
+    #[error(
+        "format version {found} is newer than {known}, the newest that this program reads; update foldlog"
+    )]
     Newer {
         /// The version found.
         found: u8,

@@ -170,9 +170,12 @@ pub(crate) fn extra_of(exceptions: &[(String, FieldStamp)]) -> ExtraRecord {
                 let (at, steps) = clock.to_parts();
                 (name.clone(), at, Some(steps), None)
             }
-            FieldStamp::Stated(stamp) => {
-                (name.clone(), stamp.at.0.saturating_add(1), None, stamp.replica.map(|replica| replica.0.into_bytes()))
-            }
+            FieldStamp::Stated(stamp) => (
+                name.clone(),
+                stamp.at.0.saturating_add(1),
+                None,
+                stamp.replica.map(|replica| replica.0.into_bytes()),
+            ),
         })
         .collect()
 }
@@ -239,11 +242,6 @@ impl JournalState {
             folded_away: 0,
             settled: 0,
         }
-    }
-
-    /// The last sequence number that went into the run, if the log is empty.
-    pub(crate) fn before_log(&self) -> Seq {
-        Seq(self.log_begins.saturating_sub(1))
     }
 }
 

@@ -125,12 +125,19 @@ struct Batch<'o> {
 
 impl Inner {
     /// Commits the leader's own operations and those of all who wait; gives the answer for the own ones.
-    fn append_led(&self, lead: Lead<'_>, own: Option<Batch<'_>>, is_durable: bool) -> Option<Result<Appended, Error>> {
+    fn append_led(
+        &self,
+        lead: Lead<'_>,
+        own: Option<Batch<'_>>,
+        is_durable: bool,
+    ) -> Option<Result<Appended, Error>> {
         let is_durable = is_durable || lead.taken.iter().any(|request| request.is_durable);
         let batches: Vec<Batch<'_>> = own
             .iter()
             .map(|own| Batch { operations: own.operations, now: own.now })
-            .chain(lead.taken.iter().map(|request| Batch { operations: &request.operations, now: request.now }))
+            .chain(
+                lead.taken.iter().map(|request| Batch { operations: &request.operations, now: request.now }),
+            )
             .collect();
         let spans = self.append_txn(is_durable, |inner, txn, first| {
             let mut writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;

@@ -103,7 +103,8 @@ pub(crate) fn put(txn: &WriteTransaction, key: &EntityKey, base: &Base) -> Resul
     let mut table = txn.open_table(BASE).map_err(engine)?;
     match BaseRecord::of(base) {
         Some(record) => {
-            let framed = frame::record(FrameKind::Base, &place, &record).map_err(damaged(key_name(&place)))?;
+            let framed =
+                frame::record(FrameKind::Base, &place, &record).map_err(damaged(key_name(&place)))?;
             table.insert(place.as_slice(), framed.as_slice()).map_err(engine)?;
         }
         None => {

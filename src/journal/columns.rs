@@ -100,10 +100,8 @@ impl<'t> ColumnWriter<'t> {
     fn store_rows(&mut self, is_inline: bool) -> Result<(), Error> {
         let place = self.tables.place(true, self.draft_first);
         let payload = is_inline.then(|| self.piece.get(FRAME_HEAD_BYTES..).unwrap_or(&[]));
-        let value = self
-            .draft
-            .finish(&place, payload)
-            .map_err(damaged(self.tables.name(true, self.draft_first)))?;
+        let value =
+            self.draft.finish(&place, payload).map_err(damaged(self.tables.name(true, self.draft_first)))?;
         self.rows.insert(self.draft_first, value.as_slice()).map_err(engine)?;
         self.draft_first = self.next;
         Ok(())
@@ -255,7 +253,8 @@ impl ColumnReader {
                 return Ok(());
             }
             if wanted.peek() == Some(&walk.ordinal) {
-                let (fields, extra) = payload.split_at_checked(row.fields_bytes as usize).unwrap_or((payload, &[]));
+                let (fields, extra) =
+                    payload.split_at_checked(row.fields_bytes as usize).unwrap_or((payload, &[]));
                 visit(walk.ordinal, &row, &rows.preamble, Payload { fields, extra })?;
                 wanted.next();
             }

@@ -60,7 +60,9 @@ pub enum Error {
         source: io::Error,
     },
     /// An earlier commit failed, so that it is not known what the disk holds.
-    #[error("an earlier write failed, so this handle writes no more; free what it lacked and open the journal again")]
+    #[error(
+        "an earlier write failed, so this handle writes no more; free what it lacked and open the journal again"
+    )]
     Failed,
     /// The journal is suspended.
     #[error("the journal is suspended; resume it first")]

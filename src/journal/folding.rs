@@ -54,7 +54,10 @@ impl Sources {
 pub(crate) enum Part<'k> {
     All,
     /// Those whose hash falls into this part of so many.
-    Hashed { part: u64, of: u64 },
+    Hashed {
+        part: u64,
+        of: u64,
+    },
     /// Only these.
     Keys(&'k std::collections::HashSet<(u32, Uuid)>),
 }
@@ -163,33 +166,36 @@ impl Folding {
         let mut open: std::collections::HashMap<u32, Effect> = std::collections::HashMap::new();
         for (reader, wanted) in [(&self.run, in_run), (&self.log, in_log)] {
             let mut owners = wanted.iter().map(|(_, slot)| *slot);
-            reader.read(wanted.iter().map(|(place, _)| place & !LOG_BIT), |ordinal, row, preamble, payload| {
-                let damaged = |error| reader.damaged_rows(ordinal)(error);
-                let Some(owner) = owners.next() else { return Ok(()) };
-                let (Some(slot), Some(left)) =
-                    (self.slots.slots.get(owner as usize), parts_left.get_mut(owner as usize))
-                else {
-                    return Ok(());
-                };
-                *left = left.saturating_sub(1);
-                let is_alone = *left == 0 && !open.contains_key(&owner);
-                if is_alone && (payload.extra.is_empty() || slot.before == Clock::default()) {
-                    let row = Row { shape: slot.shape, written: row.written.after(slot.before), ..*row };
-                    return visit(owner as usize, slot, Survivor::Stored { row, payload });
-                }
-                // Where a part's groups went is in the slot already.
-                group_names(row, preamble).map_err(damaged)?;
-                let effect = effect_of(row, Vec::new(), payload).map_err(damaged)?;
-                let before = open.remove(&owner).unwrap_or_else(|| seed(slot.before));
-                let mut composed = before.then(&effect);
-                if *left > 0 {
-                    open.insert(owner, composed);
-                    return Ok(());
-                }
-                composed.shape = slot.shape;
-                composed.groups = self.interned.groups(slot.extra.groups).to_vec();
-                visit(owner as usize, slot, Survivor::Composed(composed))
-            })?;
+            reader.read(
+                wanted.iter().map(|(place, _)| place & !LOG_BIT),
+                |ordinal, row, preamble, payload| {
+                    let damaged = |error| reader.damaged_rows(ordinal)(error);
+                    let Some(owner) = owners.next() else { return Ok(()) };
+                    let (Some(slot), Some(left)) =
+                        (self.slots.slots.get(owner as usize), parts_left.get_mut(owner as usize))
+                    else {
+                        return Ok(());
+                    };
+                    *left = left.saturating_sub(1);
+                    let is_alone = *left == 0 && !open.contains_key(&owner);
+                    if is_alone && (payload.extra.is_empty() || slot.before == Clock::default()) {
+                        let row = Row { shape: slot.shape, written: row.written.after(slot.before), ..*row };
+                        return visit(owner as usize, slot, Survivor::Stored { row, payload });
+                    }
+                    // Where a part's groups went is in the slot already.
+                    group_names(row, preamble).map_err(damaged)?;
+                    let effect = effect_of(row, Vec::new(), payload).map_err(damaged)?;
+                    let before = open.remove(&owner).unwrap_or_else(|| seed(slot.before));
+                    let mut composed = before.then(&effect);
+                    if *left > 0 {
+                        open.insert(owner, composed);
+                        return Ok(());
+                    }
+                    composed.shape = slot.shape;
+                    composed.groups = self.interned.groups(slot.extra.groups).to_vec();
+                    visit(owner as usize, slot, Survivor::Composed(composed))
+                },
+            )?;
         }
         Ok(())
     }
@@ -207,7 +213,8 @@ impl Folding {
             Survivor::Composed(effect) => effect,
             Survivor::Stored { row, payload } => {
                 let groups = self.interned.groups(slot.extra.groups).to_vec();
-                effect_of(&row, groups, payload).map_err(super::tables::damaged(format!("the entry of {key}")))?
+                effect_of(&row, groups, payload)
+                    .map_err(super::tables::damaged(format!("the entry of {key}")))?
             }
         };
         Ok(Entry { key, effect, first_at: slot.extra.first_at })

@@ -1,18 +1,15 @@
 //! Which pending effects are held: those that depend on something parked.
 //!
-//! Held is derived, never stored: an effect is held while the entity it waits for is parked or held, or
-//! while it shares a group with one that is. So what is unparked frees what waited for it without a word.
+//! Held is derived, never stored, by the one rule of [`waiting`]. So what is unparked frees what waited for
+//! it without a word.
 
-use std::collections::HashSet;
-
-use uuid::Uuid;
+use std::collections::{BTreeSet, HashSet};
 
 use super::error::Error;
-use super::folding::Folding;
 use super::parked::{self, HeldEffect};
-use super::tables::{Snapshot, damaged};
+use super::tables::Snapshot;
 use super::{Journal, pending::Pending};
-use crate::algebra::{EntityKey, Group};
+use crate::algebra::{Draft, EntityKey, Operation, Planned, Schema, draft, waiting};
 
 impl Journal {
     /// The pending effects that are held, by entity.
@@ -20,63 +17,63 @@ impl Journal {
     /// # Errors
     /// A journal that is suspended or damaged, or what the storage says.
     pub fn held(&self) -> Result<Vec<HeldEffect>, Error> {
+        let schema = self.inner.options.schema.as_ref();
         self.inner.read(|snapshot| {
             let pending = Pending::load(snapshot, &snapshot.state()?)?;
-            let waits = parked::waits(snapshot)?;
-            let mut held = Vec::new();
-            for (_, slot) in pending.slots().filter(|(_, slot)| pending.is_held(slot)) {
-                let key = pending.folding.key(slot)?;
-                held.push(HeldEffect { waits_for: waits.get(&key).cloned(), key });
-            }
-            held.sort_by(|a, b| a.key.cmp(&b.key));
-            Ok(held)
+            let mut waits = parked::waits(snapshot)?;
+            let held = entities(snapshot, &pending, schema)?;
+            Ok(held.into_iter().map(|key| HeldEffect { waits_for: waits.remove(&key), key }).collect())
         })
     }
 }
 
-/// The held ones among the folded slots.
-pub(crate) fn slots(snapshot: &Snapshot, folding: &mut Folding) -> Result<HashSet<(u32, Uuid)>, Error> {
+/// The entities whose pending effects are held.
+pub(crate) fn entities(
+    snapshot: &Snapshot,
+    pending: &Pending,
+    schema: Option<&Schema>,
+) -> Result<BTreeSet<EntityKey>, Error> {
     let parked = parked::all(snapshot)?;
-    let waits = parked::waits(snapshot)?;
     if parked.is_empty() {
         // Nothing to depend on; who waits for something that is not parked need not wait.
-        return Ok(HashSet::new());
+        return Ok(BTreeSet::new());
     }
-    let mut stuck: HashSet<EntityKey> = parked.keys().cloned().collect();
-    let mut groups: HashSet<Group> =
-        parked.values().flat_map(|(entry, _)| entry.effect.groups.iter().cloned()).collect();
-    loop {
-        let before = (stuck.len(), groups.len());
-        for (key, on) in &waits {
-            if stuck.contains(on) {
-                stuck.insert(key.clone());
-            }
+    let waits: Vec<(EntityKey, EntityKey)> = parked::waits(snapshot)?.into_iter().collect();
+    let mut drafts = match schema {
+        Some(_) => {
+            let all = pending.slots().map(|(place, _)| place).collect();
+            pending.drafted(&all)?.drafts.into_iter().map(|(draft, _)| draft).collect()
         }
-        for slot in &folding.slots.slots {
-            if slot.shape.operations == 0 {
-                continue;
-            }
-            let own = folding.interned.groups(slot.extra.groups);
-            let is_grouped = own.iter().any(|group| groups.contains(group));
-            if own.is_empty() && waits.is_empty() {
-                continue;
-            }
-            let key = folding.key(slot)?;
-            if is_grouped || stuck.contains(&key) {
-                groups.extend(own.iter().cloned());
-                stuck.insert(key);
-            }
-        }
-        if (stuck.len(), groups.len()) == before {
-            break;
-        }
+        None => stand_ins(pending, &waits)?,
+    };
+    for (key, (entry, _)) in &parked {
+        // One that would come to nothing by now holds nothing but who waits for it by name.
+        drafts.extend(draft(key, &entry.effect, &pending.bases.get(key)?));
     }
-    let mut held = HashSet::new();
-    for key in stuck {
-        if !parked.contains_key(&key) {
-            let name = folding.interned.name(key.collection().as_str()).map_err(damaged("a wait"))?;
-            held.insert((name, key.id()));
+    let standing: HashSet<EntityKey> = parked.into_keys().collect();
+    Ok(waiting(&drafts, schema, &standing, &waits))
+}
+
+/// Without a schema only names and groups count, so no payload is read.
+fn stand_ins(pending: &Pending, waits: &[(EntityKey, EntityKey)]) -> Result<Vec<Draft>, Error> {
+    let waiters: HashSet<&EntityKey> = waits.iter().map(|(who, _)| who).collect();
+    let mut drafts = Vec::new();
+    for (_, slot) in pending.slots() {
+        let groups = pending.folding.interned.groups(slot.extra.groups);
+        if groups.is_empty() && waiters.is_empty() {
+            continue;
         }
+        let key = pending.folding.key(slot)?;
+        if groups.is_empty() && !waiters.contains(&key) {
+            continue;
+        }
+        let operation = groups.iter().cloned().fold(Operation::delete(key), Operation::in_group);
+        let shape = slot.shape;
+        let (first, last, operations) = (shape.first, shape.last, shape.operations);
+        drafts.push(Draft {
+            planned: Planned { operation, base: None, first, last, operations },
+            before: None,
+        });
     }
-    Ok(held)
+    Ok(drafts)
 }

@@ -100,7 +100,8 @@ impl Journal {
     /// A journal that is suspended, failed or damaged, or what the storage says.
     pub fn integrate(&self, rows: &[Row]) -> Result<Integrated, Error> {
         self.inner.maintain(|work| {
-            let mut told: Vec<(EntityKey, Base)> = rows.iter().map(|row| (row.key.clone(), base_of(row))).collect();
+            let mut told: Vec<(EntityKey, Base)> =
+                rows.iter().map(|row| (row.key.clone(), base_of(row))).collect();
             let triggers = triggers(work.snapshot)?;
             let open = open_keys(work.snapshot, &work.state)?;
             let bases = work.bases()?;
@@ -218,9 +219,10 @@ fn triggers(snapshot: &Snapshot) -> Result<Vec<Trigger>, Error> {
     for row in table.iter().map_err(engine)? {
         let (index, value) = row.map_err(engine)?;
         let index = index.value();
-        let trigger = frame::open_record::<TriggerRecord>(FrameKind::Trigger, &index.to_le_bytes(), value.value())
-            .and_then(|record| record.trigger(Index(index)))
-            .map_err(damaged(format!("trigger {index}")))?;
+        let trigger =
+            frame::open_record::<TriggerRecord>(FrameKind::Trigger, &index.to_le_bytes(), value.value())
+                .and_then(|record| record.trigger(Index(index)))
+                .map_err(damaged(format!("trigger {index}")))?;
         found.push(trigger);
     }
     Ok(found)
@@ -242,4 +244,3 @@ fn open_keys(snapshot: &Snapshot, state: &JournalState) -> Result<HashSet<Entity
         None => Ok(HashSet::new()),
     }
 }
-

@@ -17,7 +17,8 @@ impl Storage for MemoryStorage {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let bytes = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let from = usize::try_from(offset).map_err(|_| past_the_end())?;
-        let wanted = from.checked_add(out.len()).and_then(|to| bytes.get(from..to)).ok_or_else(past_the_end)?;
+        let wanted =
+            from.checked_add(out.len()).and_then(|to| bytes.get(from..to)).ok_or_else(past_the_end)?;
         out.copy_from_slice(wanted);
         Ok(())
     }

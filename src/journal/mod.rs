@@ -212,7 +212,10 @@ impl Inner {
 
     /// One transaction that may change anything but the log: the work, then the rewrite that folds the log
     /// and what the work laid over the pending effects.
-    pub(crate) fn maintain<T>(&self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn maintain<T>(
+        &self,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let done = self.with_writer(|inner, db, _| {
             let mut txn = db.begin_write().map_err(engine)?;
             // So that reopening after a crash needs no walk over the whole file.

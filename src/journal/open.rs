@@ -11,7 +11,8 @@ use super::error::{Error, engine};
 use super::options::{Options, Origin};
 use super::storage::{Backend, Storage};
 use super::tables::{
-    BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, RUN, SUPERSEDED, Snapshot, WAITS, put_record, put_state,
+    BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, RUN, SUPERSEDED, Snapshot, WAITS, put_record,
+    put_state,
 };
 use crate::codec::frame::FrameKind;
 use crate::codec::records::{Identity, JournalState};
@@ -111,8 +112,7 @@ fn is_journal(snapshot: &Snapshot) -> Result<bool, Error> {
 fn initialise(db: &Database, options: &Options) -> Result<(), Error> {
     let mut txn = db.begin_write().map_err(engine)?;
     txn.set_quick_repair(true);
-    let identity =
-        Identity { replica: Uuid::new_v4().into_bytes(), created_at: (options.clock)().0 };
+    let identity = Identity { replica: Uuid::new_v4().into_bytes(), created_at: (options.clock)().0 };
     put_record(&txn, META, FrameKind::Identity, IDENTITY_KEY, &identity)?;
     put_state(&txn, &JournalState::new())?;
     open_all(&txn)?;

@@ -92,7 +92,12 @@ impl Journal {
                             Cause::Clash { unique, holder: Uuid::from_bytes(holder) }
                         }
                     };
-                    Ok(Parked { key: entry.key, effect: entry.effect, cause, bunch: BunchNumber(record.bunch) })
+                    Ok(Parked {
+                        key: entry.key,
+                        effect: entry.effect,
+                        cause,
+                        bunch: BunchNumber(record.bunch),
+                    })
                 })
                 .collect::<Result<Vec<_>, Error>>()
                 .map(|mut parked| {
@@ -168,7 +173,8 @@ impl Journal {
                 let place = number.value().to_le_bytes();
                 let name = || format!("superseded effect {}", number.value());
                 let record: SupersededRecord =
-                    frame::open_record(FrameKind::Superseded, &place, value.value()).map_err(damaged(name()))?;
+                    frame::open_record(FrameKind::Superseded, &place, value.value())
+                        .map_err(damaged(name()))?;
                 let entry = from_alone(&place, &record.rows).map_err(damaged(name()))?;
                 let state =
                     record.state.map(|json| records::state_of(&json)).transpose().map_err(damaged(name()))?;
@@ -273,7 +279,8 @@ impl Inner {
         let mut state: JournalState = {
             let table = txn.open_table(META).map_err(engine)?;
             let guard = table.get(STATE_KEY).map_err(engine)?;
-            let guard = guard.ok_or_else(|| Error::Corrupted { why: "the journal's state is missing".to_owned() })?;
+            let guard =
+                guard.ok_or_else(|| Error::Corrupted { why: "the journal's state is missing".to_owned() })?;
             frame::open_record(FrameKind::State, STATE_KEY, guard.value()).map_err(damaged("the state"))?
         };
         let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal)?;

@@ -9,8 +9,8 @@ use super::folding::{Folding, Part, PendingSlot};
 use super::tables::{Snapshot, damaged};
 use super::{Journal, held, rewrite, seal};
 use crate::algebra::{
-    Base, Content, Draft, Effect, Group, Held, Knowledge, Limits, Nothing, Patch, Plan, Schema, Seq, State, arranged,
-    draft, rank, sent,
+    Base, Content, Draft, Effect, Group, Held, Knowledge, Limits, Nothing, Patch, Plan, Schema, Seq, State,
+    arranged, draft, rank, sent,
 };
 use crate::codec::columns::ContentKind;
 use crate::codec::records::JournalState;
@@ -32,8 +32,7 @@ impl Journal {
     pub fn plan_with(&self, schema: Option<&Schema>) -> Result<Plan, Error> {
         self.inner.read(|snapshot| {
             let state = snapshot.state()?;
-            let mut pending = Pending::load(snapshot, &state)?;
-            pending.bases.expected = seal::expected(snapshot, &state, &pending.bases)?;
+            let pending = Pending::load(snapshot, &state)?.with_held(snapshot, schema)?;
             let ranked = pending.ranked()?;
             let chosen: HashSet<usize> = ranked.iter().map(|candidate| candidate.slot).collect();
             let mut drafted = pending.drafted(&chosen)?;
@@ -69,13 +68,24 @@ pub(crate) struct Drafted {
 }
 
 impl Pending {
-    /// Folds everything that is pending.
+    /// Folds everything that is pending, what is held included.
     pub(crate) fn load(snapshot: &Snapshot, state: &JournalState) -> Result<Self, Error> {
         let mut folding = Folding::new(snapshot)?;
         let sources = rewrite::all(&folding, state)?;
         folding.fold(&sources, Part::All)?;
-        let held = held::slots(snapshot, &mut folding)?;
-        Ok(Pending { folding, bases: Bases::new(snapshot, state)?, held })
+        let mut bases = Bases::new(snapshot, state)?;
+        bases.expected = seal::expected(snapshot, state, &bases)?;
+        Ok(Pending { folding, bases, held: HashSet::new() })
+    }
+
+    /// Finds out what is held.
+    pub(crate) fn with_held(mut self, snapshot: &Snapshot, schema: Option<&Schema>) -> Result<Self, Error> {
+        for key in held::entities(snapshot, &self, schema)? {
+            let name =
+                self.folding.interned.name(key.collection().as_str()).map_err(damaged("a held effect"))?;
+            self.held.insert((name, key.id()));
+        }
+        Ok(self)
     }
 
     /// The slots that hold an effect.

@@ -147,7 +147,8 @@ fn put(
     first_at: u64,
     is_cut: bool,
 ) -> Result<(), Error> {
-    let parts = parts_of(id, effect, first_at, is_cut).map_err(damaged(format!("the effect of {name}/{id}")))?;
+    let parts =
+        parts_of(id, effect, first_at, is_cut).map_err(damaged(format!("the effect of {name}/{id}")))?;
     let groups: Vec<&str> = effect.groups.iter().map(Group::as_str).collect();
     writer.push(parts.row, name.as_str(), &groups, parts.fields.as_bytes(), &parts.extra)
 }

@@ -61,7 +61,7 @@ impl Journal {
 
 impl Work<'_> {
     fn seal(&mut self, limits: Limits, schema: Option<&Schema>) -> Result<Option<Bunch>, Error> {
-        let pending = Pending::load(self.snapshot, &self.state)?;
+        let pending = Pending::load(self.snapshot, &self.state)?.with_held(self.snapshot, schema)?;
         let mut ranked = pending.ranked()?;
         for nothing in pending.surely_nothing(&ranked)? {
             self.annihilate(&nothing);
@@ -93,7 +93,11 @@ impl Work<'_> {
     }
 
     /// Writes the bunch and takes its effects out of what is pending.
-    fn freeze(&mut self, operations: Vec<Planned>, entries: &HashMap<EntityKey, Entry>) -> Result<Bunch, Error> {
+    fn freeze(
+        &mut self,
+        operations: Vec<Planned>,
+        entries: &HashMap<EntityKey, Entry>,
+    ) -> Result<Bunch, Error> {
         let number = BunchNumber(self.state.last_bunch + 1);
         let bunch = lines::bunch(number, operations);
         let text = lines::bunch_text(&bunch);

@@ -1,6 +1,5 @@
 //! Settling: what the authority made of each operation of the open bunch.
 
-
 use super::columns::remove;
 use super::entry::Entry;
 use super::error::{Error, engine};
@@ -94,9 +93,10 @@ impl Work<'_> {
     ) -> Result<(), Error> {
         let key = &entry.key;
         let operations = u64::from(entry.effect.shape.operations);
-        let assumed = decided.operations.iter().fold(before.clone(), |base, planned| {
-            base.after(&planned.operation.change, decided.epoch)
-        });
+        let assumed = decided
+            .operations
+            .iter()
+            .fold(before.clone(), |base, planned| base.after(&planned.operation.change, decided.epoch));
         let pended = match decided.outcome {
             Outcome::Accepted { result, .. } => {
                 self.state.settled += operations;
@@ -209,9 +209,7 @@ fn accepted(before: &Base, assumed: &Base, epoch: Option<Epoch>, result: &Result
         Resulting::AsSent => assumed.clone(),
         Resulting::Live(state) => Base::live(state.clone(), epoch),
         Resulting::Gone => match assumed {
-            Base::Live(held) | Base::Dead(held) => {
-                Base::Dead(Held { epoch, state: held.state.clone() })
-            }
+            Base::Live(held) | Base::Dead(held) => Base::Dead(Held { epoch, state: held.state.clone() }),
             Base::Unknown | Base::Absent => Base::Dead(Held { epoch, state: Knowledge::Nothing }),
         },
     };

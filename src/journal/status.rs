@@ -6,7 +6,7 @@ use super::folding::PendingSlot;
 use super::parked;
 use super::pending::Pending;
 use super::tables::Snapshot;
-use crate::algebra::{BunchNumber, Index, Millis};
+use crate::algebra::{BunchNumber, Index, Millis, Schema};
 use crate::codec::records::JournalState;
 
 /// How much there is of something.
@@ -57,15 +57,15 @@ impl Journal {
         let now = (self.inner.options.clock)();
         self.inner.read(|snapshot| {
             let state = snapshot.state()?;
-            let mut status = counted(snapshot, &state)?;
+            let mut status = counted(snapshot, &state, self.inner.options.schema.as_ref())?;
             status.oldest_age_ms = status.oldest_at.map(|at| now.0.saturating_sub(at.0));
             Ok(status)
         })
     }
 }
 
-fn counted(snapshot: &Snapshot, state: &JournalState) -> Result<Status, Error> {
-    let pending = Pending::load(snapshot, state)?;
+fn counted(snapshot: &Snapshot, state: &JournalState, schema: Option<&Schema>) -> Result<Status, Error> {
+    let pending = Pending::load(snapshot, state)?.with_held(snapshot, schema)?;
     let mut status = Status {
         appended: pending.folding.log_end(state.log_begins)?.saturating_sub(1),
         settled: state.settled,

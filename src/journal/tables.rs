@@ -14,11 +14,17 @@ pub(crate) type Numbered = TableDefinition<'static, u64, &'static [u8]>;
 pub(crate) type Keyed = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// The log: operations as they came, keyed by sequence number.
-pub(crate) const LOG: ColumnTables =
-    ColumnTables { rows: TableDefinition::new("log_rows"), payload: TableDefinition::new("log_payload"), tag: b'l' };
+pub(crate) const LOG: ColumnTables = ColumnTables {
+    rows: TableDefinition::new("log_rows"),
+    payload: TableDefinition::new("log_payload"),
+    tag: b'l',
+};
 /// The compacted run, and the effects of the open bunch, keyed by ordinal.
-pub(crate) const RUN: ColumnTables =
-    ColumnTables { rows: TableDefinition::new("run_rows"), payload: TableDefinition::new("run_payload"), tag: b'r' };
+pub(crate) const RUN: ColumnTables = ColumnTables {
+    rows: TableDefinition::new("run_rows"),
+    payload: TableDefinition::new("run_payload"),
+    tag: b'r',
+};
 /// Identity and state.
 pub(crate) const META: Keyed = TableDefinition::new("meta");
 /// What the authority is known to hold, by entity.
@@ -100,10 +106,7 @@ impl Snapshot {
         Ok(Snapshot { txn: db.begin_read().map_err(engine)? })
     }
 
-    pub(crate) fn numbered(
-        &self,
-        table: Numbered,
-    ) -> Result<redb::ReadOnlyTable<u64, &'static [u8]>, Error> {
+    pub(crate) fn numbered(&self, table: Numbered) -> Result<redb::ReadOnlyTable<u64, &'static [u8]>, Error> {
         self.txn.open_table(table).map_err(engine)
     }
 
@@ -124,7 +127,9 @@ impl Snapshot {
         let table = self.keyed(table)?;
         match table.get(key).map_err(engine)? {
             None => Ok(None),
-            Some(guard) => frame::open_record(kind, key, guard.value()).map(Some).map_err(damaged(key_name(key))),
+            Some(guard) => {
+                frame::open_record(kind, key, guard.value()).map(Some).map_err(damaged(key_name(key)))
+            }
         }
     }
 
@@ -137,9 +142,8 @@ impl Snapshot {
     }
 
     fn meta<T: DeserializeOwned>(&self, kind: FrameKind, key: &[u8]) -> Result<T, Error> {
-        self.record(META, kind, key)?.ok_or_else(|| {
-            damaged(key_name(key))(FrameError::Body { why: "it is missing".to_owned() })
-        })
+        self.record(META, kind, key)?
+            .ok_or_else(|| damaged(key_name(key))(FrameError::Body { why: "it is missing".to_owned() }))
     }
 }
 

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::Journal;
 use super::append::Durability;
 use super::error::Error;
-use super::Journal;
 use crate::algebra::{self, CollectionName, EntityKey, Operation, Patch, Seq, State};
 
 /// A collection whose entities are values of one type.

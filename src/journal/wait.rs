@@ -135,8 +135,7 @@ fn log_entries(snapshot: &Snapshot, begins: u64, key: &EntityKey) -> Result<Vec<
     reader.scan(begins..end, |first, rows| {
         for (ordinal, row) in (first..).zip(rows.iter()) {
             let row = row.map_err(reader.damaged_rows(first))?;
-            if row.id == key.id()
-                && key_of(&row, &rows.preamble).map_err(reader.damaged_rows(first))? == *key
+            if row.id == key.id() && key_of(&row, &rows.preamble).map_err(reader.damaged_rows(first))? == *key
             {
                 places.push(ordinal);
             }
