@@ -1,5 +1,7 @@
-//! The `foldlog` command.
+//! The `foldlog` command; see [`foldlog::cli`].
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    foldlog::cli::run()
+}

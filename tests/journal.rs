@@ -1,7 +1,11 @@
 //! The journal's phases, one claim a test.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use foldlog::algebra::{CollectionName, EntityKey, Limits, Operation, Patch, Seq, State};
-use foldlog::journal::{Durability, Journal};
+use foldlog::algebra::{
+    Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes, Patch,
+    ReplicaId, Resulting, Seq, Stamp, State,
+};
+use foldlog::journal::{Durability, Error, Journal};
 use uuid::Uuid;
 
 fn key(n: u128) -> EntityKey {
@@ -87,29 +91,69 @@ fn many_entities_survive_reopening_in_columns_of_many_values() {
 }
 
 #[test]
-fn probe_speed() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::create(dir.path().join("j.redb")).unwrap();
-    let ops: Vec<Operation> = (0..10_000_u128)
-        .map(|n| {
-            Operation::update(
-                key(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 1_000_000 + 1),
-                state(&format!(r#"{{"n":{n},"text":"{}"}}"#, "x".repeat(95))),
-            )
+fn a_delete_behind_a_sealed_operation_is_still_to_be_sent_when_that_is_accepted() {
+    for result in [Resulting::AsSent, Resulting::Live(state(r#"{"a":1,"b":2}"#))] {
+        let journal = Journal::in_memory().unwrap();
+        let note = key(1);
+        journal.append(&[Operation::patch(note.clone(), patch(r#"{"a":1}"#))], Durability::Durable).unwrap();
+        let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+        journal.append(&[Operation::delete(note)], Durability::Durable).unwrap();
+        let outcome = Outcome::Accepted { epoch: Some(Epoch(1)), result, overwrote: None };
+        let outcomes = Outcomes { bunch: bunch.number, outcomes: vec![outcome] };
+        assert_eq!(journal.settle(&outcomes).unwrap().deletes_dropped, []);
+        let delete = journal.seal(Limits::default()).unwrap().unwrap();
+        assert_eq!(delete.operations[0].operation.change, Change::Delete);
+    }
+}
+
+#[test]
+fn the_log_is_read_back_from_any_place_until_it_is_folded() {
+    let journal = Journal::in_memory().unwrap();
+    let all: Vec<Operation> = (0..5_000_u64)
+        .map(|n| match n % 3 {
+            0 => Operation::create(key(u128::from(n) + 1), state(r#"{"a":1}"#)),
+            1 => Operation::patch(key(u128::from(n)), patch(r#"{"a":2}"#)),
+            _ => Operation::delete(key(7)),
         })
+        .map(|operation| operation.at(1_000).unwrap())
         .collect();
-    let t = std::time::Instant::now();
-    for _ in 0..100 {
-        journal.append(&ops, Durability::Durable).unwrap();
+    for batch in all.chunks(700) {
+        journal.append(batch, Durability::Durable).unwrap();
     }
-    println!("bulk {} ns/op", t.elapsed().as_nanos() / 1_000_000);
-    let t = std::time::Instant::now();
+    for (from, most) in [(1, 5_000), (1, 0), (3, 10), (699, 4), (4_000, 9_000), (5_001, 1), (0, 2)] {
+        let log = journal.log(Seq(from), most).unwrap();
+        let found = &log.operations;
+        let begin = usize::try_from(from).unwrap().saturating_sub(1);
+        let expected: Vec<_> = all.iter().enumerate().skip(begin).take(most).collect();
+        assert_eq!(found.len(), expected.len(), "{from} {most}");
+        for (logged, (place, operation)) in found.iter().zip(expected) {
+            assert_eq!((logged.seq.0, logged.id), (place as u64 + 1, operation.key.id()));
+            assert_eq!(log.collection(logged), Some(operation.key.collection()));
+            assert_eq!((logged.kind, logged.at), (operation.change.kind(), operation.at));
+        }
+    }
     journal.compact().unwrap();
-    println!("compact {} ns/op", t.elapsed().as_nanos() / 1_000_000);
-    let t = std::time::Instant::now();
-    for op in &ops[..300] {
-        journal.append(std::slice::from_ref(op), Durability::Durable).unwrap();
+    assert_eq!(journal.log(Seq(1), 10).unwrap().operations, []);
+}
+
+#[test]
+fn an_operation_put_together_by_hand_is_refused_before_it_could_spoil_a_bunch() {
+    let journal = Journal::in_memory().unwrap();
+    let good = Operation::create(key(1), state(r#"{"a":1}"#));
+    let group = |name| Group::new(name).unwrap();
+    let nil = Stamp { at: Millis(1), replica: Some(ReplicaId(Uuid::nil())) };
+    for bad in [
+        Operation { groups: vec![group("b"), group("a")], ..good.clone() },
+        Operation { groups: vec![group("a"), group("a")], ..good.clone() },
+        Operation { stamps: vec![("a".to_owned(), nil)], ..good.clone() },
+        Operation { at: Some(Millis(u64::MAX)), ..good.clone() },
+    ] {
+        let refused = journal.append(&[good.clone(), bad.clone()], Durability::Durable).unwrap_err();
+        assert!(matches!(refused, Error::Invalid { .. }), "{refused}");
+        let all = [Ok::<_, Error>(good.clone()), Ok(bad)];
+        assert!(journal.append_streamed(all, Durability::Durable).is_err());
     }
-    println!("single {} us/op", t.elapsed().as_micros() / 300);
-    let _ = Limits::default();
+    assert_eq!(journal.status().unwrap().appended, 0);
+    journal.append(&[good], Durability::Durable).unwrap();
+    assert_eq!(journal.seal(Limits::default()).unwrap(), journal.open_bunch().unwrap());
 }

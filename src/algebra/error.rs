@@ -88,6 +88,14 @@ pub enum Error {
         /// The latest time there is: [`Millis::MAX`](super::Millis::MAX).
         max: u64,
     },
+    /// An operation whose parts are not as they must be.
+    #[error("the operation on {key} {why}")]
+    Operation {
+        /// The entity.
+        key: super::names::EntityKey,
+        /// What is wrong with it, as the end of a sentence.
+        why: &'static str,
+    },
     /// A schema that contradicts itself.
     #[error("the schema's collection {collection:?} {why}")]
     Schema {

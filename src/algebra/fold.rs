@@ -6,11 +6,10 @@
 use super::effect::{Effect, Kind, Shape, joined};
 use super::names::{CollectionName, EntityKey, Group, Seq};
 use super::operation::Operation;
-use super::slots::{How, Slot, Slots};
+use super::slots::{How, LOOKED_UP, Slot, Slots, Whom};
 use super::stamp::Clock;
 
-/// The groups of an entity: almost always none, so they take one word.
-#[expect(clippy::box_collection, reason = "three words in every slot would cost the fold a cache line")]
+/// The groups of an entity: almost always none, so they take one word, not three of every slot.
 type Groups = Option<Box<Vec<Group>>>;
 
 /// A log being folded. Operations are borrowed, never copied.
@@ -39,20 +38,43 @@ impl<'a> Fold<'a> {
     /// # Panics
     /// Beyond 2³² entities: their slots alone would take half a tebibyte.
     pub fn push(&mut self, operation: &'a Operation) -> Seq {
+        self.extend(std::slice::from_ref(operation));
+        self.last
+    }
+
+    /// Folds in a run of operations, in its order: the same as one after another, and quicker where the
+    /// table is larger than the processor's caches.
+    ///
+    /// # Panics
+    /// As [`Fold::push`].
+    pub fn extend(&mut self, operations: &'a [Operation]) {
+        let mut whom = [Whom::default(); LOOKED_UP];
+        let mut hints = [None; LOOKED_UP];
+        for operations in operations.chunks(LOOKED_UP) {
+            let whom = whom.get_mut(..operations.len()).unwrap_or_default();
+            for (operation, whom) in operations.iter().zip(whom.iter_mut()) {
+                let collection = self.collection(operation.key.collection());
+                *whom = self.slots.whom(collection, operation.key.id());
+            }
+            self.slots.look_up(whom, &mut hints);
+            for ((operation, whom), hint) in operations.iter().zip(whom.iter()).zip(hints) {
+                self.add(operation, whom, hint);
+            }
+        }
+    }
+
+    fn add(&mut self, operation: &'a Operation, whom: &Whom, hint: Option<u32>) {
         self.last = Seq(self.last.0 + 1);
         let kind = operation.change.kind();
-        let (collection, id) = (self.collection(operation.key.collection()), operation.key.id());
-        let hash = self.slots.hash(collection, id);
         let shape = Shape::of(self.last, kind, Clock::of(operation.at));
         let how = How { replaces: matches!(kind, Kind::Create | Kind::State), cuts: false };
-        let place = self.slots.add(hash, collection, id, shape, operation, how);
+        let place = self.slots.add(whom, hint, shape, operation, how);
         if !operation.groups.is_empty()
             && let Some(slot) = self.slots.slots.get_mut(place)
         {
             let joined = joined(slot.extra.as_deref().map_or(&[], Vec::as_slice), &operation.groups);
             slot.extra = Some(Box::new(joined));
         }
-        self.last
     }
 
     /// How many entities have an effect.

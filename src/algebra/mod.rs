@@ -26,6 +26,7 @@ pub use base::{Base, BaseMap, Bases, Held, Knowledge};
 pub(crate) use effect::joined;
 pub use effect::{Content, Effect, Kind, Liveness, Shape};
 pub use error::Error;
+pub(crate) use error::shortened;
 pub use fields::{Digest, FIELDS_BYTES_MAX, Patch, State};
 pub use fold::Fold;
 pub use names::{
@@ -42,5 +43,6 @@ pub use select::{Limits, selected};
 pub use send::sent;
 pub use stamp::{Clock, FieldStamp, Stamp};
 pub use text::NESTING_MAX;
+pub(crate) use text::{Name as TextName, members as text_members};
 pub use trigger::{Action, Heard, ReadPlan, Trigger, coalesce, heard};
 pub use waiting::waiting;

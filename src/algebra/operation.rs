@@ -89,6 +89,36 @@ impl Operation {
         Ok(self)
     }
 
+    /// Refuses an operation that was put together by hand and is not as its fields' docs say.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn require_valid(&self) -> Result<(), Error> {
+        let ascends =
+            |mut pairs: std::slice::Windows<'_, Group>| pairs.all(|pair| matches!(pair, [a, b] if a < b));
+        let names: Vec<&String> = self.stamps.iter().map(|(name, _)| name).collect();
+        let why = if !ascends(self.groups.windows(2)) {
+            "names its groups out of order, or one twice"
+        } else if names.windows(2).any(|pair| !matches!(pair, [a, b] if a < b)) {
+            "names the fields of its stamps out of order, or one twice"
+        } else if self.stamps.iter().any(|(_, stamp)| stamp.replica.is_some_and(|replica| replica.0.is_nil()))
+        {
+            "has a stamp of the nil replica"
+        } else if self
+            .at
+            .into_iter()
+            .chain(self.stamps.iter().map(|(_, stamp)| stamp.at))
+            .any(|at| at > Millis::MAX)
+        {
+            "has a time after the year 9999"
+        } else if self.change == Change::Delete && !self.stamps.is_empty() {
+            "is a delete, which writes no fields, and has stamps"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Operation { key: self.key.clone(), why })
+    }
+
     /// The operation as one of a group.
     #[must_use]
     pub fn in_group(mut self, group: Group) -> Self {

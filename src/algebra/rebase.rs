@@ -25,6 +25,8 @@ pub fn rebased(effect: &Effect, from: &Base, to: &Base) -> Rebased {
         return Rebased::Agreed;
     };
     match (effect.shape.liveness, to) {
+        // Where nothing was known of the base, nothing was claimed: it is judged as made on this one.
+        (Liveness::Dead, Base::Live(_)) if from == to || *from == Base::Unknown => Rebased::Stays(effect),
         (Liveness::Dead, Base::Live(_)) => Rebased::DeleteDropped,
         (Liveness::Dead, Base::Dead(_) | Base::Absent) | (Liveness::Keep, _) => Rebased::Agreed,
         (Liveness::Dead, Base::Unknown) => Rebased::Stays(effect),
@@ -48,4 +50,25 @@ pub fn changing(effect: &Effect, base: &Base) -> Option<Effect> {
         effect.content = Content::Merge(patch);
     }
     Some(effect)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fields::State;
+    use super::super::names::{CollectionName, EntityKey, Epoch, Seq};
+    use super::super::operation::Operation;
+    use super::*;
+
+    #[test]
+    fn a_delete_gives_way_only_to_a_change_that_it_had_not_seen() {
+        let id = uuid::Uuid::from_u128(7);
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), id).unwrap();
+        let delete = Effect::of(Seq(1), &Operation::delete(key));
+        let live = |json, epoch| Base::live(State::from_json(json).unwrap(), Some(Epoch(epoch)));
+        let seen = live(r#"{"a":1}"#, 3);
+        assert_eq!(rebased(&delete, &seen, &seen), Rebased::Stays(delete.clone()));
+        assert_eq!(rebased(&delete, &Base::Unknown, &seen), Rebased::Stays(delete.clone()));
+        assert_eq!(rebased(&delete, &seen, &live(r#"{"a":2}"#, 4)), Rebased::DeleteDropped);
+        assert_eq!(rebased(&delete, &seen, &Base::Dead(Default::default())), Rebased::Agreed);
+    }
 }

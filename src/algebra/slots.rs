@@ -34,11 +34,30 @@ struct Older<P> {
     older: Option<u32>,
 }
 
+/// Where an entity's slot is, with enough of its hash to tell most others apart without a look at it.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    tag: u32,
+    slot: u32,
+}
+
+/// How many operations are looked up together: enough to keep every outstanding cache miss of a core
+/// busy, few enough to stay in the nearest cache.
+pub(crate) const LOOKED_UP: usize = 32;
+
+/// Whom an operation is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Whom {
+    pub(crate) hash: u64,
+    pub(crate) collection: u32,
+    pub(crate) id: Uuid,
+}
+
 /// The table of slots.
 #[derive(Debug)]
 pub(crate) struct Slots<P, E> {
     hasher: foldhash::fast::RandomState,
-    places: HashTable<u32>,
+    places: HashTable<Place>,
     pub(crate) slots: Vec<Slot<P, E>>,
     older: Vec<Older<P>>,
 }
@@ -60,32 +79,41 @@ impl<P: Copy, E: Default> Slots<P, E> {
         self.older.clear();
     }
 
-    /// The hash that [`add`](Self::add) wants.
-    pub(crate) fn hash(&self, collection: u32, id: Uuid) -> u64 {
-        self.hasher.hash_one((collection, id.as_u128()))
+    /// Whom an operation is about, with the hash that goes with it.
+    pub(crate) fn whom(&self, collection: u32, id: Uuid) -> Whom {
+        Whom { hash: self.hasher.hash_one((collection, id.as_u128())), collection, id }
+    }
+
+    /// Looks several up before any of them is added: the misses of one look-up overlap with those of the
+    /// next, which is most of what folding a large log costs. A hint only: who is not found, or was added
+    /// since, is looked up again by [`add`](Self::add).
+    pub(crate) fn look_up(&self, whom: &[Whom], hints: &mut [Option<u32>; LOOKED_UP]) {
+        for (whom, hint) in whom.iter().zip(hints.iter_mut()) {
+            let tag = tag(whom.hash);
+            *hint = self.places.find(spread(tag), |place| place.tag == tag).map(|place| place.slot);
+        }
+        for (whom, hint) in whom.iter().zip(hints.iter_mut()) {
+            *hint = hint.filter(|place| self.is_of(*place, whom));
+        }
+    }
+
+    fn is_of(&self, place: u32, whom: &Whom) -> bool {
+        self.slots
+            .get(place as usize)
+            .is_some_and(|slot| slot.id == whom.id && slot.collection == whom.collection)
     }
 
     /// Folds in one more part of an entity, newer than all before, and gives the slot's place.
     ///
-    /// `replaces` says that the part replaces the content, so that older parts do not matter any more;
-    /// `cuts` that everything older is done with.
-    ///
     /// # Panics
     /// Beyond 2³² entities or parts: their slots alone would take half a tebibyte.
-    pub(crate) fn add(
-        &mut self,
-        hash: u64,
-        collection: u32,
-        id: Uuid,
-        shape: Shape,
-        part: P,
-        how: How,
-    ) -> usize {
-        let slots = &self.slots;
-        let found = self.places.find(hash, |place| {
-            slots.get(*place as usize).is_some_and(|slot| slot.id == id && slot.collection == collection)
+    pub(crate) fn add(&mut self, whom: &Whom, hint: Option<u32>, shape: Shape, part: P, how: How) -> usize {
+        let tag = tag(whom.hash);
+        let found = hint.or_else(|| {
+            let is_it = |place: &Place| place.tag == tag && self.is_of(place.slot, whom);
+            self.places.find(spread(tag), is_it).map(|place| place.slot)
         });
-        if let Some(place) = found.map(|place| *place as usize)
+        if let Some(place) = found.map(|place| place as usize)
             && let Some(slot) = self.slots.get_mut(place)
         {
             if how.cuts || slot.shape.operations == 0 {
@@ -108,18 +136,15 @@ impl<P: Copy, E: Default> Slots<P, E> {
         }
         let place = u32::try_from(self.slots.len()).expect("fewer than 2^32 entities");
         self.slots.push(Slot {
-            id,
-            collection,
+            id: whom.id,
+            collection: whom.collection,
             older: None,
             shape,
             newest: part,
             before: Clock::default(),
             extra: E::default(),
         });
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.places.insert_unique(hash, place, |place| {
-            slots.get(*place as usize).map_or(0, |slot| hasher.hash_one((slot.collection, slot.id.as_u128())))
-        });
+        self.places.insert_unique(spread(tag), Place { tag, slot: place }, |place| spread(place.tag));
         place as usize
     }
 
@@ -132,6 +157,17 @@ impl<P: Copy, E: Default> Slots<P, E> {
             Some(older.part)
         }))
     }
+}
+
+/// What a place remembers of a hash.
+fn tag(hash: u64) -> u32 {
+    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+/// The hash that the table works with, made of the tag alone so that growing reads no slot: the bits
+/// that choose a bucket stay, those that the table compares first are mixed.
+fn spread(tag: u32) -> u64 {
+    u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// How a part stands to the older ones of its entity.

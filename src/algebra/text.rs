@@ -178,7 +178,7 @@ impl<'de> Visitor<'de> for Members {
 }
 
 /// A key that is borrowed wherever it holds no escape.
-struct Name<'a>(Cow<'a, str>);
+pub(crate) struct Name<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> serde::Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -60,6 +60,16 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// What the operation of a log row did.
+    pub(crate) fn kind(&self) -> Kind {
+        match (self.content, self.shape.is_born) {
+            (ContentKind::Keep, _) => Kind::Delete,
+            (ContentKind::Merge, _) => Kind::Patch,
+            (ContentKind::Replace, true) => Kind::Create,
+            (ContentKind::Replace, false) => Kind::State,
+        }
+    }
+
     pub(crate) fn payload_bytes(&self) -> usize {
         self.fields_bytes as usize + self.extra_bytes as usize
     }
@@ -122,6 +132,12 @@ fn kind_byte(layout: Layout, row: &Row) -> u8 {
     }
 }
 
+fn flags_byte(row: &Row) -> u8 {
+    (u8::from(row.shape.is_born) * IS_BORN)
+        | (u8::from(row.shape.has_turned) * HAS_TURNED)
+        | (u8::from(row.is_cut) * IS_CUT)
+}
+
 fn log_kind(byte: u8) -> Option<Kind> {
     match byte {
         kinds::CREATE => Some(Kind::Create),
@@ -158,16 +174,13 @@ pub(crate) fn content_of(kind: Kind) -> ContentKind {
 
 fn write_row(layout: Layout, row: &Row, out: &mut Vec<u8>) {
     let (at, steps) = row.shape.clock.to_parts();
-    let flags = u8::from(row.shape.is_born) * IS_BORN
-        | u8::from(row.shape.has_turned) * HAS_TURNED
-        | u8::from(row.is_cut) * IS_CUT;
     out.extend_from_slice(row.id.as_bytes());
     out.extend_from_slice(&at.to_le_bytes());
     out.extend_from_slice(&row.fields_bytes.to_le_bytes());
     out.extend_from_slice(&row.extra_bytes.to_le_bytes());
     out.extend_from_slice(&row.name.to_le_bytes());
     out.extend_from_slice(&row.groups.to_le_bytes());
-    out.extend_from_slice(&[kind_byte(layout, row), flags, 0, 0]);
+    out.extend_from_slice(&[kind_byte(layout, row), flags_byte(row), 0, 0]);
     match layout {
         Layout::Log => {}
         Layout::Run => {
@@ -214,6 +227,7 @@ impl Numbers<'_> {
     }
 }
 
+/// A row, unless it is of no known kind or says something that this format has no meaning for.
 fn read_row(layout: Layout, ordinal: u64, bytes: &[u8]) -> Option<Row> {
     let mut numbers = Numbers(bytes);
     let id = Uuid::from_bytes(numbers.take());
@@ -222,15 +236,15 @@ fn read_row(layout: Layout, ordinal: u64, bytes: &[u8]) -> Option<Row> {
     let extra_bytes = numbers.u32();
     let name = numbers.u16();
     let groups = numbers.u16();
-    let [kind, flags, _, _] = numbers.take();
+    let [kind, flags, reserved @ ..] = numbers.take::<4>();
     let is_cut = flags & IS_CUT != 0;
-    match layout {
+    let row = match layout {
         Layout::Log => {
             let kind = log_kind(kind)?;
             let clock = Clock::from_parts(at, u32::from(at > 0));
             let shape = Shape::of(Seq(ordinal), kind, clock);
             let content = content_of(kind);
-            Some(Row {
+            Row {
                 id,
                 name,
                 groups,
@@ -241,7 +255,7 @@ fn read_row(layout: Layout, ordinal: u64, bytes: &[u8]) -> Option<Row> {
                 first_at: at,
                 fields_bytes,
                 extra_bytes,
-            })
+            }
         }
         Layout::Run => {
             let (content, liveness) = run_kind(kind)?;
@@ -260,20 +274,10 @@ fn read_row(layout: Layout, ordinal: u64, bytes: &[u8]) -> Option<Row> {
                 operations,
             };
             let written = Clock::from_parts(written_at, written_steps);
-            Some(Row {
-                id,
-                name,
-                groups,
-                content,
-                is_cut,
-                shape,
-                written,
-                first_at,
-                fields_bytes,
-                extra_bytes,
-            })
+            Row { id, name, groups, content, is_cut, shape, written, first_at, fields_bytes, extra_bytes }
         }
-    }
+    };
+    (reserved == [0; 2] && flags_byte(&row) == flags).then_some(row)
 }
 
 fn row_bytes(layout: Layout) -> usize {
@@ -396,8 +400,16 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// Opens a value of rows whose first entry has this ordinal.
     pub(crate) fn open(place: &[u8], first: u64, bytes: &'a [u8]) -> Result<Self, FrameError> {
+        Self::of_body(first, frame::open(FrameKind::Rows, place, bytes)?)
+    }
+
+    /// Opens a value that was opened before and has not changed since.
+    pub(crate) fn open_checked(first: u64, bytes: &'a [u8]) -> Result<Self, FrameError> {
+        Self::of_body(first, frame::open_checked(bytes)?)
+    }
+
+    fn of_body(first: u64, body: &'a [u8]) -> Result<Self, FrameError> {
         let wrong = |why: &str| FrameError::Body { why: why.to_owned() };
-        let body = frame::open(FrameKind::Rows, place, bytes)?;
         let (length, rest) =
             body.split_first_chunk::<4>().ok_or_else(|| wrong("the rows have no preamble"))?;
         let (head, rest) = rest
@@ -429,5 +441,34 @@ impl<'a> Rows<'a> {
         let size = row_bytes(self.preamble.layout);
         let bytes = self.rows.get(place.checked_mul(size)?..)?.get(..size)?;
         read_row(self.preamble.layout, self.first.checked_add(place as u64)?, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_with_bits_that_mean_nothing_is_refused() {
+        for layout in [Layout::Log, Layout::Run] {
+            let mut good = vec![0; row_bytes(layout)];
+            good[36] = match layout {
+                Layout::Log => kinds::CREATE,
+                Layout::Run => kinds::RUN,
+            };
+            good[37] = IS_BORN;
+            let row = read_row(layout, 7, &good).unwrap();
+            let mut again = Vec::new();
+            write_row(layout, &row, &mut again);
+            assert_eq!(again, good);
+            for (place, byte) in [(37, IS_BORN | 8), (37, 0x80), (38, 5), (39, 1)] {
+                let mut bad = good.clone();
+                bad[place] = byte;
+                assert!(read_row(layout, 7, &bad).is_none(), "{layout:?}: byte {place} is {byte}");
+            }
+            // A logged create was born there; without the flag its row contradicts itself.
+            good[37] = 0;
+            assert_eq!(read_row(layout, 7, &good).is_none(), layout == Layout::Log);
+        }
     }
 }

@@ -138,6 +138,11 @@ pub(crate) fn open<'a>(kind: FrameKind, place: &[u8], bytes: &'a [u8]) -> Result
     Ok(body)
 }
 
+/// The body of a frame that was opened before and has not changed since.
+pub(crate) fn open_checked(bytes: &[u8]) -> Result<&[u8], FrameError> {
+    bytes.get(FRAME_HEAD_BYTES..).ok_or(FrameError::Short { bytes: bytes.len() })
+}
+
 /// Frames one record.
 pub(crate) fn record<T: Serialize>(kind: FrameKind, place: &[u8], record: &T) -> Result<Vec<u8>, FrameError> {
     let body = binary::encode(record)?;

@@ -1,6 +1,6 @@
 //! The codec: frames and columns on disk, lines in and out. Knows the algebra; touches no file.
 
-mod binary;
+pub(crate) mod binary;
 pub(crate) mod columns;
 pub(crate) mod frame;
 pub mod lines;

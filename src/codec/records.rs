@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::frame::FrameError;
 use crate::algebra::{
     Action, Base, BunchNumber, CollectionName, Digest, EntityKey, Epoch, FieldStamp, Held, Index, Knowledge,
-    Millis, ReplicaId, Seq, Stamp, State, Trigger,
+    Millis, ReplicaId, Stamp, State, Trigger,
 };
 use crate::algebra::{Clock, Group};
 use uuid::Uuid;

@@ -9,7 +9,7 @@ use super::commit::{Lead, Turn};
 use super::entry::parts_of_operation;
 use super::error::{Error, engine};
 use super::tables::{LOG, damaged};
-use super::{Inner, Journal};
+use super::{Inner, Journal, guard};
 use crate::algebra::{EntityKey, Group, Millis, Operation, Seq};
 use crate::codec::columns::Layout;
 
@@ -53,6 +53,8 @@ impl Journal {
         if operations.is_empty() {
             return Ok(Appended::default());
         }
+        // Before it is queued: one caller's bad operation must not refuse what others append with it.
+        operations.iter().try_for_each(Operation::require_valid)?;
         let inner = &self.inner;
         let now = (inner.options.clock)();
         let is_durable = durability == Durability::Durable;
@@ -83,18 +85,25 @@ impl Journal {
         durability: Durability,
     ) -> Result<Appended, E> {
         let now = (self.inner.options.clock)();
+        let mut operations = operations.into_iter();
         let mut refusal = None;
+        let mut panicked = None;
         let appended = self.inner.append_txn(durability == Durability::Durable, |inner, txn, first| {
             let mut writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
             let mut unparked = Vec::new();
-            for operation in operations {
-                match operation {
-                    Ok(operation) => {
+            loop {
+                match guard::outside(|| operations.next()) {
+                    Ok(Some(Ok(operation))) => {
                         inner.note_parked(&operation, &mut unparked);
                         push(&mut writer, &operation, now)?;
                     }
-                    Err(error) => {
+                    Ok(Some(Err(error))) => {
                         refusal = Some(error);
+                        return Err(Error::Failed);
+                    }
+                    Ok(None) => break,
+                    Err(theirs) => {
+                        panicked = Some(theirs);
                         return Err(Error::Failed);
                     }
                 }
@@ -103,6 +112,9 @@ impl Journal {
             inner.unpark(txn, &unparked)?;
             Ok((span(first, end), end))
         });
+        if let Some(theirs) = panicked {
+            std::panic::resume_unwind(theirs);
+        }
         match (refusal, appended) {
             (Some(refusal), _) => Err(refusal),
             (None, appended) => Ok(appended?),
@@ -202,6 +214,7 @@ impl Inner {
 }
 
 fn push(writer: &mut ColumnWriter<'_>, operation: &Operation, now: Millis) -> Result<(), Error> {
+    operation.require_valid()?;
     let parts = parts_of_operation(operation, now).map_err(damaged("an operation"))?;
     let name = operation.key.collection().as_str();
     let groups: Vec<&str> = operation.groups.iter().map(Group::as_str).collect();

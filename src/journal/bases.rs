@@ -8,6 +8,7 @@ use super::error::{Error, engine};
 use super::tables::{BASE, Snapshot, damaged, entity_bytes, key_name};
 use super::{Journal, Work};
 use crate::algebra::{Base, EntityKey, Row};
+use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::records::{BaseRecord, JournalState};
 
@@ -89,11 +90,31 @@ impl Bases {
         }
         let place = entity_bytes(key);
         match self.table.get(place.as_slice()).map_err(engine)? {
-            None => Ok(unlisted),
+            None => self.require_missing(&place).map(|()| unlisted),
             Some(guard) => frame::open_record::<BaseRecord>(FrameKind::Base, &place, guard.value())
                 .and_then(BaseRecord::base)
                 .map_err(damaged(format!("the base of {key}"))),
         }
+    }
+}
+
+impl Bases {
+    /// Makes sure that a record that is not found is not there. The engine does not check the pages by which it
+    /// finds its way, and where one is damaged, a search ends in the wrong place: then what stands before and
+    /// behind that place is not in order with what was looked for, or is damaged itself.
+    fn require_missing(&self, place: &[u8]) -> Result<(), Error> {
+        let before = self.table.range(..place).map_err(engine)?.next_back();
+        let behind = self.table.range(place..).map_err(engine)?.next();
+        for (neighbour, is_before) in [(before, true), (behind, false)] {
+            let Some(neighbour) = neighbour else { continue };
+            let (key, value) = neighbour.map_err(engine)?;
+            let wrong = || FrameError::Body { why: "it stands out of order".to_owned() };
+            let opened = frame::open(FrameKind::Base, key.value(), value.value()).map(drop);
+            opened
+                .and_then(|()| if (key.value() < place) == is_before { Ok(()) } else { Err(wrong()) })
+                .map_err(damaged(key_name(key.value())))?;
+        }
+        Ok(())
     }
 }
 

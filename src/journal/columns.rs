@@ -1,5 +1,7 @@
 //! Columns in their tables: writing a list entry by entry, scanning its rows, reading chosen payloads.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use redb::{AccessGuard, ReadOnlyTable, ReadableTable, Table, WriteTransaction};
@@ -100,8 +102,10 @@ impl<'t> ColumnWriter<'t> {
     fn store_rows(&mut self, is_inline: bool) -> Result<(), Error> {
         let place = self.tables.place(true, self.draft_first);
         let payload = is_inline.then(|| self.piece.get(FRAME_HEAD_BYTES..).unwrap_or(&[]));
-        let value =
-            self.draft.finish(&place, payload).map_err(damaged(self.tables.name(true, self.draft_first)))?;
+        let value = self
+            .draft
+            .finish(&place, payload)
+            .map_err(|error| damaged(self.tables.name(true, self.draft_first))(error))?;
         self.rows.insert(self.draft_first, value.as_slice()).map_err(engine)?;
         self.draft_first = self.next;
         Ok(())
@@ -122,6 +126,8 @@ pub(crate) struct ColumnReader {
     tables: ColumnTables,
     rows: ReadOnlyTable<u64, &'static [u8]>,
     payload: ReadOnlyTable<u64, &'static [u8]>,
+    /// The values that were opened already, rows or not, by their first ordinal.
+    checked: RefCell<HashSet<(bool, u64)>>,
 }
 
 impl ColumnReader {
@@ -130,6 +136,7 @@ impl ColumnReader {
             tables,
             rows: snapshot.numbered(tables.rows)?,
             payload: snapshot.numbered(tables.payload)?,
+            checked: RefCell::default(),
         })
     }
 
@@ -154,9 +161,29 @@ impl ColumnReader {
         if expected == range.end { Ok(()) } else { Err(self.gap(expected)) }
     }
 
+    /// Visits the values of rows from the one that holds an ordinal on, until the visitor has enough.
+    pub(crate) fn scan_from(
+        &self,
+        ordinal: u64,
+        mut visit: impl FnMut(u64, &Rows<'_>) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let begin = match self.rows.range(..=ordinal).map_err(engine)?.next_back() {
+            Some(value) => value.map_err(engine)?.0.value(),
+            None => ordinal,
+        };
+        for value in self.rows.range(begin..).map_err(engine)? {
+            let (first, value) = value.map_err(engine)?;
+            if !visit(first.value(), &self.open(first.value(), &value)?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The damage of a value that does open but holds what cannot be.
     pub(crate) fn damaged_rows(&self, first: u64) -> impl FnOnce(FrameError) -> Error {
-        damaged(self.tables.name(true, first))
+        let tables = self.tables;
+        move |error| damaged(tables.name(true, first))(error)
     }
 
     /// The ordinal behind the last row, or nothing if there are no rows.
@@ -171,6 +198,16 @@ impl ColumnReader {
         }
     }
 
+    /// How many rows are stored.
+    pub(crate) fn count(&self) -> Result<u64, Error> {
+        let mut count = 0;
+        for value in self.rows.range::<u64>(..).map_err(engine)? {
+            let (first, value) = value.map_err(engine)?;
+            count += u64::from(self.open(first.value(), &value)?.preamble.rows);
+        }
+        Ok(count)
+    }
+
     /// Visits chosen entries with their payloads; their ordinals in increasing order.
     pub(crate) fn read(
         &self,
@@ -178,9 +215,10 @@ impl ColumnReader {
         mut visit: impl FnMut(u64, &Row, &Preamble, Payload<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut wanted = wanted.into_iter().peekable();
+        let mut at = None;
         while let Some(&target) = wanted.peek() {
-            let (rows_first, value) = self.value_at(&self.rows, target)?;
-            let rows = self.open(rows_first, &value)?;
+            let (rows_first, value) = self.rows_at(&mut at, target)?;
+            let rows = self.open(rows_first, value)?;
             let end = rows_first + u64::from(rows.preamble.rows);
             if target >= end {
                 return Err(self.gap(target));
@@ -198,7 +236,7 @@ impl ColumnReader {
                         wanted.next();
                         continue;
                     }
-                    self.read_piece(target, &mut wanted, &mut visit)?;
+                    self.read_piece(target, &mut at, &mut wanted, &mut visit)?;
                 }
             }
             if wanted.peek() == Some(&target) {
@@ -209,20 +247,20 @@ impl ColumnReader {
     }
 
     /// Visits the wanted entries whose payload lies in the piece that holds the target's.
-    fn read_piece(
-        &self,
+    fn read_piece<'t>(
+        &'t self,
         target: u64,
+        at: &mut RowsAt<'t>,
         wanted: &mut std::iter::Peekable<impl Iterator<Item = u64>>,
         visit: &mut impl FnMut(u64, &Row, &Preamble, Payload<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (piece_first, piece) = self.value_at(&self.payload, target)?;
-        let body = frame::open(FrameKind::Payload, &self.tables.place(false, piece_first), piece.value())
-            .map_err(damaged(self.tables.name(false, piece_first)))?;
+        let body = self.open_payload(piece_first, &piece)?;
         let mut walk = Walk { ordinal: piece_first, offset: 0 };
         // The columns are cut independently: the piece's rows may begin in an earlier value.
         while walk.offset < body.len() {
-            let (rows_first, value) = self.value_at(&self.rows, walk.ordinal)?;
-            let rows = self.open(rows_first, &value)?;
+            let (rows_first, value) = self.rows_at(at, walk.ordinal)?;
+            let rows = self.open(rows_first, value)?;
             let before = walk.ordinal;
             self.walk(&mut walk, &rows, rows_first, body, wanted, visit)?;
             if wanted.peek().is_none() || walk.ordinal == before {
@@ -244,7 +282,7 @@ impl ColumnReader {
     ) -> Result<(), Error> {
         let skipped = usize::try_from(walk.ordinal - rows_first).unwrap_or(usize::MAX);
         for row in rows.iter().skip(skipped) {
-            let row = row.map_err(damaged(self.tables.name(true, rows_first)))?;
+            let row = row.map_err(|error| damaged(self.tables.name(true, rows_first))(error))?;
             let bytes = row.payload_bytes();
             let Some(payload) = body.get(walk.offset..walk.offset + bytes) else {
                 return Ok(());
@@ -265,8 +303,46 @@ impl ColumnReader {
     }
 
     fn open<'v>(&self, first: u64, value: &'v Value<'_>) -> Result<Rows<'v>, Error> {
-        Rows::open(&self.tables.place(true, first), first, value.value())
-            .map_err(damaged(self.tables.name(true, first)))
+        let place = self.tables.place(true, first);
+        let bytes = value.value();
+        let opened = if self.is_checked(true, first) {
+            Rows::open_checked(first, bytes)
+        } else {
+            Rows::open(&place, first, bytes)
+        };
+        opened.map_err(|error| damaged(self.tables.name(true, first))(error))
+    }
+
+    /// Whether a value was opened before: then its hash is known to agree, and a snapshot does not change.
+    fn is_checked(&self, is_rows: bool, first: u64) -> bool {
+        !self.checked.borrow_mut().insert((is_rows, first))
+    }
+
+    fn open_payload<'v>(&self, first: u64, value: &'v Value<'_>) -> Result<&'v [u8], Error> {
+        let opened = if self.is_checked(false, first) {
+            frame::open_checked(value.value())
+        } else {
+            frame::open(FrameKind::Payload, &self.tables.place(false, first), value.value())
+        };
+        opened.map_err(|error| damaged(self.tables.name(false, first))(error))
+    }
+
+    /// The value of rows that holds an ordinal; the same one again costs nothing.
+    fn rows_at<'a, 't>(
+        &'t self,
+        at: &'a mut RowsAt<'t>,
+        ordinal: u64,
+    ) -> Result<(u64, &'a Value<'t>), Error> {
+        let is_there = at.as_ref().is_some_and(|(first, end, _)| (*first..*end).contains(&ordinal));
+        if !is_there {
+            let (first, value) = self.value_at(&self.rows, ordinal)?;
+            let end = first + u64::from(self.open(first, &value)?.preamble.rows);
+            *at = Some((first, end.max(ordinal + 1), value));
+        }
+        match at {
+            Some((first, _, value)) => Ok((*first, value)),
+            None => Err(self.gap(ordinal)),
+        }
     }
 
     /// The last value that begins at or before an ordinal.
@@ -288,6 +364,9 @@ impl ColumnReader {
         damaged(self.tables.name(true, ordinal))(FrameError::Body { why: "it is missing".to_owned() })
     }
 }
+
+/// The value of rows that was looked at last: its ordinals, begin and end.
+type RowsAt<'t> = Option<(u64, u64, Value<'t>)>;
 
 /// What stands in the payload column for one entry.
 #[derive(Clone, Copy)]

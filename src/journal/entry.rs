@@ -199,6 +199,11 @@ impl Interned {
         Ok(place)
     }
 
+    /// The names, by their numbers.
+    pub(crate) fn into_names(self) -> Vec<CollectionName> {
+        self.names
+    }
+
     pub(crate) fn collection(&self, place: u32) -> Result<&CollectionName, FrameError> {
         self.names
             .get(place as usize)

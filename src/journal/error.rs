@@ -45,6 +45,14 @@ pub enum Error {
         /// In what way.
         source: FrameError,
     },
+    /// A newer program wrote the journal.
+    #[error("{place} holds what a newer program wrote: {source}")]
+    Newer {
+        /// Which journal, or which value in it.
+        place: String,
+        /// Which format.
+        source: FrameError,
+    },
     /// The storage engine found its own structure damaged.
     #[error("the journal's file is damaged: {why}; `foldlog verify` tells more")]
     Corrupted {

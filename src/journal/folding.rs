@@ -11,7 +11,7 @@ use super::columns::{ColumnReader, Payload};
 use super::entry::{Entry, Interned, effect_of, group_names};
 use super::error::Error;
 use super::tables::{LOG, RUN, Snapshot};
-use crate::algebra::slots::{How, Slot, Slots};
+use crate::algebra::slots::{How, LOOKED_UP, Slot, Slots, Whom};
 use crate::algebra::{Clock, Effect, EntityKey, Shape};
 use crate::codec::FrameError;
 use crate::codec::columns::{ContentKind, Row, Rows};
@@ -22,6 +22,12 @@ const LOG_BIT: u64 = 1 << 63;
 /// What one entity's slot costs while it is folded: the slot, its share of the table, the places of its
 /// payload.
 pub(crate) const SLOT_BYTES: u64 = 192;
+
+/// What one more part of an entity costs: its place in the chain, and among what is to be read.
+const PART_BYTES: u64 = 32;
+
+/// What an effect costs that is being composed, beside its fields: itself and the stamps of its fields.
+const COMPOSED_BYTES: u64 = 256;
 
 /// What the journal keeps of an entity beside its shape.
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,17 +117,22 @@ impl Folding {
         })
     }
 
-    /// About how many entities the sources name, from the smallest hashes (a KMV sketch).
-    pub(crate) fn entities(&mut self, sources: &Sources) -> Result<u64, Error> {
+    /// About how much memory it takes to fold the sources at once: the entities are estimated from the smallest
+    /// hashes (a KMV sketch), what is merged is counted.
+    pub(crate) fn estimated_bytes(&mut self, sources: &Sources) -> Result<u64, Error> {
         const KEPT: usize = 1024;
         let mut smallest: std::collections::BTreeSet<u64> = std::collections::BTreeSet::new();
         let mut bound = u64::MAX;
+        let (mut rows_seen, mut merges, mut fields_bytes) = (0_u64, 0_u64, 0_u64);
         let Folding { run, log, interned, slots } = self;
         let mut note = |rows: &Rows<'_>| -> Result<(), FrameError> {
             let names = local_names(interned, rows)?;
             for row in rows.iter() {
                 let row = row?;
-                let hash = slots.hash(local(&names, row.name)?, row.id);
+                rows_seen += 1;
+                fields_bytes += u64::from(row.fields_bytes);
+                merges += u64::from(row.content == ContentKind::Merge);
+                let hash = slots.whom(local(&names, row.name)?, row.id).hash;
                 if hash < bound && smallest.insert(hash) && smallest.len() > KEPT {
                     smallest.pop_last();
                     bound = smallest.last().copied().unwrap_or(u64::MAX);
@@ -136,11 +147,16 @@ impl Folding {
         }
         log.scan(sources.log.clone(), |first, rows| note(rows).map_err(log.damaged_rows(first)))?;
         let kept = smallest.len() as u64;
-        if smallest.len() < KEPT {
-            return Ok(kept);
-        }
-        let estimate = u128::from(kept) * u128::from(u64::MAX) / u128::from(bound.max(1));
-        Ok(u64::try_from(estimate).unwrap_or(u64::MAX))
+        let entities = if smallest.len() < KEPT {
+            kept
+        } else {
+            let estimate = u128::from(kept) * u128::from(u64::MAX) / u128::from(bound.max(1));
+            u64::try_from(estimate).unwrap_or(u64::MAX).min(rows_seen)
+        };
+        // An entity whose patches are merged is held, half composed, from its first part to its last.
+        let composed = entities.min(merges).min(rows_seen - entities);
+        let average = fields_bytes / rows_seen.max(1);
+        Ok(entities * SLOT_BYTES + merges * PART_BYTES + composed * (COMPOSED_BYTES + average))
     }
 
     /// Visits the effects that `is_wanted` picks, payloads read and merged, in the order of their places.
@@ -214,7 +230,7 @@ impl Folding {
             Survivor::Stored { row, payload } => {
                 let groups = self.interned.groups(slot.extra.groups).to_vec();
                 effect_of(&row, groups, payload)
-                    .map_err(super::tables::damaged(format!("the entry of {key}")))?
+                    .map_err(|error| super::tables::damaged(format!("the entry of {key}"))(error))?
             }
         };
         Ok(Entry { key, effect, first_at: slot.extra.first_at })
@@ -253,47 +269,69 @@ fn fold_rows(
         .iter()
         .map(|set| crate::codec::records::groups_of(set).and_then(|set| interned.set(set)))
         .collect::<Result<_, _>>()?;
-    for (place, row) in (first_place..).zip(rows.iter()) {
-        let row = row?;
-        let collection = local(&names, row.name)?;
-        let hash = slots.hash(collection, row.id);
-        let takes_part = match part {
-            Part::All => true,
-            Part::Hashed { part, of } => hash_part(hash, of) == part,
-            Part::Keys(keys) => keys.contains(&(collection, row.id)),
-        };
-        if !takes_part {
-            continue;
+    let mut chunk: Vec<(u64, Row)> = Vec::with_capacity(LOOKED_UP);
+    let mut whom: Vec<Whom> = Vec::with_capacity(LOOKED_UP);
+    let mut hints = [None; LOOKED_UP];
+    let mut all = (first_place..).zip(rows.iter()).peekable();
+    while all.peek().is_some() {
+        chunk.clear();
+        whom.clear();
+        for (place, row) in all.by_ref() {
+            let row = row?;
+            let them = slots.whom(local(&names, row.name)?, row.id);
+            let takes_part = match part {
+                Part::All => true,
+                Part::Hashed { part, of } => hash_part(them.hash, of) == part,
+                Part::Keys(keys) => keys.contains(&(them.collection, row.id)),
+            };
+            if takes_part {
+                chunk.push((place, row));
+                whom.push(them);
+            }
+            if chunk.len() == LOOKED_UP {
+                break;
+            }
         }
-        let how = How { replaces: row.content == ContentKind::Replace, cuts: row.is_cut };
-        let set = match usize::from(row.groups).checked_sub(1) {
-            None => 0,
-            Some(set) => *sets
-                .get(set)
-                .ok_or_else(|| FrameError::Body { why: "a row names no set of groups".to_owned() })?,
-        };
-        let slot = slots.add(hash, collection, row.id, row.shape, place, how);
-        let Some(slot) = slots.slots.get_mut(slot) else { continue };
-        let is_first = row.is_cut || slot.extra.content.is_none();
-        slot.extra = Kept {
-            groups: if is_first { set } else { interned.union(slot.extra.groups, set)? },
-            first_at: if is_first || slot.extra.first_at == 0 { row.first_at } else { slot.extra.first_at },
-            is_cut: row.is_cut || slot.extra.is_cut,
+        slots.look_up(&whom, &mut hints);
+        for (((place, row), whom), hint) in chunk.iter().zip(&whom).zip(hints) {
+            let set = match usize::from(row.groups).checked_sub(1) {
+                None => 0,
+                Some(set) => *sets
+                    .get(set)
+                    .ok_or_else(|| FrameError::Body { why: "a row names no set of groups".to_owned() })?,
+            };
+            let how = How { replaces: row.content == ContentKind::Replace, cuts: row.is_cut };
+            let slot = slots.add(whom, hint, row.shape, *place, how);
+            if let Some(slot) = slots.slots.get_mut(slot) {
+                slot.extra.add(row, set, interned)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Kept {
+    fn add(&mut self, row: &Row, set: u32, interned: &mut Interned) -> Result<(), FrameError> {
+        let is_first = row.is_cut || self.content.is_none();
+        *self = Kept {
+            groups: if is_first { set } else { interned.union(self.groups, set)? },
+            first_at: if is_first || self.first_at == 0 { row.first_at } else { self.first_at },
+            is_cut: row.is_cut || self.is_cut,
             fields_bytes: if row.content == ContentKind::Merge && !is_first {
-                slot.extra.fields_bytes.saturating_add(row.fields_bytes)
+                self.fields_bytes.saturating_add(row.fields_bytes)
             } else if row.content == ContentKind::Keep && !is_first {
-                slot.extra.fields_bytes
+                self.fields_bytes
             } else {
                 row.fields_bytes
             },
-            content: Some(match (row.content, slot.extra.content) {
+            content: Some(match (row.content, self.content) {
                 (ContentKind::Keep, Some(before)) if !is_first => before,
                 (ContentKind::Merge, Some(ContentKind::Replace)) if !is_first => ContentKind::Replace,
                 (content, _) => content,
             }),
         };
+        Ok(())
     }
-    Ok(())
 }
 
 /// Which part of so many a hash falls into.

@@ -73,6 +73,15 @@ pub(crate) fn discarded<T>(of_the_engine: T) {
     let _ = caught(|| drop(of_the_engine));
 }
 
+/// Calls back out of the engine, into the caller's code: its panics are its own. What it panicked with is
+/// given back, to go on with once the engine was left in order.
+pub(crate) fn outside<T>(call: impl FnOnce() -> T) -> thread::Result<T> {
+    let inside = INSIDE.with(|inside| inside.replace(0));
+    let result = panic::catch_unwind(AssertUnwindSafe(call));
+    INSIDE.with(|cell| cell.set(inside));
+    result
+}
+
 thread_local! {
     /// How many calls into the engine this thread is in. Not a flag: a call may come inside another one.
     static INSIDE: Cell<u32> = const { Cell::new(0) };

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::columns::ColumnReader;
 use super::error::{Error, engine};
+use super::guard::discarded;
 use super::tables::{LOG, Snapshot};
-use super::{Journal, open, parked};
+use super::{Journal, open};
 
 impl Journal {
     /// Makes everything durable, closes the file and lets go of its lock, so that the system may stop the
@@ -22,7 +23,7 @@ impl Journal {
         };
         let _writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let db = self.inner.db.write().unwrap_or_else(PoisonError::into_inner).take();
-        drop(db);
+        discarded(db);
         flushed
     }
 
@@ -39,16 +40,12 @@ impl Journal {
             return Ok(());
         }
         // The lock on the file must be free before it can be taken again.
-        drop(db.take());
+        discarded(db.take());
         let opened = open::open(&inner.origin, &inner.options)?;
-        {
-            let snapshot = Snapshot::of(&opened)?;
-            writer.next_seq = next_seq(&snapshot)?;
-            let keys = parked::keys(&snapshot)?;
-            inner.has_parked.store(!keys.is_empty(), Ordering::Release);
-            *inner.parked_lock() = keys;
-        }
-        *db = Some(opened);
+        writer.next_seq = opened.next_seq;
+        inner.has_parked.store(!opened.parked.is_empty(), Ordering::Release);
+        *inner.parked_lock() = opened.parked;
+        *db = Some(opened.db);
         inner.has_failed.store(false, Ordering::Release);
         Ok(())
     }
@@ -61,13 +58,20 @@ impl Journal {
     pub fn reclaim(&self) -> Result<bool, Error> {
         self.compact()?;
         let inner = &self.inner;
-        let _writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.has_failed.load(Ordering::Acquire) {
-            return Err(Error::Failed);
+        let done = {
+            let _writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            if inner.has_failed.load(Ordering::Acquire) {
+                return Err(Error::Failed);
+            }
+            let mut db = inner.db.write().unwrap_or_else(PoisonError::into_inner);
+            let db = db.as_mut().ok_or(Error::Suspended)?;
+            inner.shielded(|| db.compact().map_err(engine))
+        };
+        if done.is_err() {
+            inner.has_failed.store(true, Ordering::Release);
         }
-        let mut db = inner.db.write().unwrap_or_else(PoisonError::into_inner);
-        let db = db.as_mut().ok_or(Error::Suspended)?;
-        db.compact().map_err(engine).inspect_err(|_| inner.has_failed.store(true, Ordering::Release))
+        inner.discard_what_panicked();
+        done
     }
 }
 

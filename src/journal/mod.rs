@@ -21,17 +21,16 @@ mod commit;
 mod entry;
 mod error;
 mod folding;
-#[cfg_attr(not(test), expect(dead_code, reason = "wip"))]
-pub(crate) mod guard;
+mod guard;
 mod held;
 mod inbox;
 mod lifecycle;
+mod log;
 mod memory;
 mod moved;
 mod open;
 mod options;
-#[cfg_attr(not(test), expect(dead_code, reason = "wip"))]
-pub(crate) mod overlay;
+mod overlay;
 pub(crate) mod pages;
 mod parked;
 mod pending;
@@ -42,6 +41,7 @@ mod status;
 mod storage;
 mod tables;
 mod typed;
+mod verify;
 mod wait;
 
 use std::collections::HashSet;
@@ -54,19 +54,24 @@ use redb::{Database, WriteTransaction};
 use crate::algebra::{EntityKey, ReplicaId};
 use crate::codec::records::JournalState;
 use error::engine;
+use guard::{GuardedError, discarded, guarded};
 use options::Origin;
 use tables::Snapshot;
 
 pub use append::{APPEND_OPERATIONS_MAX, Appended, Durability};
 pub use bases::Listing;
+#[cfg(feature = "testing")]
+pub(crate) use entry::{alone, from_alone, group_names};
 pub use error::Error;
 pub use inbox::{Integrated, Reads, Received};
+pub use log::{Log, Logged};
 pub use options::{CACHE_BYTES_DEFAULT, Options};
 pub use parked::{Cause, HeldEffect, Parked, Superseded};
 pub use settle::Settled;
 pub use status::{Count, Status};
 pub use storage::Storage;
 pub use typed::Collection;
+pub use verify::{Finding, Report, verify};
 pub use wait::Cancelled;
 
 /// A journal. Cheap to clone; every clone is a handle on the same journal, usable from any thread.
@@ -85,6 +90,8 @@ pub(crate) struct Inner {
     queue: commit::Queue,
     /// After a commit that failed it is not known what the disk holds.
     has_failed: AtomicBool,
+    /// The engine panicked: what it holds in memory is not to be used again.
+    has_panicked: AtomicBool,
     /// The entities that are parked: few, and looked at by every append.
     parked: Mutex<HashSet<EntityKey>>,
     has_parked: AtomicBool,
@@ -138,12 +145,7 @@ impl Journal {
     }
 
     pub(crate) fn with(options: Options, origin: Origin) -> Result<Self, Error> {
-        let db = open::open(&origin, &options)?;
-        let snapshot = Snapshot::of(&db)?;
-        let replica = ReplicaId(uuid::Uuid::from_bytes(snapshot.identity()?.replica));
-        let next_seq = lifecycle::next_seq(&snapshot)?;
-        let parked = parked::keys(&snapshot)?;
-        drop(snapshot);
+        let open::Opened { db, replica, next_seq, parked } = open::open(&origin, &options)?;
         let inner = Inner {
             origin,
             options,
@@ -152,6 +154,7 @@ impl Journal {
             writer: Mutex::new(Writer { next_seq }),
             queue: commit::Queue::default(),
             has_failed: AtomicBool::new(false),
+            has_panicked: AtomicBool::new(false),
             has_parked: AtomicBool::new(!parked.is_empty()),
             parked: Mutex::new(parked),
             changes: Mutex::new(0),
@@ -182,12 +185,22 @@ impl std::fmt::Debug for Journal {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Closing a damaged file may panic too.
+        discarded(self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
 impl Inner {
     /// Reads the journal as it was last committed.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Snapshot) -> Result<T, Error>) -> Result<T, Error> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let db = db.as_ref().ok_or(Error::Suspended)?;
-        work(&Snapshot::of(db)?)
+        let done = {
+            let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+            self.shielded(|| work(&Snapshot::of(self.opened(&db)?)?))
+        };
+        self.discard_what_panicked();
+        done
     }
 
     /// Runs a piece of work as the only writer.
@@ -195,19 +208,48 @@ impl Inner {
         &self,
         work: impl FnOnce(&Inner, &Database, &mut Writer) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.has_failed.load(Ordering::Acquire) {
-            return Err(Error::Failed);
-        }
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let db = db.as_ref().ok_or(Error::Suspended)?;
-        let done = work(self, db, &mut writer);
+        let done = {
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.has_failed.load(Ordering::Acquire) {
+                return Err(Error::Failed);
+            }
+            let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+            self.shielded(|| work(self, self.opened(&db)?, &mut writer))
+        };
         if let Err(Error::Io { .. } | Error::Corrupted { .. }) = &done {
             // The engine itself takes no more after such an error; what it holds in memory is not what
             // is on disk.
             self.has_failed.store(true, Ordering::Release);
         }
+        self.discard_what_panicked();
         done
+    }
+
+    fn opened<'d>(&self, db: &'d Option<Database>) -> Result<&'d Database, Error> {
+        let closed =
+            || if self.has_failed.load(Ordering::Acquire) { Error::Failed } else { Error::Suspended };
+        db.as_ref().ok_or_else(closed)
+    }
+
+    /// Calls into the engine: where a damaged file makes it panic, that is an error, and the handle takes
+    /// nothing more until it is reopened.
+    pub(crate) fn shielded<T>(&self, call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        guarded(call).map_err(|error| match error {
+            GuardedError::Engine(error) => error,
+            GuardedError::Panicked(panic) => {
+                tracing::error!(%panic, "the storage engine gave up");
+                self.has_failed.store(true, Ordering::Release);
+                self.has_panicked.store(true, Ordering::Release);
+                Error::Corrupted { why: panic.to_string() }
+            }
+        })
+    }
+
+    /// Lets go of a database whose engine panicked. No lock may be held.
+    pub(crate) fn discard_what_panicked(&self) {
+        if self.has_panicked.swap(false, Ordering::AcqRel) {
+            discarded(self.db.write().unwrap_or_else(PoisonError::into_inner).take());
+        }
     }
 
     /// One transaction that may change anything but the log: the work, then the rewrite that folds the log

@@ -1,5 +1,6 @@
 //! Opening a journal's database, and telling clearly why it cannot be.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,17 +9,56 @@ use redb::{Builder, Database, DatabaseError, StorageError, WriteTransaction};
 use uuid::Uuid;
 
 use super::error::{Error, engine};
+use super::guard::{GuardedError, discarded, guarded};
 use super::options::{Options, Origin};
 use super::storage::{Backend, Storage};
 use super::tables::{
     BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, RUN, SUPERSEDED, Snapshot, WAITS, put_record,
     put_state,
 };
+use super::{lifecycle, parked};
+use crate::algebra::{EntityKey, ReplicaId};
 use crate::codec::frame::FrameKind;
 use crate::codec::records::{Identity, JournalState};
 
-/// Opens the database of a journal, and makes the journal in it if that is what was asked for.
-pub(crate) fn open(origin: &Origin, options: &Options) -> Result<Database, Error> {
+/// A journal's database, and what is known of it from the start.
+pub(crate) struct Opened {
+    pub(crate) db: Database,
+    pub(crate) replica: ReplicaId,
+    pub(crate) next_seq: u64,
+    pub(crate) parked: HashSet<EntityKey>,
+}
+
+/// Opens the database of a journal, and makes the journal in it if that is what was asked for. Where the
+/// file is so damaged that the engine panics, that is an error like any other.
+pub(crate) fn open(origin: &Origin, options: &Options) -> Result<Opened, Error> {
+    let place = origin.place();
+    let db = shielded(&place, || open_database(origin, options))?;
+    let found = shielded(&place, || {
+        let snapshot = Snapshot::of(&db)?;
+        let replica = ReplicaId(Uuid::from_bytes(snapshot.identity()?.replica));
+        Ok((replica, lifecycle::next_seq(&snapshot)?, parked::keys(&snapshot)?))
+    });
+    match found {
+        Ok((replica, next_seq, parked)) => Ok(Opened { db, replica, next_seq, parked }),
+        Err(error) => {
+            discarded(db);
+            Err(error)
+        }
+    }
+}
+
+/// Calls into the engine for a file that is not known to be sound.
+pub(crate) fn shielded<T>(place: &str, call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    guarded(call).map_err(|error| match error {
+        GuardedError::Engine(error) => error,
+        GuardedError::Panicked(panic) => {
+            Error::NotAJournal { place: place.to_owned(), why: panic.to_string() }
+        }
+    })
+}
+
+fn open_database(origin: &Origin, options: &Options) -> Result<Database, Error> {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
     let (db, is_new) = match origin {
@@ -35,16 +75,22 @@ pub(crate) fn open(origin: &Origin, options: &Options) -> Result<Database, Error
     if is_new || (is_untouched(&db)? && may_create(origin)) {
         initialise(&db, options)?;
     }
-    let snapshot = Snapshot::of(&db)?;
+    require_journal(&db, &origin.place())?;
+    Ok(db)
+}
+
+/// Refuses the database of another program, and one whose identity or state cannot be read.
+pub(crate) fn require_journal(db: &Database, place: &str) -> Result<(), Error> {
+    let snapshot = Snapshot::of(db)?;
     if !is_journal(&snapshot)? {
         return Err(Error::NotAJournal {
-            place: origin.place(),
+            place: place.to_owned(),
             why: "it is a database of another program".to_owned(),
         });
     }
     snapshot.identity()?;
     snapshot.state()?;
-    Ok(db)
+    Ok(())
 }
 
 fn may_create(origin: &Origin) -> bool {
@@ -77,7 +123,7 @@ fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<(Databa
     Ok((db, is_new))
 }
 
-fn refused(place: &str, error: DatabaseError) -> Error {
+pub(crate) fn refused(place: &str, error: DatabaseError) -> Error {
     let place = place.to_owned();
     match error {
         DatabaseError::DatabaseAlreadyOpen => Error::Locked { place },

@@ -141,7 +141,8 @@ impl Pending {
             |place, _| chosen.contains(&place),
             |_, slot, survivor| {
                 let entry = self.folding.entry(slot, survivor)?;
-                require_valid(&entry.effect).map_err(damaged(format!("the effect of {}", entry.key)))?;
+                require_valid(&entry.effect)
+                    .map_err(|error| damaged(format!("the effect of {}", entry.key))(error))?;
                 match draft(&entry.key, &entry.effect, &self.bases.get(&entry.key)?) {
                     Ok(draft) => drafted.drafts.push((draft, entry)),
                     Err(nothing) => drafted.nothing.push(nothing),

@@ -21,8 +21,8 @@ use crate::algebra::{CollectionName, Effect, EntityKey, Group};
 use crate::codec::columns::{Layout, Row};
 use crate::codec::records::{JournalState, Level};
 
-/// The memory that the slots of one pass may take: 64 MiB, a tenth of what a small phone gives an app.
-pub(crate) const PASS_BYTES: u64 = 64 * 1024 * 1024;
+/// The memory that one part of a pass may take: 80 MiB, so that the whole stays within 128 MiB, cache included.
+pub(crate) const PASS_BYTES: u64 = 80 * 1024 * 1024;
 
 /// What is laid over the pending effects: nothing at all in place of an entity's effect, or another one.
 pub(crate) type Overrides = BTreeMap<EntityKey, Option<Entry>>;
@@ -132,11 +132,10 @@ fn levels_kept(levels: &[Level], new_rows: u64) -> usize {
 
 /// In how many passes over the rows the slots stay within their memory.
 fn parts(folding: &mut Folding, sources: &Sources) -> Result<u64, Error> {
-    if sources.rows().saturating_mul(SLOT_BYTES) <= PASS_BYTES {
+    if sources.rows().saturating_mul(SLOT_BYTES) <= PASS_BYTES / 4 {
         return Ok(1);
     }
-    let entities = folding.entities(sources)?;
-    Ok(entities.saturating_mul(SLOT_BYTES).div_ceil(PASS_BYTES).max(1))
+    Ok(folding.estimated_bytes(sources)?.div_ceil(PASS_BYTES).max(1))
 }
 
 fn put(
@@ -147,8 +146,8 @@ fn put(
     first_at: u64,
     is_cut: bool,
 ) -> Result<(), Error> {
-    let parts =
-        parts_of(id, effect, first_at, is_cut).map_err(damaged(format!("the effect of {name}/{id}")))?;
+    let parts = parts_of(id, effect, first_at, is_cut)
+        .map_err(|error| damaged(format!("the effect of {name}/{id}"))(error))?;
     let groups: Vec<&str> = effect.groups.iter().map(Group::as_str).collect();
     writer.push(parts.row, name.as_str(), &groups, parts.fields.as_bytes(), &parts.extra)
 }

@@ -103,7 +103,9 @@ impl Work<'_> {
                 self.state.folded_away += operations.saturating_sub(1);
                 settled.accepted += 1;
                 let now = accepted(before, &assumed, decided.epoch, result);
-                self.move_base(key, newer.as_ref(), &assumed, &now)?
+                // On a base of which nothing was known, whatever is told now is no change.
+                let from = if *before == Base::Unknown { &now } else { &assumed };
+                self.move_base(key, newer.as_ref(), from, &now)?
             }
             Outcome::Superseded { epoch, state, .. } => {
                 self.state.settled += operations;

@@ -92,7 +92,10 @@ pub(crate) fn entity_of(bytes: &[u8]) -> Result<EntityKey, FrameError> {
 /// A place that is damaged, for the error.
 pub(crate) fn damaged(place: impl Into<String>) -> impl FnOnce(FrameError) -> Error {
     let place = place.into();
-    move |source| Error::Damaged { place, source }
+    move |source| match source {
+        FrameError::Newer { .. } => Error::Newer { place, source },
+        source => Error::Damaged { place, source },
+    }
 }
 
 /// A consistent view of the journal as it was last committed. Never held across a caller's code: it

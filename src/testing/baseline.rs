@@ -20,7 +20,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::algebra::{Base, BaseMap, Bases, Change, EntityKey, Existence, Knowledge, Operation, State, Update};
+use crate::algebra::{
+    Base, BaseMap, Bases, Change, EntityKey, Existence, Knowledge, Operation, State, Update,
+};
 
 /// How many states the log itself writes are tried where the state is not known: enough for the first
 /// and the last value to collide with the base.
@@ -67,7 +69,8 @@ impl Baseline {
     /// shape of the module's table at least once.
     #[must_use]
     pub fn worlds(&self, log: &[Operation]) -> Vec<BTreeMap<EntityKey, Existence>> {
-        let keys: BTreeSet<&EntityKey> = self.truth.keys().chain(log.iter().map(|operation| &operation.key)).collect();
+        let keys: BTreeSet<&EntityKey> =
+            self.truth.keys().chain(log.iter().map(|operation| &operation.key)).collect();
         let choices: Vec<(&EntityKey, Vec<Existence>)> =
             keys.into_iter().map(|key| (key, self.may_be(key, log))).collect();
         let rounds = choices.iter().map(|(_, choices)| choices.len()).max().unwrap_or(1);
@@ -110,7 +113,12 @@ impl Baseline {
         }
     }
 
-    fn states(&self, known: &Knowledge, truth: &Existence, own: &[&Change]) -> impl Iterator<Item = State> + use<> {
+    fn states(
+        &self,
+        known: &Knowledge,
+        truth: &Existence,
+        own: &[&Change],
+    ) -> impl Iterator<Item = State> + use<> {
         let states = match (known, truth) {
             (Knowledge::State(state), _) => vec![state.clone()],
             (Knowledge::Digest(_), Existence::Live(state) | Existence::Dead(state)) => vec![state.clone()],

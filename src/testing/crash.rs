@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::image::{Event, Image, SECTOR_BYTES, sectors, to_u64};
-use super::random::Random;
 use super::storage::FaultyStorage;
+use crate::workload::random::Random;
 
 /// What becomes of the unsynced writes in a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

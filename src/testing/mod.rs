@@ -1,18 +1,25 @@
-//! What this project tests itself with, for property tests of yours: generators, an oracle, the laws.
+//! What the project tests itself with, for those who embed it and for those who doubt it.
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`strategies`] | proptest strategies: operations, logs, baselines, schedules; values differ and collide |
 //! | [`oracle`] | the meaning of operations, played one by one over plain JSON values |
-//! | [`baseline`] | what is known of the authority, with every authority that it may be |
-//! | [`schedule`] | what happens to a journal, as data: appends, seals, outcomes, crashes |
+//! | [`baseline`] | what is known of an authority, with every authority that it may be |
+//! | [`laws`] | the laws, each as a check that says what it found instead |
+//! | [`schedule`], [`player`] | what happens to a journal, as data; and what must be true after each step |
+//! | [`fuzz`] | the bodies of the fuzz targets |
+//! | [`FaultyStorage`] | a storage that loses, reorders and tears what was not synced, and fails on demand |
 
 pub mod baseline;
 mod crash;
+pub mod fuzz;
 mod image;
+pub mod laws;
 pub mod oracle;
-mod random;
+pub mod player;
 pub mod schedule;
 mod storage;
+pub mod strategies;
 
 pub use crash::{CrashPoint, Crashes, Unsynced};
 pub use image::SECTOR_BYTES;

@@ -60,7 +60,9 @@ impl Thing {
             Thing::Live(fields) | Thing::Dead(fields) => (fields, true),
         };
         match change {
-            Change::Create(state) | Change::Update(Update::State(state)) => Thing::Live(parsed(state.as_json())),
+            Change::Create(state) | Change::Update(Update::State(state)) => {
+                Thing::Live(parsed(state.as_json()))
+            }
             Change::Update(Update::Patch(patch)) => {
                 let mut fields = fields;
                 for (name, value) in object(patch.as_json()) {
@@ -128,10 +130,29 @@ impl World {
         }
     }
 
+    /// Makes an entity what it is told to be.
+    pub fn put(&mut self, key: &EntityKey, thing: Thing) {
+        self.things.insert(key.clone(), thing);
+    }
+
     /// What an entity is.
     #[must_use]
     pub fn thing(&self, key: &EntityKey) -> Thing {
         self.things.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Whether an entity is live.
+    #[must_use]
+    pub fn is_live(&self, key: &EntityKey) -> bool {
+        self.things.get(key).is_some_and(|thing| thing.live().is_some())
+    }
+
+    /// Whether an entity looks alike in both worlds: live with the same fields, or not live.
+    #[must_use]
+    pub fn looks_like(&self, other: &World, key: &EntityKey) -> bool {
+        let absent = Thing::Absent;
+        let (here, there) = (self.things.get(key), other.things.get(key));
+        here.unwrap_or(&absent).looks_like(there.unwrap_or(&absent))
     }
 
     /// The live set: every live entity with its fields, in the order of the keys.
@@ -175,14 +196,17 @@ pub fn are_same(a: &Value, b: &Value) -> bool {
         (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
             a.as_f64().map(f64::to_bits) == b.as_f64().map(f64::to_bits)
         }
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| are_same(a, b)),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| are_same(a, b))
+        }
         (Value::Object(a), Value::Object(b)) => are_same_fields(a, b),
         (a, b) => a == b,
     }
 }
 
 fn are_same_fields(a: &PlainFields, b: &PlainFields) -> bool {
-    a.len() == b.len() && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| are_same(value, other)))
+    a.len() == b.len()
+        && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| are_same(value, other)))
 }
 
 fn parsed(json: &str) -> PlainFields {

@@ -5,7 +5,9 @@
 //! points at "the n-th of what is there", counted round and round, so every step can be played on every
 //! journal, and a shrunken schedule is still one.
 
-use crate::algebra::{Bunch, Change, Epoch, Existence, Operation, Outcome, Outcomes, Planned, Resulting, State, Update};
+use crate::algebra::{
+    Bunch, Change, Epoch, Existence, Operation, Outcome, Outcomes, Planned, Resulting, State, Update,
+};
 
 /// What happens to one journal, in its order.
 pub type Schedule = Vec<Step>;
@@ -125,7 +127,9 @@ fn outcome(planned: &Planned, answer: &Answer, bunch: &Bunch, epoch: &mut Epoch)
             Change::Create(_) | Change::Update(_) => accepted(Resulting::AsSent, None),
         },
         Answer::AcceptedOver(fields) => match planned.operation.change {
-            Change::Update(Update::Patch(_) | Update::State(_)) => accepted(Resulting::AsSent, Some(fields.clone())),
+            Change::Update(Update::Patch(_) | Update::State(_)) => {
+                accepted(Resulting::AsSent, Some(fields.clone()))
+            }
             Change::Create(_) | Change::Delete => accepted(Resulting::AsSent, None),
         },
         Answer::Superseded(state) => {

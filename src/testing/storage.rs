@@ -84,6 +84,19 @@ pub enum Fault {
     Sync,
 }
 
+impl Fault {
+    /// Every kind of fault.
+    pub const ALL: [Fault; 7] = [
+        Fault::Any,
+        Fault::Read,
+        Fault::ShortRead,
+        Fault::Write,
+        Fault::ShortWrite,
+        Fault::NoSpace,
+        Fault::Sync,
+    ];
+}
+
 /// How long a [`Fault`] lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Times {

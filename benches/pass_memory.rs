@@ -1,0 +1,58 @@
+//! The pass over 10 M operations, in a process of its own: how long, and how much memory at its highest.
+//!
+//! The journal is written by one process and compacted by another, so that the figure is the pass's alone.
+
+use std::process::Command;
+use std::time::Instant;
+
+use foldlog::journal::{Durability, Error, Journal};
+use foldlog::workload::Workload;
+
+const OPERATIONS: u64 = 10_000_000;
+const JOURNAL: &str = "FOLDLOG_BENCH_JOURNAL";
+const ENTITIES: &str = "FOLDLOG_BENCH_ENTITIES";
+
+fn main() {
+    if let Ok(path) = std::env::var(JOURNAL) {
+        return match std::env::var(ENTITIES) {
+            Ok(entities) => write(&path, entities.parse().expect("a number")),
+            Err(_) => compact(&path),
+        };
+    }
+    for (entities, name) in [(1_000_000_u64, "1 M entities"), (u64::MAX, "all distinct")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("bench.journal");
+        let own = std::env::current_exe().expect("this program");
+        let run = |command: &mut Command| {
+            let ended = command.env(JOURNAL, &path).output().expect("this program again");
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+            String::from_utf8_lossy(&ended.stdout).trim().to_owned()
+        };
+        run(Command::new(&own).env(ENTITIES, entities.to_string()));
+        println!("10 M operations, {name}: {}", run(&mut Command::new(&own)));
+    }
+}
+
+fn write(path: &str, entities: u64) {
+    let workload = Workload { operations: OPERATIONS, entities, skew: 0, ..Workload::default() };
+    let journal = Journal::create(path).expect("a journal");
+    let all = workload.iter().expect("a plain name").map(Ok::<_, Error>);
+    journal.append_streamed(all, Durability::Durable).expect("room");
+}
+
+fn compact(path: &str) {
+    let journal = Journal::open(path).expect("the journal");
+    let began = Instant::now();
+    journal.compact().expect("room");
+    let time = began.elapsed().as_secs_f64();
+    println!("{time:.2} s, {} at its highest", highest());
+}
+
+/// The most memory that this process ever held.
+fn highest() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let found = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib =
+        found.and_then(|value| value.trim().strip_suffix(" kB")).and_then(|value| value.parse::<f64>().ok());
+    kib.map_or_else(|| "memory unknown here".to_owned(), |kib| format!("{:.0} MiB", kib / 1024.0))
+}

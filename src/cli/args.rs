@@ -1,0 +1,269 @@
+//! What can be said to the command.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use super::input::Source;
+
+/// A durable outbox for programs that go on working without a network.
+///
+/// Operations go durably into a journal (one file); before anything is sent they are folded to at most one
+/// an entity: create + delete is nothing, create + updates is one create with the final state.
+#[derive(Debug, Parser)]
+#[command(
+    name = "foldlog",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Start here:
+  foldlog demo                         a real log, journalled and folded, in ten seconds
+  foldlog fold ops.ndjson              what is left of a log, without a journal
+  foldlog append my.journal ops.ndjson
+  foldlog plan my.journal              what would be sent
+
+Lines are NDJSON: {\"op\":\"create\",\"collection\":\"notes\",\"id\":\"<uuid>\",\"state\":{…}},
+{\"op\":\"update\",…,\"patch\":{…}} (or \"state\"), {\"op\":\"delete\",…}; optional \"at\" and \"group\".
+Exit codes: 0 done, 1 a check or an operation failed, 2 called wrong."
+)]
+pub(super) struct Args {
+    /// Give the summary as one JSON object: on standard output, or on standard error where standard output
+    /// carries data.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Fold operations to the plan of what is to be sent: a filter without a journal.
+    #[command(after_help = "\
+Examples:
+  foldlog fold ops.ndjson > plan.ndjson
+  foldlog fold monday.ndjson tuesday.ndjson --baseline server.ndjson --complete
+  foldlog generate --operations 1000000 | foldlog fold | wc -l")]
+    Fold(FoldArgs),
+    /// Append operations to a journal, all of them or none; makes the journal if there is none.
+    #[command(after_help = "\
+Examples:
+  foldlog append my.journal ops.ndjson
+  my-app --log | foldlog append my.journal --each     answers each line with {\"seq\":N}, once it is durable")]
+    Append(AppendArgs),
+    /// Tell a journal what the authority holds; makes the journal if there is none.
+    #[command(after_help = "\
+Examples:
+  foldlog baseline my.journal server.ndjson --complete
+  echo '{\"collection\":\"notes\",\"id\":\"8d56e5d3-d4f3-583e-9955-4d898ddc04c9\",\"state\":{}}' | foldlog baseline my.journal")]
+    Baseline(BaselineArgs),
+    /// What would be sent now, without changing the journal.
+    #[command(after_help = "Example:\n  foldlog plan my.journal | head")]
+    Plan(PlanArgs),
+    /// Fold what came in since the last pass.
+    #[command(after_help = "Example:\n  foldlog compact my.journal")]
+    Compact(JournalArgs),
+    /// Freeze the next bunch and print it; an open one is printed again, byte for byte.
+    #[command(after_help = "\
+Examples:
+  foldlog seal my.journal > bunch.json
+  foldlog seal my.journal --max-operations 500 --max-bytes 1000000")]
+    Seal(SealArgs),
+    /// Record what the authority answered to the open bunch.
+    #[command(after_help = "\
+Example:
+  echo '{\"bunch\":1,\"outcomes\":[{\"accepted\":{\"epoch\":9}},{\"refused\":{\"reason\":\"too late\"}}]}' |
+    foldlog settle my.journal")]
+    Settle(InputArgs),
+    /// Take triggers into the inbox; makes the journal if there is none.
+    #[command(after_help = "\
+Example:
+  echo '{\"index\":7,\"collection\":\"notes\",\"id\":\"8d56e5d3-d4f3-583e-9955-4d898ddc04c9\",\"action\":\"upsert\",\"epoch\":12}' |
+    foldlog receive my.journal")]
+    Receive(InputArgs),
+    /// What has to be read to know what the triggers hint at: a line a collection.
+    #[command(after_help = "Example:\n  foldlog reads my.journal     {\"collection\":\"notes\",\"ids\":[…]}")]
+    Reads(JournalArgs),
+    /// Take in the rows that were read.
+    #[command(after_help = "Example:\n  foldlog integrate my.journal rows.ndjson")]
+    Integrate(InputArgs),
+    /// How much waits, and for how long.
+    #[command(
+        after_help = "Examples:\n  foldlog status my.journal\n  foldlog status my.journal --json | jq .pending"
+    )]
+    Status(JournalArgs),
+    /// What the journal knows of its entities: a line for each effect, and for each base of one asked for.
+    #[command(after_help = "\
+Examples:
+  foldlog show my.journal
+  foldlog show my.journal notes
+  foldlog show my.journal notes/8d56e5d3-d4f3-583e-9955-4d898ddc04c9")]
+    Show(ShowArgs),
+    /// List and decide what the authority refused, and what is held because of it.
+    #[command(after_help = "\
+Examples:
+  foldlog parked my.journal
+  foldlog parked my.journal retry notes/8d56e5d3-d4f3-583e-9955-4d898ddc04c9
+  foldlog parked my.journal edit mend.ndjson
+  foldlog parked my.journal drop notes/8d56e5d3-d4f3-583e-9955-4d898ddc04c9")]
+    Parked(ParkedArgs),
+    /// Check every byte of a journal, without ever writing to it.
+    #[command(after_help = "Example:\n  foldlog verify my.journal && echo sound")]
+    Verify(JournalArgs),
+    /// Make a workload from a seed, as lines.
+    #[command(after_help = "\
+Examples:
+  foldlog generate --operations 100000 --entities 5000 --seed 7 > ops.ndjson
+  foldlog generate --creates 1 --updates 0 --patches 8 --deletes 1 --skew 4 | foldlog fold --json > plan.ndjson")]
+    Generate(GenerateArgs),
+    /// Show the project on a real log, in a temporary file.
+    #[command(after_help = "Example:\n  foldlog demo")]
+    Demo,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct FoldArgs {
+    /// Files of operations, one after another; `-` is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(super) files: Vec<Source>,
+    /// What the authority holds: a file of rows.
+    #[arg(long, value_name = "FILE")]
+    pub(super) baseline: Option<Source>,
+    /// Entities that the baseline does not list are absent, not unknown.
+    #[arg(long, requires = "baseline")]
+    pub(super) complete: bool,
+    /// A schema (JSON), by whose references and unique keys the plan is ordered.
+    #[arg(long, value_name = "FILE")]
+    pub(super) schema: Option<Source>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct AppendArgs {
+    #[command(flatten)]
+    pub(super) to: InputArgs,
+    /// Commit each line by itself, and answer it with {"seq":N} on standard output as soon as it is durable.
+    #[arg(long)]
+    pub(super) each: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct BaselineArgs {
+    #[command(flatten)]
+    pub(super) to: InputArgs,
+    /// Entities that are not listed, now or before, are absent, not unknown.
+    #[arg(long)]
+    pub(super) complete: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) of: JournalArgs,
+    /// A schema (JSON), by whose references and unique keys the plan is ordered.
+    #[arg(long, value_name = "FILE")]
+    pub(super) schema: Option<Source>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct SealArgs {
+    #[command(flatten)]
+    pub(super) of: JournalArgs,
+    /// The most operations in the bunch; a group that is larger goes alone.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) max_operations: Option<u64>,
+    /// The most bytes of operations in the bunch; one that is larger goes alone.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) max_bytes: Option<u64>,
+    /// A schema (JSON), by whose references and unique keys the bunch is ordered.
+    #[arg(long, value_name = "FILE")]
+    pub(super) schema: Option<Source>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct JournalArgs {
+    /// The journal's file.
+    #[arg(value_name = "JOURNAL")]
+    pub(super) journal: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct InputArgs {
+    /// The journal's file.
+    #[arg(value_name = "JOURNAL")]
+    pub(super) journal: PathBuf,
+    /// The input; `-` is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(super) input: Source,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    pub(super) of: JournalArgs,
+    /// A collection, or an entity as COLLECTION/UUID.
+    #[arg(value_name = "WHAT")]
+    pub(super) what: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ParkedArgs {
+    #[command(flatten)]
+    pub(super) of: JournalArgs,
+    #[command(subcommand)]
+    pub(super) action: Option<ParkedAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ParkedAction {
+    /// List what is parked and what is held (the default).
+    List,
+    /// Send an effect again as it is.
+    Retry {
+        /// The entity, as COLLECTION/UUID.
+        entity: String,
+    },
+    /// Mend parked effects: each operation is composed with the effect of its entity.
+    Edit {
+        /// A file of operations; `-` is standard input.
+        #[arg(value_name = "FILE", default_value = "-")]
+        input: Source,
+    },
+    /// Give up what is parked and pending of an entity.
+    Drop {
+        /// The entity, as COLLECTION/UUID.
+        entity: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct GenerateArgs {
+    /// How many operations.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(super) operations: u64,
+    /// How many entities they may be about.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) entities: u64,
+    /// How unevenly: 0 evenly; with 4, the first 1 % of the entities get 40 % of the operations.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=64))]
+    pub(super) skew: u32,
+    /// The share of creates.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) creates: u32,
+    /// The share of updates with a whole state.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) updates: u32,
+    /// The share of updates with a patch.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(super) patches: u32,
+    /// The share of deletes.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) deletes: u32,
+    /// About how many bytes of JSON a state has, at most 16,000,000.
+    #[arg(long, value_name = "N", default_value_t = 140, value_parser = clap::value_parser!(u32).range(..=16_000_000))]
+    pub(super) payload_bytes: u32,
+    /// Where all draws begin.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// The collection.
+    #[arg(long, value_name = "NAME", default_value = "notes")]
+    pub(super) collection: String,
+}

@@ -1,0 +1,96 @@
+//! `fold`: operations in, the plan out.
+
+use serde_json::{Map, Value, json};
+
+use super::args::FoldArgs;
+use super::failure::Failure;
+use super::output::Output;
+use super::progress::Progress;
+use super::words;
+use crate::algebra::{Base, BaseMap, Change, Fold, Held, Knowledge, Operation, Plan, Row, plan};
+
+pub(super) fn fold(args: &FoldArgs, output: &mut Output) -> Result<(), Failure> {
+    let schema = args.schema.as_ref().map(super::input::Source::schema).transpose()?;
+    let mut bases = BaseMap::new(args.complete);
+    if let Some(baseline) = &args.baseline {
+        for row in Progress::new("reading the baseline").over(baseline.lines::<Row>()?) {
+            let row = row?;
+            let base = match row.state {
+                Some(state) => Base::live(state, row.epoch),
+                None => Base::Dead(Held { epoch: row.epoch, state: Knowledge::Nothing }),
+            };
+            bases.insert(row.key, base);
+        }
+    }
+    let mut log = Vec::new();
+    for file in &args.files {
+        for operation in Progress::new("reading operations").over(file.lines::<Operation>()?) {
+            log.push(operation?);
+        }
+    }
+    let mut fold = Fold::new();
+    fold.extend(&log);
+    let planned = plan(fold.effects(), &bases, schema.as_ref());
+    for operation in &planned.operations {
+        output.line(operation)?;
+    }
+    let given = log.len() as u64;
+    let summary = Summary::of(&planned);
+    output.summary(true, &summary.words(given), || summary.json(given))
+}
+
+/// How many operations of each kind a plan has.
+#[derive(Default)]
+pub(super) struct Summary {
+    pub(super) creates: u64,
+    pub(super) updates: u64,
+    pub(super) deletes: u64,
+    /// Entities whose operations came to nothing.
+    pub(super) nothing: u64,
+}
+
+impl Summary {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let mut summary = Summary { nothing: plan.nothing.len() as u64, ..Summary::default() };
+        for planned in &plan.operations {
+            match planned.operation.change {
+                Change::Create(_) => summary.creates += 1,
+                Change::Update(_) => summary.updates += 1,
+                Change::Delete => summary.deletes += 1,
+            }
+        }
+        summary
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.creates + self.updates + self.deletes
+    }
+
+    pub(super) fn words(&self, given: u64) -> String {
+        let folded = given.saturating_sub(self.sent());
+        format!(
+            "{} in, {} out ({}, {}, {}): {} folded away",
+            words::operations(given),
+            words::count(self.sent()),
+            words::counted(self.creates, "create", "creates"),
+            words::counted(self.updates, "update", "updates"),
+            words::counted(self.deletes, "delete", "deletes"),
+            words::percent(folded, given),
+        )
+    }
+
+    pub(super) fn json(&self, given: u64) -> Map<String, Value> {
+        object(json!({
+            "operations": given, "sent": self.sent(), "creates": self.creates, "updates": self.updates,
+            "deletes": self.deletes, "nothing": self.nothing,
+        }))
+    }
+}
+
+/// The members of what is an object.
+pub(super) fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        other => Map::from_iter([("value".to_owned(), other)]),
+    }
+}

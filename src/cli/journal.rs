@@ -1,0 +1,255 @@
+//! The commands that move a journal on.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::args::{AppendArgs, BaselineArgs, InputArgs, JournalArgs, PlanArgs, SealArgs};
+use super::failure::Failure;
+use super::fold::{Summary, object};
+use super::input::Source;
+use super::output::Output;
+use super::progress::Progress;
+use super::words;
+use crate::algebra::{EntityKey, Heard, Limits, Operation, Outcomes, Row, Trigger};
+use crate::codec::lines::{Line, ReadList};
+use crate::journal::{Appended, Durability, Journal, Listing};
+
+/// Opens a journal or makes one, does something with it, and takes a new one away again if that failed: bad
+/// input changes nothing.
+fn creating<T>(path: &Path, work: impl FnOnce(&Journal) -> Result<T, Failure>) -> Result<T, Failure> {
+    let is_new = !path.exists();
+    let journal = Journal::create(path)?;
+    let done = work(&journal);
+    drop(journal);
+    if is_new && done.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    done
+}
+
+fn all<T: Line>(source: &Source, what: &'static str) -> Result<Vec<T>, Failure> {
+    Progress::new(what).over(source.lines()?).collect()
+}
+
+pub(super) fn append(args: &AppendArgs, output: &mut Output) -> Result<(), Failure> {
+    let lines = args.to.input.lines::<Operation>()?;
+    let lines = Progress::new("appending").over(lines);
+    if args.each {
+        return each(&args.to.journal, lines, output);
+    }
+    let appended = creating(&args.to.journal, |journal| journal.append_streamed(lines, Durability::Durable))?;
+    let Appended { first, last } = appended;
+    let number = if last.0 == 0 { 0 } else { last.0 - first.0 + 1 };
+    let said = match number {
+        0 => "nothing to append".to_owned(),
+        number => format!("appended {}: {first} to {last}", words::operations(number)),
+    };
+    output.summary(false, &said, || object(json!({"appended": number, "first": first.0, "last": last.0})))
+}
+
+/// One durable commit a line, answered at once. A bad line ends it; what was answered stays.
+fn each(
+    path: &Path,
+    lines: impl Iterator<Item = Result<Operation, Failure>>,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut lines = lines.peekable();
+    if let Some(Err(_)) = lines.peek() {
+        // Nothing was answered yet, so nothing is made either.
+        return lines.next().map_or(Ok(()), |line| line.map(|_| ()));
+    }
+    let journal = Journal::create(path)?;
+    let mut number = 0_u64;
+    for operation in lines {
+        let appended = journal.append(&[operation?], Durability::Durable)?;
+        number += 1;
+        output.text(&format!(r#"{{"seq":{}}}"#, appended.last))?;
+        output.flush()?;
+    }
+    let said = format!("appended {}, each by itself", words::operations(number));
+    output.summary(true, &said, || object(json!({"appended": number})))
+}
+
+pub(super) fn baseline(args: &BaselineArgs, output: &mut Output) -> Result<(), Failure> {
+    let rows: Vec<Row> = all(&args.to.input, "reading rows")?;
+    let listing = if args.complete { Listing::Complete } else { Listing::Partial };
+    creating(&args.to.journal, |journal| Ok(journal.baseline(&rows, listing)?))?;
+    let number = rows.len() as u64;
+    let rest = if args.complete { "absent" } else { "as before" };
+    let said =
+        format!("noted what the authority holds of {}; all others are {rest}", words::entities(number));
+    output.summary(false, &said, || object(json!({"rows": number, "complete": args.complete})))
+}
+
+pub(super) fn plan(args: &PlanArgs, output: &mut Output) -> Result<(), Failure> {
+    let journal = Journal::open(&args.of.journal)?;
+    let schema = args.schema.as_ref().map(Source::schema).transpose()?;
+    let plan = journal.plan_with(schema.as_ref())?;
+    for operation in &plan.operations {
+        output.line(operation)?;
+    }
+    let sent: u64 = plan.operations.iter().map(|planned| u64::from(planned.operations)).sum();
+    let nothing: u64 = plan.nothing.iter().map(|nothing| u64::from(nothing.operations)).sum();
+    let summary = Summary::of(&plan);
+    output.summary(true, &summary.words(sent + nothing), || summary.json(sent + nothing))
+}
+
+pub(super) fn compact(args: &JournalArgs, output: &mut Output) -> Result<(), Failure> {
+    let journal = Journal::open(&args.journal)?;
+    journal.compact()?;
+    let status = journal.status()?;
+    let left = status.pending.entities + status.held.entities;
+    let operations = status.pending.operations + status.held.operations;
+    let said = format!("{} are folded to {}", words::operations(operations), words::entities(left));
+    output.summary(false, &said, || object(json!({"operations": operations, "entities": left})))
+}
+
+pub(super) fn seal(args: &SealArgs, output: &mut Output) -> Result<(), Failure> {
+    let journal = Journal::open(&args.of.journal)?;
+    let schema = args.schema.as_ref().map(Source::schema).transpose()?;
+    let mut limits = Limits::default();
+    if let Some(most) = args.max_operations {
+        limits.operations = usize::try_from(most).unwrap_or(usize::MAX);
+    }
+    if let Some(most) = args.max_bytes {
+        limits.bytes = usize::try_from(most).unwrap_or(usize::MAX);
+    }
+    let was_open = journal.open_bunch()?.is_some();
+    match journal.seal_with(limits, schema.as_ref())? {
+        None => output.summary(true, "nothing to send", || object(json!({"bunch": null, "operations": 0}))),
+        Some(bunch) => {
+            output.line(&bunch)?;
+            let again = if was_open { ", again: it is not settled yet" } else { "" };
+            let number = bunch.operations.len() as u64;
+            let said = format!("bunch {}: {}{again}", bunch.number, words::operations(number));
+            output.summary(true, &said, || {
+                object(json!({"bunch": bunch.number.0, "id": bunch.id.to_string(), "operations": number, "again": was_open}))
+            })
+        }
+    }
+}
+
+pub(super) fn settle(args: &InputArgs, output: &mut Output) -> Result<(), Failure> {
+    let journal = Journal::open(&args.journal)?;
+    let answers: Vec<Outcomes> = all(&args.input, "reading outcomes")?;
+    let [answer] = answers.as_slice() else {
+        let lines = words::counted(answers.len() as u64, "line", "lines");
+        return Err(Failure::Failed(format!(
+            "{}: {lines} of outcomes; give the answer to the open bunch, one line",
+            args.input
+        )));
+    };
+    let settled = journal.settle(answer)?;
+    let bunch = answer.bunch;
+    if settled.was_settled {
+        let said = format!("bunch {bunch} was settled before; nothing changed");
+        return output.summary(false, &said, || object(json!({"bunch": bunch.0, "again": true})));
+    }
+    let counts = [
+        ("accepted", settled.accepted),
+        ("superseded", settled.superseded.len() as u64),
+        ("parked", settled.parked.len() as u64),
+        ("mended", settled.mended.len() as u64),
+        ("waiting", settled.waiting.len() as u64),
+        ("retried", settled.retried),
+    ];
+    let told: Vec<String> = counts
+        .iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(what, number)| format!("{} {what}", words::count(*number)))
+        .collect();
+    let said = format!("bunch {bunch} is settled: {}", told.join(", "));
+    output.summary(false, &said, || {
+        object(json!({
+            "bunch": bunch.0, "again": false, "accepted": settled.accepted,
+            "superseded": names(&settled.superseded), "parked": names(&settled.parked),
+            "mended": names(&settled.mended), "waiting": names(&settled.waiting),
+            "retried": settled.retried, "deletes_dropped": names(&settled.deletes_dropped),
+        }))
+    })
+}
+
+pub(super) fn receive(args: &InputArgs, output: &mut Output) -> Result<(), Failure> {
+    let triggers: Vec<Trigger> = all(&args.input, "reading triggers")?;
+    let received = creating(&args.journal, |journal| Ok(journal.receive(&triggers)?))?;
+    let number = triggers.len() as u64;
+    let said = format!(
+        "{}, {} new; {}",
+        words::counted(number, "trigger", "triggers"),
+        words::count(received.new),
+        heard(&received.heard)
+    );
+    output.summary(false, &said, || {
+        object(json!({
+            "triggers": number, "new": received.new, "cursor": received.heard.cursor.0,
+            "gaps": gaps(&received.heard),
+        }))
+    })
+}
+
+pub(super) fn reads(args: &JournalArgs, output: &mut Output) -> Result<(), Failure> {
+    let reads = Journal::open(&args.journal)?.reads()?;
+    for list in ReadList::of(&reads.plan) {
+        output.line(&list)?;
+    }
+    let said = format!(
+        "{} to read, {} deleted, {} in the open bunch; {}",
+        words::count(reads.plan.len() as u64),
+        words::count(reads.plan.deletes.len() as u64),
+        words::count(reads.plan.waiting.len() as u64),
+        heard(&reads.heard)
+    );
+    output.summary(true, &said, || {
+        let deleted: Vec<EntityKey> = reads.plan.deletes.iter().map(|(key, _)| key.clone()).collect();
+        object(json!({
+            "reads": reads.plan.len(), "deletes": names(&deleted), "waiting": names(&reads.plan.waiting),
+            "cursor": reads.heard.cursor.0, "gaps": gaps(&reads.heard),
+        }))
+    })
+}
+
+pub(super) fn integrate(args: &InputArgs, output: &mut Output) -> Result<(), Failure> {
+    let journal = Journal::open(&args.journal)?;
+    let rows: Vec<Row> = all(&args.input, "reading rows")?;
+    let integrated = journal.integrate(&rows)?;
+    let said = format!(
+        "{} applied, {} not newer, {} in the open bunch; of what was pending {} agreed, {} gave way",
+        words::count(integrated.applied.len() as u64),
+        words::count(integrated.stale),
+        words::count(integrated.waiting.len() as u64),
+        words::count(integrated.agreed.len() as u64),
+        words::counted(integrated.deletes_dropped.len() as u64, "delete", "deletes"),
+    );
+    output.summary(false, &said, || {
+        object(json!({
+            "applied": names(&integrated.applied), "stale": integrated.stale,
+            "waiting": names(&integrated.waiting), "agreed": names(&integrated.agreed),
+            "deletes_dropped": names(&integrated.deletes_dropped),
+        }))
+    })
+}
+
+fn names(keys: &[EntityKey]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
+}
+
+fn heard(heard: &Heard) -> String {
+    let cursor = heard.cursor;
+    if heard.gaps.is_empty() {
+        return format!("heard up to {cursor}");
+    }
+    let gaps: Vec<String> = heard
+        .gaps
+        .iter()
+        .map(|gap| match (gap.start(), gap.end()) {
+            (start, end) if start == end => start.to_string(),
+            (start, end) => format!("{start} to {end}"),
+        })
+        .collect();
+    format!("heard up to {cursor}; missing: {}", gaps.join(", "))
+}
+
+fn gaps(heard: &Heard) -> Vec<[u64; 2]> {
+    heard.gaps.iter().map(|gap| [*gap.start(), *gap.end()]).collect()
+}

@@ -1,0 +1,70 @@
+//! Where data, words and summaries go.
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+use crate::codec::lines::Line;
+
+/// Standard output for data, standard error for words.
+pub(super) struct Output {
+    data: BufWriter<Stdout>,
+    line: String,
+    is_json: bool,
+}
+
+impl Output {
+    pub(super) fn new(is_json: bool) -> Self {
+        Output { data: BufWriter::with_capacity(1 << 16, io::stdout()), line: String::new(), is_json }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    /// Writes one line of data.
+    pub(super) fn line(&mut self, line: &impl Line) -> Result<(), Failure> {
+        self.line.clear();
+        line.write_line(&mut self.line);
+        self.line.push('\n');
+        self.data.write_all(self.line.as_bytes()).map_err(|error| Failure::output(&error))
+    }
+
+    /// Writes a line of text as data.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        writeln!(self.data, "{text}").map_err(|error| Failure::output(&error))
+    }
+
+    /// Says what was done: in words on standard error, or as JSON. Where standard output carries data the
+    /// JSON goes to standard error too.
+    pub(super) fn summary(
+        &mut self,
+        has_data: bool,
+        words: &str,
+        json: impl FnOnce() -> Map<String, Value>,
+    ) -> Result<(), Failure> {
+        self.flush()?;
+        if self.is_json {
+            let json = Value::Object(json()).to_string();
+            if has_data { say(&json) } else { return self.text(&json) }
+        } else {
+            say(words);
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        self.data.flush().map_err(|error| Failure::output(&error))
+    }
+}
+
+/// Whether somebody watches standard error.
+pub(super) fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Says something on standard error. Where nobody listens, that is no error.
+pub(super) fn say(words: &str) {
+    let _ = writeln!(io::stderr(), "{words}");
+}

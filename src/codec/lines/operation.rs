@@ -1,0 +1,116 @@
+//! Operations as lines: those that were made, and those that were folded.
+
+use super::Line;
+use super::error::Problem;
+use super::list::each;
+use super::object::{Object, string, whole, wrong};
+use super::write::{Writer, quote, write_list};
+use crate::algebra::{Change, Epoch, Group, Millis, Operation, Patch, Planned, Seq, State, Update};
+
+const KEYS: [&str; 10] =
+    ["op", "collection", "id", "state", "patch", "at", "group", "groups", "stamps", "base"];
+
+impl Line for Operation {
+    fn from_line(text: &str) -> Result<Self, Problem> {
+        operation(&Object::read(text, "an operation", &KEYS)?)
+    }
+
+    fn write_line(&self, out: &mut String) {
+        write(self, None, out);
+    }
+}
+
+/// A planned operation says the base it was made on. Where it came from is not on the line: read back,
+/// it counts as one operation with places 0.
+impl Line for Planned {
+    fn from_line(text: &str) -> Result<Self, Problem> {
+        let object = Object::read(text, "an operation", &KEYS)?;
+        let base = object.optional_whole("base")?.map(Epoch);
+        Ok(Planned { operation: operation(&object)?, base, first: Seq(0), last: Seq(0), operations: 1 })
+    }
+
+    fn write_line(&self, out: &mut String) {
+        write(&self.operation, self.base, out);
+    }
+}
+
+fn operation(object: &Object<'_>) -> Result<Operation, Problem> {
+    let key = object.entity()?;
+    let change = change(object)?;
+    let at = object.optional_whole("at")?.map(Millis::new).transpose()?;
+    // Its shape is checked, though only a planned operation keeps it.
+    object.get("base").map(|raw| whole("base", raw)).transpose()?;
+    let stamps = object.stamps()?;
+    if !stamps.is_empty() && change == Change::Delete {
+        return Err(Problem::Shape { why: "a delete writes no fields, so it has no \"stamps\"" });
+    }
+    Ok(Operation { key, change, at, stamps, groups: groups(object)? })
+}
+
+fn change(object: &Object<'_>) -> Result<Change, Problem> {
+    let op = object.string("op")?;
+    let shape = |why| Err(Problem::Shape { why });
+    match (op.as_ref(), object.get("state"), object.get("patch")) {
+        ("create", Some(state), None) => Ok(Change::Create(State::from_json(state)?)),
+        ("create", _, Some(_)) => shape("a create has no \"patch\"; say the whole entity in \"state\""),
+        ("create", None, None) => shape("a create needs the whole entity in \"state\""),
+        ("update", Some(state), None) => Ok(Change::Update(Update::State(State::from_json(state)?))),
+        ("update", None, Some(patch)) => Ok(Change::Update(Update::Patch(Patch::from_json(patch)?))),
+        ("update", Some(_), Some(_)) => {
+            shape("an update has a \"patch\" or a \"state\", not both; keep one of them")
+        }
+        ("update", None, None) => {
+            shape("an update needs a \"patch\" (some fields) or a \"state\" (all of them)")
+        }
+        ("delete", None, None) => Ok(Change::Delete),
+        ("delete", _, _) => shape("a delete has neither \"state\" nor \"patch\"; leave them out"),
+        (_, _, _) => Err(wrong("op", "\"create\", \"update\" or \"delete\"", object.need("op")?)),
+    }
+}
+
+fn groups(object: &Object<'_>) -> Result<Vec<Group>, Problem> {
+    match (object.optional_string("group")?, object.get("groups")) {
+        (Some(_), Some(_)) => Err(Problem::Shape {
+            why: "an operation has a \"group\" or \"groups\", not both; keep one of them",
+        }),
+        (Some(group), None) => Ok(vec![Group::new(&group)?]),
+        (None, Some(raw)) => {
+            let mut groups =
+                each("groups", raw, |raw| Ok(Group::new(&string("groups", "a list of strings", raw)?)?))?;
+            groups.sort();
+            groups.dedup();
+            Ok(groups)
+        }
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+fn write(operation: &Operation, base: Option<Epoch>, out: &mut String) {
+    let (op, fields) = match &operation.change {
+        Change::Create(state) => ("create", Some(("state", state.as_json()))),
+        Change::Update(Update::State(state)) => ("update", Some(("state", state.as_json()))),
+        Change::Update(Update::Patch(patch)) => ("update", Some(("patch", patch.as_json()))),
+        Change::Delete => ("delete", None),
+    };
+    let mut writer = Writer::new(out);
+    writer.string("op", op);
+    writer.entity(&operation.key);
+    if let Some((key, json)) = fields {
+        writer.raw(key, json);
+    }
+    if let Some(at) = operation.at {
+        writer.whole("at", at.0);
+    }
+    writer.stamps(&operation.stamps);
+    match operation.groups.as_slice() {
+        [] => {}
+        [group] => writer.string("group", group.as_str()),
+        groups => {
+            write_list(writer.member("groups"), groups, |group, out| quote(group.as_str(), out));
+        }
+    }
+    if let Some(base) = base {
+        writer.whole("base", base.0);
+    }
+    writer.end();
+}

@@ -1,0 +1,79 @@
+//! Reading the log back: what was appended since the last pass, without its payloads.
+
+use uuid::Uuid;
+
+use super::Journal;
+use super::columns::ColumnReader;
+use super::entry::Interned;
+use super::error::Error;
+use super::tables::LOG;
+use crate::algebra::{CollectionName, Kind, Millis, Seq};
+use crate::codec::FrameError;
+
+/// A stretch of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    collections: Vec<CollectionName>,
+    /// The operations in their order.
+    pub operations: Vec<Logged>,
+}
+
+/// One operation of the log: who and what, not the fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Its place.
+    pub seq: Seq,
+    /// The entity's id.
+    pub id: Uuid,
+    /// When it was made; a journal fills it in from its clock.
+    pub at: Option<Millis>,
+    /// What it does.
+    pub kind: Kind,
+    collection: u32,
+}
+
+impl Log {
+    /// The collection of an operation of this log.
+    #[must_use]
+    pub fn collection(&self, logged: &Logged) -> Option<&CollectionName> {
+        self.collections.get(logged.collection as usize)
+    }
+}
+
+impl Journal {
+    /// The operations that were appended since the last pass, from one on, at most so many. No operations:
+    /// there are no more.
+    ///
+    /// # Errors
+    /// A journal that is suspended or damaged, or what the storage says.
+    pub fn log(&self, from: Seq, most: usize) -> Result<Log, Error> {
+        self.inner.read(|snapshot| {
+            let reader = ColumnReader::new(snapshot, LOG)?;
+            let mut interned = Interned::default();
+            let mut operations = Vec::new();
+            reader.scan_from(from.0, |first, rows| {
+                let names: Vec<u32> = rows
+                    .preamble
+                    .names
+                    .iter()
+                    .map(|name| interned.name(name))
+                    .collect::<Result<_, _>>()
+                    .map_err(reader.damaged_rows(first))?;
+                let skipped = usize::try_from(from.0.saturating_sub(first)).unwrap_or(usize::MAX);
+                let left = most - operations.len();
+                operations.reserve(left.min(rows.preamble.rows as usize));
+                for (seq, row) in (first..).zip(rows.iter()).skip(skipped).take(left) {
+                    let row = row.map_err(reader.damaged_rows(first))?;
+                    let Some(collection) = names.get(usize::from(row.name)).copied() else {
+                        let why = "a row names no collection".to_owned();
+                        return Err(reader.damaged_rows(first)(FrameError::Body { why }));
+                    };
+                    let at = row.shape.clock.time();
+                    operations.push(Logged { seq: Seq(seq), id: row.id, at, kind: row.kind(), collection });
+                }
+                Ok(operations.len() < most)
+            })?;
+            Ok(Log { collections: interned.into_names(), operations })
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Hostile bytes from disk: a typed error, or a value that is stored again byte for byte.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::algebra::Index;
+use crate::codec::columns::{Rows, RowsDraft};
+use crate::codec::frame::{self, FrameError, FrameKind};
+use crate::codec::records::{
+    self, BaseRecord, ExtraRecord, Identity, JournalState, ParkedRecord, SupersededRecord, TriggerRecord,
+};
+use crate::journal::{alone, from_alone, group_names};
+
+/// Where every value of this target is stored.
+const PLACE: &[u8] = &[0; 8];
+
+const KINDS: [FrameKind; 10] = [
+    FrameKind::Identity,
+    FrameKind::State,
+    FrameKind::Rows,
+    FrameKind::Payload,
+    FrameKind::Base,
+    FrameKind::BunchText,
+    FrameKind::Parked,
+    FrameKind::Waits,
+    FrameKind::Superseded,
+    FrameKind::Trigger,
+];
+
+/// Opens arbitrary bytes as a frame of every kind, and as the body of a sound one: as if whoever wrote them
+/// knew the format.
+///
+/// # Panics
+/// If what was decoded is not encoded to the same bytes, or a frame opens where it should not.
+pub fn frames(data: &[u8]) {
+    for kind in KINDS {
+        if let Ok(opened) = frame::open(kind, PLACE, data) {
+            assert_eq!(framed(kind, opened), data, "a frame is closed to other bytes");
+        }
+        let whole = framed(kind, data);
+        assert_eq!(frame::open(kind, PLACE, &whole).ok(), Some(data), "a sound frame does not open");
+        assert!(frame::open(kind, &[1; 8], &whole).is_err(), "a frame opens in another place");
+        // What cannot be decoded is a typed error, which is all that is asked of it.
+        let _ = decode(kind, data, &whole);
+    }
+}
+
+fn framed(kind: FrameKind, body: &[u8]) -> Vec<u8> {
+    let mut bytes = frame::begin(body.len());
+    bytes.extend_from_slice(body);
+    frame::close(kind, PLACE, bytes)
+}
+
+fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> {
+    match kind {
+        FrameKind::Identity => record::<Identity>(kind, whole).map(drop),
+        FrameKind::State => record::<JournalState>(kind, whole).map(drop),
+        FrameKind::Rows => rows(whole),
+        FrameKind::Payload => extra(body),
+        FrameKind::Base => base(record(kind, whole)?),
+        // Its text is a line.
+        FrameKind::BunchText => Ok(()),
+        FrameKind::Parked => record::<ParkedRecord>(kind, whole).and_then(|record| rows(&record.rows)),
+        FrameKind::Waits => {
+            let (collection, id): (String, [u8; 16]) = record(kind, whole)?;
+            records::key_of(&collection, id).map(drop)
+        }
+        FrameKind::Superseded => {
+            let record: SupersededRecord = record(kind, whole)?;
+            record.state.as_deref().map(records::state_of).transpose()?;
+            rows(&record.rows)
+        }
+        FrameKind::Trigger => trigger(record(kind, whole)?),
+    }
+}
+
+fn record<T: Serialize + DeserializeOwned>(kind: FrameKind, whole: &[u8]) -> Result<T, FrameError> {
+    let record: T = frame::open_record(kind, PLACE, whole)?;
+    let encoded = frame::record(kind, PLACE, &record)?;
+    assert_eq!(encoded, whole, "a record is encoded to other bytes");
+    Ok(record)
+}
+
+/// A record may say more than a base can (a state of what is absent), so it is the base that must last.
+fn base(record: BaseRecord) -> Result<(), FrameError> {
+    let base = record.base()?;
+    let again = BaseRecord::of(&base).map(BaseRecord::base).transpose()?;
+    assert_eq!(again, Some(base), "a base is stored as another one");
+    Ok(())
+}
+
+fn trigger(record: TriggerRecord) -> Result<(), FrameError> {
+    let trigger = record.trigger(Index(1))?;
+    let again = TriggerRecord::of(&trigger).trigger(Index(1))?;
+    assert_eq!(again, trigger, "a trigger is stored as another one");
+    Ok(())
+}
+
+fn extra(body: &[u8]) -> Result<(), FrameError> {
+    let decoded: ExtraRecord = records::decode_extra(body)?;
+    assert_eq!(records::encode_extra(&decoded)?, body, "stamps are encoded to other bytes");
+    let stamps = records::exceptions_of(decoded);
+    let again = records::exceptions_of(records::extra_of(&stamps));
+    assert_eq!(again, stamps, "stamps are stored as others");
+    Ok(())
+}
+
+/// A value of rows: what its writer would have written is written again, byte for byte.
+fn rows(whole: &[u8]) -> Result<(), FrameError> {
+    let value = Rows::open(PLACE, 0, whole)?;
+    assert_eq!(value.iter().count(), value.preamble.rows as usize, "not as many rows as were promised");
+    for (place, row) in value.iter().enumerate() {
+        assert_eq!(row.is_ok(), value.row(place).is_some(), "the two ways to read a row differ");
+    }
+    let drafted = redrafted(&value)?;
+    let read = Rows::open(PLACE, 0, &drafted)?;
+    // The writer looks for a set of groups only among its newest ones.
+    if read.preamble == value.preamble && read.preamble.groups.len() <= 4 {
+        assert_eq!(drafted, whole, "rows are written to other bytes");
+    }
+    assert_eq!(redrafted(&read)?, drafted, "written twice, rows changed");
+    if let Ok(stored) = from_alone(PLACE, whole) {
+        let again = from_alone(PLACE, &alone(PLACE, &stored)?);
+        assert_eq!(again.ok(), Some(stored), "an entry is stored as another one");
+    }
+    Ok(())
+}
+
+fn redrafted(value: &Rows<'_>) -> Result<Vec<u8>, FrameError> {
+    let mut draft = RowsDraft::new(value.preamble.layout);
+    for row in value.iter() {
+        let row = row?;
+        let name = value.preamble.names.get(usize::from(row.name));
+        let name = name.ok_or_else(|| FrameError::Body { why: "a row names no collection".to_owned() })?;
+        let groups: Vec<&str> = group_names(&row, &value.preamble)?.iter().map(String::as_str).collect();
+        draft.push(row, name, &groups);
+    }
+    draft.finish(PLACE, value.inline)
+}

@@ -1,0 +1,41 @@
+//! The bodies of the fuzz targets: any bytes are taken, and a law that does not hold panics.
+//!
+//! The targets in `fuzz/` only call these, and so do the ordinary tests with the committed corpora. Where a
+//! target wants something built of bytes, every byte string means something: what runs out reads as zeros.
+
+mod build;
+mod frames;
+mod lines;
+
+pub use frames::frames;
+pub use lines::lines;
+
+use super::{laws, player};
+use build::Bytes;
+
+/// Laws 1 to 5 on the log, the baseline and the cuts that these bytes mean.
+///
+/// # Panics
+/// If one does not hold.
+pub fn fold_laws(data: &[u8]) {
+    let mut bytes = Bytes::new(data);
+    let baseline = bytes.baseline();
+    let cuts = [bytes.below(16), bytes.below(16)];
+    let log = bytes.log(24);
+    if let Err(violation) = laws::all(&log, &cuts, &baseline) {
+        panic!("{violation}\nlog: {log:?}\ncuts: {cuts:?}\nbaseline: {baseline:?}");
+    }
+}
+
+/// The schedule that these bytes mean, on a journal beside its model.
+///
+/// # Panics
+/// If something is not as it must be.
+pub fn schedules(data: &[u8]) {
+    let mut bytes = Bytes::new(data);
+    let seed = bytes.below(255) as u64;
+    let schedule = bytes.schedule(24);
+    if let Err(violation) = player::play(&schedule, seed) {
+        panic!("{violation}\nschedule: {schedule:#?}");
+    }
+}

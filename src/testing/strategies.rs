@@ -1,0 +1,188 @@
+//! Strategies for proptest: values that differ and collide.
+//!
+//! Entities, fields and values come from small sets, so that operations meet on the same entity, patches
+//! on the same field, and states turn out equal. Among the values are those that a careless comparison
+//! takes for one another: 1 and 1.0, an object in two spellings, the empty string, an absent field.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use uuid::Uuid;
+
+use super::baseline::Baseline;
+use super::schedule::{Answer, Schedule, SealLimits, Step};
+use crate::algebra::{
+    Base, Change, CollectionName, EntityKey, Epoch, Existence, Group, Held, Knowledge, Millis, Operation,
+    Patch, State, Update,
+};
+
+/// How many entities there are, half of them in each of the two collections.
+pub const ENTITIES: usize = 6;
+
+pub(super) const FIELDS: [&str; 4] = ["a", "b", "ab", "ä\"\n"];
+
+pub(super) const VALUES: [&str; 10] = [
+    "1",
+    "1.0",
+    "2",
+    "\"\"",
+    "\"1\"",
+    "true",
+    "[1,null]",
+    r#"{"x":1,"y":[{}]}"#,
+    r#"{ "y":[{}], "x":1 }"#,
+    "-0.0",
+];
+
+/// The entity with a number, counted round.
+#[must_use]
+pub fn entity(number: usize) -> EntityKey {
+    let name = if number.is_multiple_of(2) { "folders" } else { "notes" };
+    let id = 0x5eed_0000_0000_4000_8000_0000_0000_0000 + (number % ENTITIES) as u128;
+    let collection = CollectionName::new(name).expect("a plain name");
+    EntityKey::new(collection, Uuid::from_u128(id)).expect("not nil")
+}
+
+/// One of the entities.
+pub fn key() -> impl Strategy<Value = EntityKey> {
+    (0..ENTITIES).prop_map(entity)
+}
+
+/// The text of a state or patch: for each field nothing, or its value.
+pub(super) fn object(fields: &[Option<&str>]) -> String {
+    let members: Vec<String> = FIELDS
+        .iter()
+        .zip(fields)
+        .filter_map(|(name, value)| Some(format!("{}:{}", serde_json::Value::from(*name), (*value)?)))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// A state of up to four fields.
+pub fn state() -> impl Strategy<Value = State> {
+    vec(option::of(select(&VALUES[..])), FIELDS.len())
+        .prop_map(|fields| State::from_json(&object(&fields)).expect("an object"))
+}
+
+/// A patch of up to four fields; some are removed.
+pub fn patch() -> impl Strategy<Value = Patch> {
+    let value = prop_oneof![3 => select(&VALUES[..]), 1 => Just("null")];
+    vec(option::weighted(0.4, value), FIELDS.len())
+        .prop_map(|fields| Patch::from_json(&object(&fields)).expect("an object"))
+}
+
+/// A change of any kind.
+pub fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        2 => state().prop_map(Change::Create),
+        2 => state().prop_map(|state| Change::Update(Update::State(state))),
+        4 => patch().prop_map(|patch| Change::Update(Update::Patch(patch))),
+        3 => Just(Change::Delete),
+    ]
+}
+
+/// An operation on one of these entities: some at a time, which may run backwards; some in a group.
+pub fn operation_on(key: impl Strategy<Value = EntityKey>) -> impl Strategy<Value = Operation> {
+    let group = option::weighted(0.2, select(&["g", "h"][..]));
+    (key, change(), option::of(0..20_u64), group).prop_map(|(key, change, at, group)| {
+        let operation = Operation { at: at.map(Millis), ..Operation::new(key, change) };
+        match group {
+            Some(group) => operation.in_group(Group::new(group).expect("a plain name")),
+            None => operation,
+        }
+    })
+}
+
+/// An operation on any of the entities.
+pub fn operation() -> impl Strategy<Value = Operation> {
+    operation_on(key())
+}
+
+/// A log of up to so many operations.
+pub fn log(operations_max: usize) -> impl Strategy<Value = Vec<Operation>> {
+    vec(operation(), 0..=operations_max)
+}
+
+/// What an entity may be.
+pub fn existence() -> impl Strategy<Value = Existence> {
+    prop_oneof![Just(Existence::Absent), state().prop_map(Existence::Live), state().prop_map(Existence::Dead),]
+}
+
+/// Something that may be known of what an entity is: nothing, or with the state, its digest, or neither.
+#[must_use]
+pub fn known(truth: &Existence, how_much: u8, epoch: Option<Epoch>) -> Base {
+    let held = |state: &State| {
+        let state = match how_much {
+            1 => Knowledge::Nothing,
+            2 => Knowledge::Digest(state.digest()),
+            _ => Knowledge::State(state.clone()),
+        };
+        Held { epoch, state }
+    };
+    match truth {
+        _ if how_much == 0 => Base::Unknown,
+        Existence::Absent => Base::Absent,
+        Existence::Live(state) => Base::Live(held(state)),
+        Existence::Dead(state) => Base::Dead(held(state)),
+    }
+}
+
+/// A baseline of every kind of knowledge: unknown, absent, live, dead; with the state, its digest, neither.
+pub fn baseline() -> impl Strategy<Value = Baseline> {
+    let of_one = (existence(), 0..5_u8, option::of(1..9_u64));
+    (any::<bool>(), vec(option::of(of_one), ENTITIES)).prop_map(|(is_complete, entities)| {
+        let mut baseline = Baseline::new(is_complete);
+        for (number, found) in entities.into_iter().enumerate() {
+            if let Some((truth, how_much, epoch)) = found {
+                baseline.insert(entity(number), known(&truth, how_much, epoch.map(Epoch)), truth);
+            }
+        }
+        baseline
+    })
+}
+
+/// What an authority may answer to one operation.
+pub fn answer() -> impl Strategy<Value = Answer> {
+    prop_oneof![
+        12 => Just(Answer::Accepted),
+        1 => state().prop_map(Answer::AcceptedAs),
+        1 => Just(Answer::AcceptedGone),
+        1 => state().prop_map(Answer::AcceptedOver),
+        2 => option::of(state()).prop_map(Answer::Superseded),
+        1 => (0..4_usize).prop_map(Answer::Clash),
+        3 => Just(Answer::Refused),
+        2 => (0..4_usize).prop_map(Answer::Waits),
+        2 => Just(Answer::Retry),
+    ]
+}
+
+/// One thing that happens to a journal.
+pub fn step() -> impl Strategy<Value = Step> {
+    let limits = (option::weighted(0.3, 1..4_u32), option::weighted(0.2, 100..400_u64))
+        .prop_map(|(operations_max, bytes_max)| SealLimits { operations_max, bytes_max });
+    prop_oneof![
+        8 => (vec(operation(), 0..6), any::<bool>())
+            .prop_map(|(operations, is_durable)| Step::Append { operations, is_durable }),
+        1 => Just(Step::Flush),
+        1 => (0..ENTITIES, existence()).prop_map(|(entity, truth)| Step::Learn { entity, truth }),
+        2 => Just(Step::Compact),
+        1 => Just(Step::Plan),
+        4 => limits.prop_map(Step::Seal),
+        4 => vec(answer(), 0..4).prop_map(Step::Settle),
+        1 => Just(Step::SettleAgain),
+        1 => (0..4_usize).prop_map(Step::Retry),
+        1 => (0..4_usize, change()).prop_map(|(parked, change)| Step::Edit { parked, change }),
+        1 => (0..4_usize).prop_map(Step::Drop),
+        1 => (0..8_usize).prop_map(Step::Cancel),
+        1 => Just(Step::Reclaim),
+        2 => Just(Step::Crash),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Suspend),
+    ]
+}
+
+/// A schedule of up to so many steps.
+pub fn schedule(steps_max: usize) -> impl Strategy<Value = Schedule> {
+    vec(step(), 0..=steps_max)
+}

@@ -1,0 +1,284 @@
+//! The command, as a person and a script use it: real processes, real files.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+
+mod cli;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use cli::{ID, command, done, line, ran, run, text};
+use foldlog::algebra::{Change, EntityKey, Operation, Row, State, Update};
+use foldlog::codec::lines::{Line, read};
+use serde_json::Value;
+
+/// The path of a file of the included data.
+fn data(name: &str) -> String {
+    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn lines<T: Line>(text: &str) -> Vec<T> {
+    read(text.as_bytes()).collect::<Result<_, _>>().unwrap()
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// What a plan makes of the entities, in git's words.
+fn net(plan: &str, baseline: &str) -> BTreeMap<EntityKey, (char, Option<State>)> {
+    let rows: Vec<Row> = lines(baseline);
+    let before: BTreeMap<EntityKey, State> =
+        rows.into_iter().filter_map(|row| Some((row.key, row.state?))).collect();
+    let operations: Vec<Operation> = lines(plan);
+    operations
+        .into_iter()
+        .map(|operation| {
+            let became = match operation.change {
+                Change::Create(state) => ('A', Some(state)),
+                Change::Update(Update::State(state)) => ('M', Some(state)),
+                Change::Update(Update::Patch(patch)) => ('M', Some(before[&operation.key].with(&patch))),
+                Change::Delete => ('D', None),
+            };
+            (operation.key, became)
+        })
+        .collect()
+}
+
+/// Git's own answer.
+fn expected() -> BTreeMap<EntityKey, (char, Option<State>)> {
+    let text = std::fs::read_to_string(data("ripgrep.expect.ndjson")).unwrap();
+    let base = std::fs::read_to_string(data("ripgrep.base.ndjson")).unwrap();
+    net(&text, &base)
+}
+
+#[test]
+fn fold_of_a_real_history_is_gits_own_difference() {
+    let (ops, base) = (data("ripgrep.ops.ndjson"), data("ripgrep.base.ndjson"));
+    let baseline = std::fs::read_to_string(&base).unwrap();
+    let plan = done(&["fold", &ops, "--baseline", &base, "--complete"], "");
+    let (ours, gits) = (net(&plan, &baseline), expected());
+    assert_eq!(ours, gits);
+    let kinds = ['A', 'M', 'D'].map(|kind| ours.values().filter(|(other, _)| *other == kind).count());
+    assert_eq!((ours.len(), kinds), (208, [71, 104, 33]));
+    // The plan of a plan is that plan.
+    assert_eq!(done(&["fold", "--baseline", &base, "--complete"], &plan), plan);
+    // The same from standard input, and in two files.
+    let log = std::fs::read_to_string(&ops).unwrap();
+    assert_eq!(done(&["fold", "-", "--baseline", &base, "--complete"], &log), plan);
+    let folder = tempfile::tempdir().unwrap();
+    let half = folder.path().join("half.ndjson");
+    let (first, second) = log.split_at(log[..150_000].rfind('\n').unwrap() + 1);
+    std::fs::write(&half, first).unwrap();
+    assert_eq!(done(&["fold", text(&half), "-", "--baseline", &base, "--complete"], second), plan);
+}
+
+#[test]
+fn a_journal_delivers_a_real_history_in_bunches() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rg.journal");
+    let journal = text(&path);
+    let log = std::fs::read_to_string(data("ripgrep.ops.ndjson")).unwrap();
+    let baseline = std::fs::read_to_string(data("ripgrep.base.ndjson")).unwrap();
+    done(&["baseline", journal, "--complete"], &baseline);
+    let mut authority: BTreeMap<EntityKey, State> =
+        lines::<Row>(&baseline).into_iter().filter_map(|row| Some((row.key, row.state?))).collect();
+    let all: Vec<&str> = log.split_inclusive('\n').collect();
+    let mut epoch = 0;
+    for part in all.chunks(all.len() / 5 + 1) {
+        done(&["append", journal], part.concat());
+        loop {
+            let bunch = done(&["seal", journal, "--max-operations", "40"], "");
+            if bunch.is_empty() {
+                break;
+            }
+            assert_eq!(done(&["seal", journal], ""), bunch, "a retry is the same bunch");
+            let bunch = json(&bunch);
+            let mut outcomes = Vec::new();
+            for sent in bunch["operations"].as_array().unwrap() {
+                let sent = Operation::from_line(&sent.to_string()).unwrap();
+                let old = authority.remove(&sent.key);
+                match sent.change {
+                    Change::Create(state) | Change::Update(Update::State(state)) => {
+                        authority.insert(sent.key, state)
+                    }
+                    Change::Update(Update::Patch(patch)) => {
+                        authority.insert(sent.key, old.unwrap_or_else(State::empty).with(&patch))
+                    }
+                    Change::Delete => None,
+                };
+                epoch += 1;
+                outcomes.push(format!(r#"{{"accepted":{{"epoch":{epoch}}}}}"#));
+            }
+            let answer = format!(r#"{{"bunch":{},"outcomes":[{}]}}"#, bunch["bunch"], outcomes.join(","));
+            done(&["settle", journal], &answer);
+            assert!(run(&["settle", journal], &answer).err.contains("settled before"));
+        }
+    }
+    let mut gits: BTreeMap<EntityKey, State> =
+        lines::<Row>(&baseline).into_iter().filter_map(|row| Some((row.key, row.state?))).collect();
+    for (key, (_, state)) in expected() {
+        match state {
+            Some(state) => gits.insert(key, state),
+            None => gits.remove(&key),
+        };
+    }
+    assert_eq!(authority, gits);
+    let status = json(&done(&["status", journal, "--json"], ""));
+    assert_eq!((&status["appended"], &status["settled"]), (&json("2128"), &json("2128")));
+    assert!(done(&["verify", journal], "").is_empty());
+}
+
+#[test]
+fn each_line_is_answered_before_the_next_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("each.journal");
+    let mut child = command(&["append", text(&path), "--each"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    for seq in 1..=20 {
+        input
+            .write_all(line(r#"{"op":"update","collection":"notes","id":"ID","patch":{"a":1}}"#).as_bytes())
+            .unwrap();
+        assert_eq!(answers.next().unwrap().unwrap(), format!(r#"{{"seq":{seq}}}"#));
+    }
+    // What was answered stays, whatever comes next.
+    input.write_all(b"nonsense\n").unwrap();
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(json(&done(&["status", text(&path), "--json"], ""))["appended"], 20);
+}
+
+#[test]
+fn what_is_refused_is_parked_until_it_is_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("parked.journal");
+    let journal = text(&path);
+    let create = line(r#"{"op":"create","collection":"notes","id":"ID","state":{"a":1}}"#);
+    let refuse =
+        |bunch: u32| format!(r#"{{"bunch":{bunch},"outcomes":[{{"refused":{{"reason":"too long"}}}}]}}"#);
+    let entity = format!("notes/{ID}");
+    done(&["append", journal], &create);
+    done(&["seal", journal], "");
+    done(&["settle", journal], refuse(1));
+    let parked = json(&done(&["parked", journal], ""));
+    assert_eq!(parked["refused"]["reason"], "too long");
+    assert_eq!(parked["operation"]["state"]["a"], 1);
+    assert_eq!(done(&["seal", journal], ""), "", "what is parked is not sent");
+    done(&["parked", journal, "retry", &entity], "");
+    assert!(done(&["seal", journal], "").contains(r#""state":{"a":1}"#));
+    done(&["settle", journal], refuse(2));
+    done(
+        &["parked", journal, "edit"],
+        line(r#"{"op":"update","collection":"notes","id":"ID","patch":{"b":2}}"#),
+    );
+    let mended = done(&["seal", journal], "");
+    assert!(mended.contains(r#""op":"create""#) && mended.contains(r#""state":{"a":1,"b":2}"#), "{mended}");
+    done(&["settle", journal], refuse(3));
+    done(&["parked", journal, "drop", &entity], "");
+    assert_eq!(done(&["parked", journal], ""), "");
+    let again = run(&["parked", journal, "drop", &entity], "");
+    assert_eq!(
+        (again.code, again.err.as_str()),
+        (1, &*format!("foldlog: {entity} is not parked; `parked` lists what is\n"))
+    );
+    assert_eq!(json(&done(&["status", journal, "--json"], ""))["settled"], 2);
+}
+
+#[test]
+fn triggers_are_coalesced_to_one_read_an_entity() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("triggers.journal");
+    let journal = text(&path);
+    let other = "136a3ece-e2f0-5778-9581-a6cca9801696";
+    let triggers: String = [
+        r#"{"index":1,"collection":"notes","id":"ID","action":"upsert","epoch":11}"#,
+        r#"{"index":2,"collection":"notes","id":"ID","action":"upsert","epoch":12}"#,
+        r#"{"index":4,"collection":"notes","id":"OTHER","action":"upsert","epoch":13}"#,
+        r#"{"index":5,"collection":"notes","id":"OTHER","action":"delete","epoch":14}"#,
+    ]
+    .map(|text| line(&text.replace("OTHER", other)))
+    .concat();
+    let told = json(&done(&["receive", journal, "--json"], &triggers));
+    assert_eq!((&told["new"], &told["cursor"], &told["gaps"]), (&json("4"), &json("2"), &json("[[3,3]]")));
+    assert_eq!(json(&done(&["receive", journal, "--json"], &triggers))["new"], 0);
+    assert_eq!(json(&done(&["reads", journal], "")), json(&line(r#"{"collection":"notes","ids":["ID"]}"#)));
+    let row = line(r#"{"collection":"notes","id":"ID","state":{"t":"hi"},"epoch":12}"#);
+    let told = json(&done(&["integrate", journal, "--json"], &row));
+    assert_eq!(told["applied"].as_array().unwrap().len(), 2);
+    assert_eq!(json(&done(&["integrate", journal, "--json"], &row))["stale"], 1);
+    assert_eq!(done(&["reads", journal], ""), "");
+    let base = json(done(&["show", journal, &format!("notes/{ID}")], "").lines().next().unwrap());
+    assert_eq!(
+        (&base["is"], &base["epoch"], &base["state"]["t"]),
+        (&json(r#""live""#), &json("12"), &json(r#""hi""#))
+    );
+}
+
+#[test]
+fn the_demo_tells_its_story_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = ran(command(&["demo"]).env("TMPDIR", folder.path()).output().unwrap());
+    assert_eq!(told.code, 0, "{}", told.err);
+    for part in
+        ["2,128 operations", "208 operations", "90.2 %", "71 creates, 104 updates, 33 deletes", "→  nothing"]
+    {
+        assert!(told.out.contains(part), "{part} is not in\n{}", told.out);
+    }
+    assert!(told.out.lines().all(|line| line.chars().count() <= 80), "{}", told.out);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(json(&done(&["demo", "--json"], ""))["sent"], 208);
+}
+
+#[test]
+fn generate_is_the_same_for_the_same_seed() {
+    let made = |seed| done(&["generate", "--operations", "500", "--entities", "20", "--seed", seed], "");
+    assert_eq!(made("7"), made("7"));
+    assert_ne!(made("7"), made("8"));
+    let only_deletes = done(&["generate", "--creates", "0", "--updates", "0", "--patches", "0"], "");
+    assert_eq!(only_deletes.lines().count(), 10_000);
+    assert!(only_deletes.lines().all(|line| line.starts_with(r#"{"op":"delete""#)));
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_error() {
+    let mut child = command(&["generate", "--operations", "200000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with(r#"{"op":"#));
+    let ended = ran(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let help = done(&["--help"], "");
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .map_while(|line| line.strip_prefix("  "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert_eq!(commands.len(), 16, "{commands:?}");
+    for name in commands {
+        let help = done(&[name, "--help"], "");
+        assert!(help.contains("Example") && help.contains(&format!("foldlog {name}")), "{name}: {help}");
+    }
+    for wrong in
+        [&["fly"][..], &[], &["append"], &["seal", "x", "--max-operations", "0"], &["fold", "--complete"]]
+    {
+        assert_eq!(run(wrong, "").code, 2, "{wrong:?}");
+    }
+    assert_eq!(run(&["show", "x", "notes/17"], "").code, 2);
+}

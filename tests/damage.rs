@@ -1,0 +1,153 @@
+//! Damaged journals: flipped bits, truncation, garbage. Every call ends in a typed error or a right answer, none
+//! panics, and verifying finds what is damaged without changing a byte.
+#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that panics has failed")]
+
+mod prepared;
+
+use foldlog::algebra::{Limits, Operation};
+use foldlog::journal::{Durability, Error, Journal, verify};
+use foldlog::testing::FaultyStorage;
+use prepared::{key, observed, open, patch, prepared};
+
+/// What became of one damaged journal.
+#[derive(Default, Debug)]
+struct Figures {
+    refused: u64,
+    failed: u64,
+    unharmed: u64,
+}
+
+/// Every call that reads, then every kind that writes.
+fn use_it(journal: &Journal) -> Result<(), Error> {
+    journal.plan()?;
+    journal.open_bunch()?;
+    journal.parked()?;
+    journal.held()?;
+    journal.superseded()?;
+    journal.reads()?;
+    journal.status()?;
+    for number in 0..100 {
+        journal.base(&key(number))?;
+    }
+    journal.append(&[Operation::patch(key(3), patch(r#"{"z":1}"#))], Durability::Durable)?;
+    journal.compact()?;
+    journal.seal(Limits::default())?;
+    Ok(())
+}
+
+fn typed(error: &Error) {
+    let damage = error.is_damage() || matches!(error, Error::Failed | Error::Io { .. });
+    assert!(damage && !error.to_string().is_empty(), "{error:?}");
+}
+
+fn try_it(bytes: &[u8], before: &str, figures: &mut Figures) {
+    let journal = match open(&FaultyStorage::from_bytes(bytes)) {
+        Ok(journal) => journal,
+        Err(error) => {
+            typed(&error);
+            figures.refused += 1;
+            return;
+        }
+    };
+    // Where nothing is said to be damaged, everything is what it was.
+    if let Err(error) = use_it(&journal) {
+        typed(&error);
+        figures.failed += 1;
+        return;
+    }
+    drop(journal);
+    let journal = open(&FaultyStorage::from_bytes(bytes)).unwrap();
+    let now = observed(&journal);
+    for (now, before) in now.lines().zip(before.lines()).filter(|(now, before)| now != before) {
+        let at = now.bytes().zip(before.bytes()).position(|(a, b)| a != b).unwrap_or(0).saturating_sub(60);
+        println!("now    {}", now.get(at..).unwrap_or(now).chars().take(200).collect::<String>());
+        println!("before {}", before.get(at..).unwrap_or(before).chars().take(200).collect::<String>());
+    }
+    assert!(now == before, "an answer is wrong, and nobody said so");
+    figures.unharmed += 1;
+}
+
+#[test]
+fn a_flipped_bit_is_an_error_or_changes_nothing() {
+    let storage = prepared(true);
+    let before = observed(&open(&storage.snapshot()).unwrap());
+    let bytes = storage.bytes();
+    let mut figures = Figures::default();
+    // Every byte of the first page, where the engine's own header is; a sample of all the others.
+    let places = (0..512).chain((512..bytes.len()).step_by(331));
+    for (number, place) in places.enumerate() {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << (number % 8);
+        println!("byte {place}");
+        try_it(&damaged, &before, &mut figures);
+    }
+    println!("{figures:?}");
+    assert!(figures.refused > 0 && figures.failed > 0 && figures.unharmed > 0);
+}
+
+#[test]
+fn a_file_cut_short_is_an_error_or_changes_nothing() {
+    let storage = prepared(true);
+    let before = observed(&open(&storage.snapshot()).unwrap());
+    let bytes = storage.bytes();
+    let mut figures = Figures::default();
+    for len in (0..bytes.len()).step_by(4096).flat_map(|page| [page, page + 1, page + 2_000]) {
+        if len > 0 && len < bytes.len() {
+            try_it(&bytes[..len], &before, &mut figures);
+        }
+    }
+    println!("{figures:?}");
+    assert!(figures.refused > 10);
+}
+
+#[test]
+fn verifying_names_what_is_damaged_and_never_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.journal");
+    let bytes = prepared(true).bytes();
+    std::fs::write(&path, &bytes).unwrap();
+    let sound = verify(&path).unwrap();
+    assert_eq!(sound.findings, []);
+    assert!(sound.values > 20 && sound.operations > 30 && sound.bytes == bytes.len() as u64, "{sound:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    let (mut found, mut refused, mut missed) = (0, 0, 0);
+    for (number, place) in (4096..bytes.len()).step_by(1_009).enumerate() {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << (number % 8);
+        std::fs::write(&path, &damaged).unwrap();
+        match verify(&path) {
+            Ok(report) if report.findings.is_empty() => missed += 1,
+            Ok(report) => {
+                assert!(
+                    report.findings.iter().all(|found| !found.place.is_empty() && !found.what.is_empty())
+                );
+                found += 1;
+            }
+            Err(error) => {
+                typed(&error);
+                refused += 1;
+            }
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), damaged, "verify wrote");
+    }
+    // What lies in pages that are free says nothing.
+    println!("{found} found, {refused} refused, {missed} in unused bytes");
+    assert!(found > 10);
+}
+
+#[test]
+fn garbage_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("garbage");
+    for (number, len) in [1_usize, 100, 4095, 4096, 70_000].into_iter().enumerate() {
+        let garbage: Vec<u8> = (0..len).map(|place| (place * 31 + number * 7) as u8).collect();
+        std::fs::write(&path, &garbage).unwrap();
+        for refused in
+            [Journal::open(&path).map(drop), Journal::create(&path).map(drop), verify(&path).map(drop)]
+        {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, Error::NotAJournal { .. }), "{error:?}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), garbage);
+    }
+}

@@ -1,0 +1,39 @@
+//! The bodies of the fuzz targets on their committed corpora: on stable, in the ordinary tests.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::fs;
+use std::path::Path;
+
+use foldlog::testing::fuzz;
+
+fn corpus(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut inputs = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        body(&fs::read(path).unwrap());
+        inputs += 1;
+    }
+    assert!(inputs >= 10, "{target} has {inputs} inputs");
+}
+
+#[test]
+fn frames() {
+    corpus("frames", fuzz::frames);
+}
+
+#[test]
+fn lines() {
+    corpus("lines", fuzz::lines);
+}
+
+#[test]
+fn fold_laws() {
+    corpus("fold_laws", fuzz::fold_laws);
+}
+
+#[test]
+fn schedules() {
+    corpus("schedules", fuzz::schedules);
+}

@@ -1,0 +1,97 @@
+//! The laws by property: 10,000 cases each.
+
+use foldlog::algebra::Operation;
+use foldlog::testing::{laws, player, strategies};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(10_000))]
+
+    #[test]
+    fn law_1_the_plan_does_what_the_log_does(
+        log in strategies::log(20),
+        baseline in strategies::baseline(),
+    ) {
+        laws::equivalence(&log, &baseline)?;
+    }
+
+    #[test]
+    fn law_1_also_at_every_cut_between_bunches(
+        log in strategies::log(16),
+        cuts in vec(0..16_usize, 0..4),
+        baseline in strategies::baseline(),
+    ) {
+        laws::equivalence_at_cuts(&log, &cuts, &baseline)?;
+    }
+
+    #[test]
+    fn law_2_effects_compose_in_any_brackets(
+        run in vec(strategies::operation_on(Just(strategies::entity(0))), 0..8),
+    ) {
+        laws::associativity(&run)?;
+    }
+
+    #[test]
+    fn law_2_folding_is_composing(log in strategies::log(24)) {
+        laws::fold_is_composition(&log)?;
+    }
+
+    #[test]
+    fn law_3_the_plan_of_a_plan_is_that_plan(
+        log in strategies::log(20),
+        baseline in strategies::baseline(),
+    ) {
+        laws::idempotence(&log, baseline.bases())?;
+    }
+
+    #[test]
+    fn law_4_a_plan_is_as_small_as_it_can_be(
+        log in strategies::log(20),
+        baseline in strategies::baseline(),
+    ) {
+        laws::smallest(&log, baseline.bases())?;
+    }
+
+    #[test]
+    fn law_5_every_operation_is_accounted_for(
+        log in strategies::log(20),
+        baseline in strategies::baseline(),
+    ) {
+        laws::accounting(&log, baseline.bases())?;
+    }
+
+    #[test]
+    fn laws_7_and_10_nothing_sealed_changes_and_nothing_is_lost(
+        schedule in strategies::schedule(14),
+        seed in any::<u64>(),
+    ) {
+        player::play(&schedule, seed)?;
+    }
+}
+
+/// A check that cannot fail shows nothing: each law is given something that breaks it.
+#[test]
+fn a_law_that_does_not_hold_says_so() {
+    let state = |json| foldlog::algebra::State::from_json(json).unwrap();
+    let key = strategies::entity(0);
+    let log = [Operation::create(key.clone(), state(r#"{"a":1}"#)), Operation::delete(key.clone())];
+    // The authority holds what the baseline says is absent.
+    let lied_to = |truth| {
+        let mut baseline = foldlog::testing::baseline::Baseline::new(false);
+        baseline.insert(key.clone(), foldlog::algebra::Base::Unknown, truth);
+        baseline
+    };
+    let live = lied_to(foldlog::algebra::Existence::Live(state("{}")));
+    assert!(laws::equivalence(&log, &live).is_ok(), "presumed, and documented");
+    let mut world = foldlog::testing::oracle::World::new();
+    world.replay(&log);
+    assert!(world.live().next().is_none());
+    let mut other = world.clone();
+    other.replay(&log[..1]);
+    assert!(world.live_difference(&other).is_some());
+}

@@ -1,0 +1,104 @@
+//! The layers: a lower one never names a higher one, and what a layer hides stays in it.
+//!
+//! Read from the source text: a name that may not be used is not there.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A layer, and the layers that it may name.
+const LAYERS: [(&str, &[&str]); 6] = [
+    ("algebra", &[]),
+    ("codec", &["algebra"]),
+    ("workload", &["algebra"]),
+    ("journal", &["algebra", "codec"]),
+    ("testing", &["algebra", "codec", "journal", "workload"]),
+    ("cli", &["algebra", "codec", "journal", "workload"]),
+];
+
+/// A dependency, and the only places that may name it.
+const HIDDEN: [(&str, &[&str]); 5] = [
+    ("bincode::", &["codec/binary.rs"]),
+    ("redb::", &["journal/", "testing/"]),
+    ("clap::", &["cli/", "main.rs"]),
+    ("indicatif::", &["cli/"]),
+    ("proptest::", &["testing/"]),
+];
+
+/// What the algebra, being pure, never names; its own tests may measure.
+const IMPURE: [&str; 7] =
+    ["std::fs", "std::io", "std::net", "std::thread", "std::time", "std::env", "Uuid::new_v"];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source file: its path below `src`, with `/`, and its text.
+fn texts() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    assert!(found.len() > 40, "the sources moved");
+    found
+        .iter()
+        .map(|path| {
+            let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+/// The lines of code: what is behind `//` says nothing of who uses whom.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(text.lines()).map(|(number, line)| (number, line.split("//").next().unwrap_or("")))
+}
+
+#[test]
+fn a_lower_layer_never_names_a_higher_one() {
+    let mut wrong = Vec::new();
+    for (name, text) in texts() {
+        let layer = name.split(['/', '.']).next().unwrap();
+        let Some((_, may)) = LAYERS.iter().find(|(known, _)| *known == layer) else {
+            assert!(["lib", "main"].contains(&layer), "{name} is in no layer: add it to this test");
+            continue;
+        };
+        for (other, _) in LAYERS {
+            if other == layer || may.contains(&other) {
+                continue;
+            }
+            for (number, line) in code(&text) {
+                if line.contains(&format!("crate::{other}")) || line.contains(&format!("foldlog::{other}")) {
+                    wrong.push(format!("src/{name}:{number}: {layer} names {other}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_a_layer_hides_stays_in_it() {
+    let mut wrong = Vec::new();
+    for (name, text) in texts() {
+        for (number, line) in code(&text) {
+            for (hidden, places) in HIDDEN {
+                if line.contains(hidden) && !places.iter().any(|place| name.starts_with(place)) {
+                    wrong.push(format!("src/{name}:{number}: names {hidden}"));
+                }
+            }
+            for impure in IMPURE {
+                if name.starts_with("algebra/") && !name.ends_with("tests.rs") && line.contains(impure) {
+                    wrong.push(format!("src/{name}:{number}: the algebra names {impure}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
