@@ -317,12 +317,17 @@ impl Player {
     fn cancel(&mut self, back: u64) -> Result<(), Violation> {
         let Some(seq) = self.model.appended.checked_sub(back).filter(|seq| *seq > 0) else { return Ok(()) };
         let cancelled = self.journal.cancel(Seq(seq)).map_err(failed("cancelling"))?;
+        // Of what was folded only the span of its numbers is known: one between them may be another entity's.
+        let is_spanned = self.model.entities.values().any(|entity| {
+            let seqs = &entity.pending.seqs;
+            seqs.len() > 1 && seqs.first() <= Some(&Seq(seq)) && Some(&Seq(seq)) <= seqs.last()
+        });
         let mut entities = self.model.entities.values_mut();
         let owner = entities.find(|entity| entity.pending.seqs.contains(&Seq(seq)));
         let operations = owner.as_ref().map_or(0, |entity| entity.pending.seqs.len());
         let may_be = match cancelled {
             Cancelled::Done => operations > 0,
-            Cancelled::Folded => operations > 1,
+            Cancelled::Folded => operations > 1 || (operations == 0 && is_spanned),
             Cancelled::TooLate => operations == 0,
         };
         require("cancelling", may_be, || {
