@@ -3,9 +3,9 @@
 
 use foldlog::algebra::{
     Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes, Patch,
-    ReplicaId, Resulting, Seq, Stamp, State,
+    ReplicaId, Resulting, Row, Seq, Stamp, State,
 };
-use foldlog::journal::{Durability, Error, Journal};
+use foldlog::journal::{Durability, Error, Journal, Listing};
 use uuid::Uuid;
 
 fn key(n: u128) -> EntityKey {
@@ -104,6 +104,24 @@ fn a_delete_behind_a_sealed_operation_is_still_to_be_sent_when_that_is_accepted(
         let delete = journal.seal(Limits::default()).unwrap().unwrap();
         assert_eq!(delete.operations[0].operation.change, Change::Delete);
     }
+}
+
+#[test]
+fn a_delete_behind_a_revival_of_what_was_not_known_is_still_to_be_sent() {
+    let journal = Journal::in_memory().unwrap();
+    let note = key(1);
+    let tombstone = Row { key: note.clone(), state: None, epoch: Some(Epoch(1)) };
+    journal.baseline(&[tombstone], Listing::Partial).unwrap();
+    journal.append(&[Operation::patch(note.clone(), patch(r#"{"a":1}"#))], Durability::Durable).unwrap();
+    let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+    journal.append(&[Operation::delete(note)], Durability::Durable).unwrap();
+    // Told because the tombstone's state was not known here, not because anybody else changed it.
+    let result = Resulting::Live(state(r#"{"a":1,"kept":true}"#));
+    let outcome = Outcome::Accepted { epoch: Some(Epoch(2)), result, overwrote: None };
+    let outcomes = Outcomes { bunch: bunch.number, outcomes: vec![outcome] };
+    assert_eq!(journal.settle(&outcomes).unwrap().deletes_dropped, []);
+    let delete = journal.seal(Limits::default()).unwrap().unwrap();
+    assert_eq!(delete.operations[0].operation.change, Change::Delete);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The laws by property: 10,000 cases each.
 
 use foldlog::algebra::Operation;
-use foldlog::testing::{laws, player, strategies};
+use foldlog::testing::{laws, strategies};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -63,14 +63,6 @@ proptest! {
         baseline in strategies::baseline(),
     ) {
         laws::accounting(&log, baseline.bases())?;
-    }
-
-    #[test]
-    fn laws_7_and_10_nothing_sealed_changes_and_nothing_is_lost(
-        schedule in strategies::schedule(14),
-        seed in any::<u64>(),
-    ) {
-        player::play(&schedule, seed)?;
     }
 }
 

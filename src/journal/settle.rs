@@ -103,8 +103,8 @@ impl Work<'_> {
                 self.state.folded_away += operations.saturating_sub(1);
                 settled.accepted += 1;
                 let now = accepted(before, &assumed, decided.epoch, result);
-                // On a base of which nothing was known, whatever is told now is no change.
-                let from = if *before == Base::Unknown { &now } else { &assumed };
+                // Of a version that was not known, whatever is told now is no change.
+                let from = if *before == Base::Unknown || !is_known(&assumed) { &now } else { &assumed };
                 self.move_base(key, newer.as_ref(), from, &now)?
             }
             Outcome::Superseded { epoch, state, .. } => {
@@ -203,6 +203,14 @@ fn decisions<'a>(operations: &'a [Planned], outcomes: &'a [Outcome]) -> Vec<Deci
         }
     }
     decisions
+}
+
+fn is_known(base: &Base) -> bool {
+    match base {
+        Base::Unknown => false,
+        Base::Absent => true,
+        Base::Live(held) | Base::Dead(held) => held.state != Knowledge::Nothing,
+    }
 }
 
 /// What the authority holds after it accepted.

@@ -17,7 +17,9 @@ use crate::codec::records;
 pub enum Cancelled {
     /// It is as if it had never been appended.
     Done,
-    /// It was folded together with others; [`Journal::discard`] gives up all of them.
+    /// It was folded together with others; [`Journal::discard`] gives up all of them. Of what was folded only
+    /// the span of sequence numbers is known, so this may also be the answer where it is in the open bunch or
+    /// settled and lies between those of another entity.
     Folded,
     /// It is in the open bunch, or was settled.
     TooLate,

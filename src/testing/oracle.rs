@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::algebra::{Change, EntityKey, Existence, Operation, Update};
+use crate::algebra::{Change, EntityKey, Existence, Operation, State, Update};
 
 /// An entity's fields as plain JSON values; none of them is null.
 pub type PlainFields = Map<String, Value>;
@@ -204,9 +204,15 @@ pub fn are_same(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn are_same_fields(a: &PlainFields, b: &PlainFields) -> bool {
+/// Whether two objects have the same members.
+pub(crate) fn are_same_fields(a: &PlainFields, b: &PlainFields) -> bool {
     a.len() == b.len()
         && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| are_same(value, other)))
+}
+
+/// A state's fields.
+pub(crate) fn plain_fields(state: &State) -> PlainFields {
+    parsed(state.as_json())
 }
 
 fn parsed(json: &str) -> PlainFields {

@@ -5,9 +5,7 @@
 //! points at "the n-th of what is there", counted round and round, so every step can be played on every
 //! journal, and a shrunken schedule is still one.
 
-use crate::algebra::{
-    Bunch, Change, Epoch, Existence, Operation, Outcome, Outcomes, Planned, Resulting, State, Update,
-};
+use crate::algebra::{Change, Existence, Operation, State};
 
 /// What happens to one journal, in its order.
 pub type Schedule = Vec<Step>;
@@ -25,20 +23,47 @@ pub enum Step {
     },
     /// Everything appended so far is made durable.
     Flush,
-    /// The program learns what the authority holds for an entity.
+    /// Another writer makes an entity this at the authority, and the program is told at once, by a row of a
+    /// baseline.
     Learn {
         /// Which of the entities that the schedule names.
         entity: usize,
         /// What it is there.
         truth: Existence,
     },
+    /// Another writer makes an entity this at the authority; the program is not told.
+    Remote {
+        /// Which of the entities that the schedule names.
+        entity: usize,
+        /// What it is there; absent says that it is deleted.
+        truth: Existence,
+    },
+    /// The authority's new triggers arrive.
+    Hear {
+        /// The n-th bit: triggers with an index of n modulo 8 are lost on the way.
+        lost: u8,
+        /// They come twice, and the last one first.
+        twice: bool,
+    },
+    /// The triggers that the journal misses are asked for by range.
+    FillGaps,
+    /// What the triggers hint at is read and applied.
+    Integrate {
+        /// The n-th bit: the n-th row, modulo 8, does not come back.
+        lost: u8,
+    },
+    /// The last rows that were read are applied once more, however late.
+    IntegrateAgain,
     /// The pass runs.
     Compact,
     /// The plan is read; nothing may change by it.
     Plan,
     /// The next bunch is frozen, or the open one is asked for again.
     Seal(SealLimits),
-    /// The open bunch is settled; nothing where none is open.
+    /// The open bunch reaches the authority, and its answer is lost; nothing where none is open. What it
+    /// answers was decided the first time: the answers in turn, counted round; `Accepted` where there are none.
+    Deliver(Vec<Answer>),
+    /// The open bunch reaches the authority and is settled by its answer; nothing where none is open.
     Settle(Vec<Answer>),
     /// The last settlement comes once more, word for word.
     SettleAgain,
@@ -75,9 +100,11 @@ pub struct SealLimits {
 }
 
 /// What the authority says to one operation of a bunch, without the numbers.
+///
+/// What it accepts it still judges by the epochs: a delete of what another writer changed gives way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It was applied as it was sent.
+    /// It was applied, if no other writer came first.
     Accepted,
     /// It was applied, and the entity is live with this state now.
     AcceptedAs(State),
@@ -95,60 +122,4 @@ pub enum Answer {
     Waits(usize),
     /// Nothing was decided.
     Retry,
-}
-
-/// Gives each operation of a bunch its outcome: the answers in turn, counted round (`accepted` where
-/// there are none), and the epochs from the counter on.
-#[must_use]
-pub fn outcomes(bunch: &Bunch, answers: &[Answer], epoch: &mut Epoch) -> Outcomes {
-    let mut answers = answers.iter().cycle();
-    let outcomes = bunch
-        .operations
-        .iter()
-        .map(|planned| outcome(planned, answers.next().unwrap_or(&Answer::Accepted), bunch, epoch))
-        .collect();
-    Outcomes { bunch: bunch.number, outcomes }
-}
-
-fn outcome(planned: &Planned, answer: &Answer, bunch: &Bunch, epoch: &mut Epoch) -> Outcome {
-    let of_bunch = |place: &usize| bunch.operations.iter().cycle().nth(place % bunch.operations.len().max(1));
-    let mut accepted = |result: Resulting, overwrote: Option<State>| {
-        epoch.0 += 1;
-        Outcome::Accepted { epoch: Some(*epoch), result, overwrote }
-    };
-    match answer {
-        Answer::Accepted => accepted(Resulting::AsSent, None),
-        Answer::AcceptedAs(state) => match planned.operation.change {
-            Change::Create(_) | Change::Update(_) => accepted(Resulting::Live(state.clone()), None),
-            Change::Delete => accepted(Resulting::AsSent, None),
-        },
-        Answer::AcceptedGone => match planned.operation.change {
-            Change::Delete => accepted(Resulting::Gone, None),
-            Change::Create(_) | Change::Update(_) => accepted(Resulting::AsSent, None),
-        },
-        Answer::AcceptedOver(fields) => match planned.operation.change {
-            Change::Update(Update::Patch(_) | Update::State(_)) => {
-                accepted(Resulting::AsSent, Some(fields.clone()))
-            }
-            Change::Create(_) | Change::Delete => accepted(Resulting::AsSent, None),
-        },
-        Answer::Superseded(state) => {
-            epoch.0 += 1;
-            Outcome::Superseded { epoch: *epoch, state: state.clone(), stamps: Vec::new(), writer: None }
-        }
-        Answer::Clash(place) => match of_bunch(place) {
-            Some(holder) => {
-                Outcome::Clash { unique: vec!["a".to_owned()], holder: holder.operation.key.id() }
-            }
-            None => Outcome::Retry,
-        },
-        Answer::Refused => Outcome::Refused { reason: "refused by the schedule".to_owned() },
-        Answer::Waits(place) => match of_bunch(place) {
-            Some(on) if on.operation.key != planned.operation.key => {
-                Outcome::Waits { on: on.operation.key.clone() }
-            }
-            Some(_) | None => Outcome::Retry,
-        },
-        Answer::Retry => Outcome::Retry,
-    }
 }

@@ -166,9 +166,18 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(operations, is_durable)| Step::Append { operations, is_durable }),
         1 => Just(Step::Flush),
         1 => (0..ENTITIES, existence()).prop_map(|(entity, truth)| Step::Learn { entity, truth }),
+        2 => (0..ENTITIES, existence()).prop_map(|(entity, truth)| Step::Remote { entity, truth }),
+        2 => (any::<u8>(), any::<bool>(), any::<bool>()).prop_map(|(lost, loses, twice)| {
+            Step::Hear { lost: if loses { lost } else { 0 }, twice }
+        }),
+        1 => Just(Step::FillGaps),
+        2 => (any::<u8>(), any::<bool>())
+            .prop_map(|(lost, loses)| Step::Integrate { lost: if loses { lost } else { 0 } }),
+        1 => Just(Step::IntegrateAgain),
         2 => Just(Step::Compact),
         1 => Just(Step::Plan),
         4 => limits.prop_map(Step::Seal),
+        2 => vec(answer(), 0..4).prop_map(Step::Deliver),
         4 => vec(answer(), 0..4).prop_map(Step::Settle),
         1 => Just(Step::SettleAgain),
         1 => (0..4_usize).prop_map(Step::Retry),

@@ -111,7 +111,7 @@ impl<'d> Bytes<'d> {
     }
 
     fn step(&mut self) -> Step {
-        match self.below(24) {
+        match self.below(32) {
             0 => Step::Flush,
             1 => Step::Learn { entity: self.below(6), truth: self.existence() },
             2 | 3 => Step::Compact,
@@ -129,6 +129,14 @@ impl<'d> Bytes<'d> {
             17 => Step::Crash,
             18 => Step::Reopen,
             19 => Step::Suspend,
+            20 => Step::Reclaim,
+            21 | 22 => Step::Remote { entity: self.below(6), truth: self.existence() },
+            23 => Step::Hear { lost: self.next(), twice: self.below(2) == 1 },
+            24 => Step::Hear { lost: 0, twice: false },
+            25 => Step::FillGaps,
+            26 => Step::Integrate { lost: self.next() },
+            27 => Step::IntegrateAgain,
+            28 => Step::Deliver((0..self.below(4)).map(|_| self.answer()).collect()),
             _ => {
                 let is_durable = self.below(2) == 0;
                 Step::Append {
