@@ -1,11 +1,12 @@
 //! Suspending, resuming, and giving space back.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::columns::ColumnReader;
 use super::error::{Error, engine};
 use super::guard::discarded;
+use super::options::Origin;
 use super::tables::{LOG, Snapshot};
 use super::{Journal, open};
 
@@ -24,6 +25,8 @@ impl Journal {
         let _writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let db = self.inner.db.write().unwrap_or_else(PoisonError::into_inner).take();
         discarded(db);
+        // Those who wait for an outcome are told, too.
+        self.inner.announce();
         flushed
     }
 
@@ -31,7 +34,7 @@ impl Journal {
     /// Resuming what is open is harmless.
     ///
     /// # Errors
-    /// As [`Options::open`](super::Options::open).
+    /// As [`Options::open`](super::Options::open), and if another journal has taken this one's place.
     pub fn resume(&self) -> Result<(), Error> {
         let inner = &self.inner;
         let mut writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,12 +44,24 @@ impl Journal {
         }
         // The lock on the file must be free before it can be taken again.
         discarded(db.take());
-        let opened = open::open(&inner.origin, &inner.options)?;
+        // Never made anew: what this handle was opened on is there, or that is an error.
+        let origin = match &inner.origin {
+            Origin::File { path, .. } => Origin::File { path: path.clone(), may_create: false },
+            Origin::Storage(storage) => Origin::Storage(Arc::clone(storage)),
+        };
+        let opened = open::open(&origin, &inner.options)?;
+        if opened.replica != inner.replica {
+            discarded(opened.db);
+            let why = "another journal has taken this one's place".to_owned();
+            return Err(Error::NotAJournal { place: origin.place(), why });
+        }
         writer.next_seq = opened.next_seq;
         inner.has_parked.store(!opened.parked.is_empty(), Ordering::Release);
         *inner.parked_lock() = opened.parked;
         *db = Some(opened.db);
         inner.has_failed.store(false, Ordering::Release);
+        drop((db, writer));
+        inner.announce();
         Ok(())
     }
 

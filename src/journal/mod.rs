@@ -28,6 +28,7 @@ mod lifecycle;
 mod log;
 mod memory;
 mod moved;
+mod newborn;
 mod open;
 mod options;
 mod overlay;

@@ -16,7 +16,7 @@ use super::tables::{
     BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, RUN, SUPERSEDED, Snapshot, WAITS, put_record,
     put_state,
 };
-use super::{lifecycle, parked};
+use super::{lifecycle, newborn, parked};
 use crate::algebra::{EntityKey, ReplicaId};
 use crate::codec::frame::FrameKind;
 use crate::codec::records::{Identity, JournalState};
@@ -61,18 +61,18 @@ pub(crate) fn shielded<T>(place: &str, call: impl FnOnce() -> Result<T, Error>) 
 fn open_database(origin: &Origin, options: &Options) -> Result<Database, Error> {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
-    let (db, is_new) = match origin {
+    let db = match origin {
         Origin::File { path, may_create } => open_file(&builder, path, *may_create)?,
         Origin::Storage(storage) => {
-            let is_new = storage
-                .is_empty()
-                .map_err(|source| Error::Io { doing: "the storage cannot be measured".to_owned(), source })?;
+            newborn::clear(storage)
+                .map_err(|source| Error::Io { doing: "the storage cannot be read".to_owned(), source })?;
             let backend = Backend(Arc::clone(storage));
-            let db = builder.create_with_backend(backend).map_err(|error| refused(&origin.place(), error))?;
-            (db, is_new)
+            builder.create_with_backend(backend).map_err(|error| refused(&origin.place(), error))?
         }
     };
-    if is_new || (is_untouched(&db)? && may_create(origin)) {
+    // Judged by what is in it and under its lock, not by its length: another process may have made the
+    // journal a moment ago.
+    if may_create(origin) && is_untouched(&db)? {
         initialise(&db, options)?;
     }
     require_journal(&db, &origin.place())?;
@@ -100,27 +100,31 @@ fn may_create(origin: &Origin) -> bool {
     }
 }
 
-fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<(Database, bool), Error> {
+fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<Database, Error> {
     let place = path.display().to_string();
     let io = |source: io::Error| Error::Io { doing: format!("{place} cannot be opened"), source };
-    let found = match std::fs::metadata(path) {
-        Ok(found) => Some(found),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+    let is_there = match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Err(io(io::ErrorKind::IsADirectory.into())),
+        Ok(found) if !found.is_file() => {
+            return Err(Error::NotAJournal { place, why: "it is no regular file".to_owned() });
+        }
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(io(error)),
     };
-    match found {
-        None if !may_create => return Err(Error::Missing { path: path.to_owned() }),
-        Some(found) if found.is_dir() => return Err(io(io::ErrorKind::IsADirectory.into())),
-        Some(found) if found.len() == 0 && !may_create => {
-            return Err(Error::NotAJournal { place, why: "the file is empty".to_owned() });
+    let db = match (may_create, is_there) {
+        (true, true) => {
+            newborn::clear_file(path).map_err(io)?;
+            builder.create(path)
         }
-        Some(_) | None => {}
-    }
-    // A file of no bytes is what a crash leaves of a journal that was just being made.
-    let is_new = found.is_none_or(|found| found.len() == 0);
-    let db = if is_new { builder.create(path) } else { builder.open(path) };
-    let db = db.map_err(|error| refused(&place, error))?;
-    Ok((db, is_new))
+        (true, false) => builder.create(path),
+        (false, true) => {
+            newborn::require_finished_file(path, &place)?;
+            builder.open(path)
+        }
+        (false, false) => return Err(Error::Missing { path: path.to_owned() }),
+    };
+    db.map_err(|error| refused(&place, error))
 }
 
 pub(crate) fn refused(place: &str, error: DatabaseError) -> Error {

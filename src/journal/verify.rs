@@ -22,7 +22,7 @@ use super::tables::{
     BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, Keyed, LOG, META, Numbered, PARKED, RUN, SUPERSEDED,
     Snapshot, WAITS, entity_of, key_name,
 };
-use super::{entry, rewrite, seal};
+use super::{entry, newborn, rewrite, seal};
 use crate::algebra::Index;
 use crate::codec::FrameError;
 use crate::codec::columns::Rows;
@@ -69,9 +69,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
     })?;
     let bytes =
         overlay.len().map_err(|source| Error::Io { doing: format!("{place} cannot be measured"), source })?;
-    if bytes == 0 {
-        return Err(Error::NotAJournal { place, why: "the file is empty".to_owned() });
-    }
+    newborn::require_finished(bytes, |offset, out| overlay.read(offset, out), &place)?;
     let mut db = shielded(&place, || {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_BYTES_DEFAULT);

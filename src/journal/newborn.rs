@@ -1,0 +1,100 @@
+//! What a crash leaves of a journal's file that was just being made.
+//!
+//! The engine gives a new file its length, writes its header, and only then the magic number in front of it.
+//! A file that never got so far holds nothing, but the engine takes it for a stranger's and refuses it. It is
+//! emptied here, so that it can be made again.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::error::Error;
+use super::storage::Storage;
+
+/// A file that the engine has just begun is never longer: 1 MiB and some pages.
+const LEN_MAX: u64 = 4 * 1024 * 1024;
+
+/// How many bytes the engine's magic number has.
+const MAGIC_LEN: usize = 9;
+
+/// The engine's header ends before this place, in the first sector of a disk: it arrives whole or not at all.
+const HEADER_END: usize = 512;
+
+const CHUNK: usize = 64 * 1024;
+
+/// Whether these bytes are those of a file that the engine began and did not finish: a header without its
+/// magic number, or not even that, and nothing behind it. So narrow that nothing of anybody's is in it.
+fn is_unfinished(len: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> io::Result<bool> {
+    if len == 0 || len > LEN_MAX {
+        return Ok(false);
+    }
+    let mut chunk = [0; CHUNK];
+    let mut offset = 0;
+    while offset < len {
+        let size = usize::try_from(len - offset).unwrap_or(CHUNK).min(CHUNK);
+        let chunk = chunk.get_mut(..size).unwrap_or_default();
+        read(offset, chunk)?;
+        let is_header = |place: usize| offset == 0 && (MAGIC_LEN..HEADER_END).contains(&place);
+        if chunk.iter().enumerate().any(|(place, byte)| *byte != 0 && !is_header(place)) {
+            return Ok(false);
+        }
+        offset += size as u64;
+    }
+    Ok(true)
+}
+
+/// Empties a storage on which a journal was begun and not finished.
+pub(crate) fn clear(storage: &dyn Storage) -> io::Result<()> {
+    if is_unfinished(storage.len()?, |offset, out| storage.read(offset, out))? {
+        storage.set_len(0)?;
+    }
+    Ok(())
+}
+
+/// The same for a file, unless somebody has it open: it is theirs to finish.
+pub(crate) fn clear_file(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(()),
+        // Not every file system has locks. The engine goes on without them too.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    if is_unfinished(file.metadata()?.len(), reader(&file))? {
+        file.set_len(0)?;
+    }
+    Ok(())
+}
+
+/// Refuses a file that has nothing in it: one of no bytes, or one that was begun and not finished.
+pub(crate) fn require_finished_file(path: &Path, place: &str) -> Result<(), Error> {
+    let io = |source| Error::Io { doing: format!("{place} cannot be opened"), source };
+    let file = File::open(path).map_err(io)?;
+    require_finished(file.metadata().map_err(io)?.len(), reader(&file), place)
+}
+
+/// The same for anything that is read.
+pub(crate) fn require_finished(
+    len: u64,
+    read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
+    place: &str,
+) -> Result<(), Error> {
+    let io = |source| Error::Io { doing: format!("{place} cannot be read"), source };
+    let why = if len == 0 {
+        "the file is empty"
+    } else if is_unfinished(len, read).map_err(io)? {
+        "its making was cut off and never finished; nothing is in it"
+    } else {
+        return Ok(());
+    };
+    Err(Error::NotAJournal { place: place.to_owned(), why: why.to_owned() })
+}
+
+fn reader(file: &File) -> impl Fn(u64, &mut [u8]) -> io::Result<()> {
+    move |offset, out| {
+        let mut file = file;
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(out)
+    }
+}
