@@ -6,6 +6,7 @@
 //! | [`oracle`] | the meaning of operations, played one by one over plain JSON values |
 //! | [`baseline`] | what is known of an authority, with every authority that it may be |
 //! | [`laws`] | the laws, each as a check that says what it found instead |
+//! | [`reading`] | the rules for triggers, as checks of the same kind |
 //! | [`schedule`], [`player`] | what happens to a journal, as data; and what must be true after each step |
 //! | [`fuzz`] | the bodies of the fuzz targets |
 //! | [`FaultyStorage`] | a storage that loses, reorders and tears what was not synced, and fails on demand |
@@ -17,6 +18,7 @@ mod image;
 pub mod laws;
 pub mod oracle;
 pub mod player;
+pub mod reading;
 pub mod schedule;
 mod storage;
 pub mod strategies;

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::baseline::Baseline;
 use super::schedule::{Answer, Schedule, SealLimits, Step};
 use crate::algebra::{
-    Base, Change, CollectionName, EntityKey, Epoch, Existence, Group, Held, Knowledge, Millis, Operation,
-    Patch, State, Update,
+    Action, Base, Change, CollectionName, EntityKey, Epoch, Existence, Group, Held, Index, Knowledge, Millis,
+    Operation, Patch, State, Trigger, Update,
 };
 
 /// How many entities there are, half of them in each of the two collections.
@@ -139,6 +139,15 @@ pub fn baseline() -> impl Strategy<Value = Baseline> {
             }
         }
         baseline
+    })
+}
+
+/// A trigger on any of the entities, with an index and an epoch that collide with those of others.
+pub fn trigger() -> impl Strategy<Value = Trigger> {
+    let sender = option::of((1..3_u128).prop_map(Uuid::from_u128));
+    (1..12_u64, key(), any::<bool>(), 1..9_u64, sender).prop_map(|(index, key, is_upsert, epoch, sender)| {
+        let action = if is_upsert { Action::Upsert } else { Action::Delete };
+        Trigger { index: Index(index), key, action, epoch: Epoch(epoch), sender }
     })
 }
 
