@@ -125,15 +125,7 @@ fn after_any_fault_the_handle_refuses_to_write_and_a_new_one_finds_what_was_ackn
     let calls = run(u64::MAX / 2, Fault::Any, Times::Once, &mut Figures::default());
     let stride = std::env::var("FOLDLOG_FAULT_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     println!("{calls} calls, every {stride}. of them");
-    for fault in [
-        Fault::Any,
-        Fault::Read,
-        Fault::ShortRead,
-        Fault::Write,
-        Fault::ShortWrite,
-        Fault::NoSpace,
-        Fault::Sync,
-    ] {
+    for fault in Fault::ALL {
         for times in [Times::Once, Times::Always] {
             let mut figures = Figures::default();
             for call in (0..calls).step_by(stride) {

@@ -2,30 +2,22 @@
 //! an order exists that does. Small worlds (two collections, three ids, values that collide) go from one
 //! valid state to another; a search over all orders says what was possible.
 //!
-//! The judge here knows states, not operations' edges: it shares no rule with what it judges.
+//! The judge, `foldlog::testing::prefixes`, knows states, not operations' edges: it shares no rule with what it
+//! judges.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use foldlog::algebra::*;
+use foldlog::testing::prefixes::{
+    Standing, Standings, apply, faults, has_valid_order, is_valid_at_every_prefix, prefixes,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 type Fields = Map<String, Value>;
-
-/// What the judge knows of one entity.
-#[derive(Clone, Debug, PartialEq)]
-enum Thing {
-    /// Nothing, so it is as it has to be.
-    Unknown,
-    /// These fields; null ones are known to be absent, others are not known unless they are all there.
-    Live(Fields),
-    Gone,
-}
-
-type World = BTreeMap<EntityKey, Thing>;
 
 /// Each reference: the collection that has it, its field, and the collection it leads to.
 const REFERENCES: [(&str, &str, &str); 4] = [
@@ -47,7 +39,7 @@ fn keys() -> Vec<EntityKey> {
 struct Case {
     schema: Schema,
     drafts: Vec<Draft>,
-    before: World,
+    before: Standings,
 }
 
 /// One entity: what the authority has of it, what it is to become, and how.
@@ -143,15 +135,15 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// Makes both ends valid, then finds the operations that lead from one to the other.
 fn case_of(schema: Schema, wishes: &[Wish]) -> Case {
-    let mut before: World = World::new();
-    let mut after: World = World::new();
+    let mut before: Standings = Standings::new();
+    let mut after: Standings = Standings::new();
     for (key, wish) in keys().into_iter().zip(wishes) {
         let was = match wish.base {
             // Whoever creates an entity knows that it was not there.
-            BaseKind::Unknown if wish.in_whole && wish.target == TargetKind::Live => Thing::Gone,
-            BaseKind::Unknown | BaseKind::LiveUnread => Thing::Unknown,
-            BaseKind::Absent | BaseKind::Dead => Thing::Gone,
-            BaseKind::Live => Thing::Live(wish.was.clone()),
+            BaseKind::Unknown if wish.in_whole && wish.target == TargetKind::Live => Standing::Gone,
+            BaseKind::Unknown | BaseKind::LiveUnread => Standing::Unknown,
+            BaseKind::Absent | BaseKind::Dead => Standing::Gone,
+            BaseKind::Live => Standing::Live(wish.was.clone()),
         };
         before.insert(key, was);
     }
@@ -159,8 +151,8 @@ fn case_of(schema: Schema, wishes: &[Wish]) -> Case {
     for (key, wish) in keys().into_iter().zip(wishes) {
         let is = match wish.target {
             TargetKind::Same => before[&key].clone(),
-            TargetKind::Gone => Thing::Gone,
-            TargetKind::Live => Thing::Live(wish.is.clone()),
+            TargetKind::Gone => Standing::Gone,
+            TargetKind::Live => Standing::Live(wish.is.clone()),
         };
         after.insert(key, is);
     }
@@ -171,14 +163,14 @@ fn case_of(schema: Schema, wishes: &[Wish]) -> Case {
     let mut drafts = Vec::new();
     for ((key, wish), number) in keys().into_iter().zip(wishes).zip(0..) {
         let change = match (&before[&key], &after[&key]) {
-            (_, Thing::Gone) => Change::Delete,
-            (_, Thing::Unknown) => continue,
-            (Thing::Gone, Thing::Live(fields)) => Change::Create(state(fields)),
-            (_, Thing::Live(fields)) if wish.in_whole => Change::Update(Update::State(state(fields))),
-            (Thing::Live(old), Thing::Live(new)) => {
+            (_, Standing::Gone) => Change::Delete,
+            (_, Standing::Unknown) => continue,
+            (Standing::Gone, Standing::Live(fields)) => Change::Create(state(fields)),
+            (_, Standing::Live(fields)) if wish.in_whole => Change::Update(Update::State(state(fields))),
+            (Standing::Live(old), Standing::Live(new)) => {
                 Change::Update(Update::Patch(state(old).changes_to(&state(new))))
             }
-            (Thing::Unknown, Thing::Live(fields)) => {
+            (Standing::Unknown, Standing::Live(fields)) => {
                 let named: Fields = fields
                     .iter()
                     .filter(|(name, _)| name.len() % 2 == 0)
@@ -188,7 +180,7 @@ fn case_of(schema: Schema, wishes: &[Wish]) -> Case {
             }
         };
         let base = match (&before[&key], wish.base) {
-            (Thing::Live(fields), _) => Base::live(state(fields), Some(Epoch(3))),
+            (Standing::Live(fields), _) => Base::live(state(fields), Some(Epoch(3))),
             (_, BaseKind::Unknown) => Base::Unknown,
             (_, BaseKind::LiveUnread) => {
                 Base::Live(Held { epoch: Some(Epoch(3)), state: Knowledge::Nothing })
@@ -213,104 +205,19 @@ fn state(fields: &Fields) -> State {
     State::from_serialize(fields).unwrap()
 }
 
-/// What a world breaks: the entity and the field.
-fn faults(world: &World, schema: &Schema) -> Vec<(EntityKey, String)> {
-    let mut faults = Vec::new();
-    let mut taken = BTreeSet::new();
-    for (key, thing) in world {
-        let Thing::Live(fields) = thing else { continue };
-        let rules = schema.collection(key.collection()).unwrap();
-        let value = |field: &str| fields.get(field).filter(|value| !value.is_null());
-        for (field, reference) in rules.references() {
-            if let Some(id) = value(field) {
-                let id = parse_id(id.as_str().unwrap()).unwrap();
-                if world[&EntityKey::new(reference.to.clone(), id).unwrap()] == Thing::Gone {
-                    faults.push((key.clone(), field.to_owned()));
-                }
-            }
-        }
-        for unique in rules.unique_keys() {
-            let values: Option<Vec<String>> =
-                unique.iter().map(|field| Some(value(field)?.to_string())).collect();
-            if let Some(values) = values
-                && !taken.insert((key.collection().clone(), unique.to_vec(), values))
-            {
-                faults.push((key.clone(), unique.last().unwrap().clone()));
-            }
-        }
-    }
-    faults
-}
-
 /// Takes away what a world breaks.
-fn repair(world: &mut World, schema: &Schema) {
+fn repair(world: &mut Standings, schema: &Schema) {
     loop {
         let faults = faults(world, schema);
         if faults.is_empty() {
             return;
         }
         for (key, field) in faults {
-            if let Some(Thing::Live(fields)) = world.get_mut(&key) {
+            if let Some(Standing::Live(fields)) = world.get_mut(&key) {
                 fields.insert(field, Value::Null);
             }
         }
     }
-}
-
-fn apply(world: &mut World, operation: &Operation) {
-    let fields = |json: &str| serde_json::from_str::<Fields>(json).unwrap();
-    let thing = world.get_mut(&operation.key).unwrap();
-    *thing = match &operation.change {
-        Change::Delete => Thing::Gone,
-        Change::Create(state) | Change::Update(Update::State(state)) => Thing::Live(fields(state.as_json())),
-        Change::Update(Update::Patch(patch)) => {
-            let mut all = match thing {
-                Thing::Live(old) => old.clone(),
-                Thing::Unknown | Thing::Gone => Fields::new(),
-            };
-            all.extend(fields(patch.as_json()));
-            Thing::Live(all)
-        }
-    };
-}
-
-fn is_valid_at_every_prefix(case: &Case, order: &[&Operation]) -> bool {
-    let mut world = case.before.clone();
-    order.iter().all(|operation| {
-        apply(&mut world, operation);
-        faults(&world, &case.schema).is_empty()
-    })
-}
-
-/// Whether any order of these is valid at every prefix; each entity's own operations stay in their order.
-fn has_valid_order(case: &Case, operations: &[Operation]) -> bool {
-    let all = (1_u32 << operations.len()) - 1;
-    let mut seen = BTreeSet::from([0]);
-    let mut open = vec![0_u32];
-    while let Some(done) = open.pop() {
-        if done == all {
-            return true;
-        }
-        for (next, operation) in operations.iter().enumerate() {
-            let comes_too_soon =
-                (0..next).any(|earlier| done & 1 << earlier == 0 && operations[earlier].key == operation.key);
-            let then = done | 1 << next;
-            if then == done || comes_too_soon || seen.contains(&then) {
-                continue;
-            }
-            let mut world = case.before.clone();
-            for (number, operation) in operations.iter().enumerate() {
-                if then & 1 << number != 0 {
-                    apply(&mut world, operation);
-                }
-            }
-            if faults(&world, &case.schema).is_empty() {
-                seen.insert(then);
-                open.push(then);
-            }
-        }
-    }
-    false
 }
 
 /// Every operation with each reference that may be cut cut out, and set by one more.
@@ -356,8 +263,8 @@ fn cut_everywhere(case: &Case) -> Vec<Operation> {
     operations
 }
 
-fn operations(planned: &[Planned]) -> Vec<&Operation> {
-    planned.iter().map(|planned| &planned.operation).collect()
+fn operations(planned: &[Planned]) -> Vec<Operation> {
+    planned.iter().map(|planned| planned.operation.clone()).collect()
 }
 
 proptest! {
@@ -368,11 +275,12 @@ proptest! {
         prop_assert!(faults(&case.before, &case.schema).is_empty());
         let arranged = arranged(case.drafts.clone(), Some(&case.schema));
         let whole: Vec<Operation> = case.drafts.iter().map(|draft| draft.planned.operation.clone()).collect();
-        let is_valid = is_valid_at_every_prefix(&case, &operations(&arranged.operations));
-        if has_valid_order(&case, &whole) {
+        let is_valid = is_valid_at_every_prefix(&case.before, &operations(&arranged.operations), &case.schema);
+        prefixes(&case.before, &operations(&arranged.operations), &case.schema)?;
+        if has_valid_order(&case.before, &whole, &case.schema) {
             prop_assert!(is_valid, "{:#?}", arranged);
             prop_assert!(arranged.operations.iter().all(|planned| !planned.is_completion()), "cut for nothing");
-        } else if has_valid_order(&case, &cut_everywhere(&case)) {
+        } else if has_valid_order(&case.before, &cut_everywhere(&case), &case.schema) {
             prop_assert!(is_valid, "{:#?}", arranged);
         }
     }
@@ -391,10 +299,10 @@ proptest! {
             apply(&mut wanted, &draft.planned.operation);
         }
         for operation in operations(&plan.operations) {
-            apply(&mut reached, operation);
+            apply(&mut reached, &operation);
         }
         for thing in wanted.values_mut().chain(reached.values_mut()) {
-            if let Thing::Live(fields) = thing {
+            if let Standing::Live(fields) = thing {
                 fields.retain(|_, value| !value.is_null());
             }
         }
@@ -424,7 +332,7 @@ proptest! {
     ) {
         let plan = arranged(case.drafts.clone(), Some(&case.schema));
         let limits = Limits { operations: operations_max, bytes: bytes_max };
-        let is_valid = is_valid_at_every_prefix(&case, &operations(&plan.operations));
+        let is_valid = is_valid_at_every_prefix(&case.before, &operations(&plan.operations), &case.schema);
         let (mut rest, mut sent, mut world) = (plan.clone(), Vec::new(), case.before.clone());
         let mut groups = BTreeSet::new();
         while !rest.operations.is_empty() {
@@ -445,7 +353,7 @@ proptest! {
         prop_assert_eq!(sent.len(), plan.operations.len());
         prop_assert!(plan.operations.iter().all(|planned| sent.contains(planned)));
         if is_valid {
-            prop_assert!(is_valid_at_every_prefix(&case, &operations(&sent)));
+            prop_assert!(is_valid_at_every_prefix(&case.before, &operations(&sent), &case.schema));
         }
     }
 }

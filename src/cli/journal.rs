@@ -18,11 +18,21 @@ use crate::journal::{Appended, Durability, Journal, Listing};
 /// Opens a journal or makes one, does something with it, and takes a new one away again if that failed: bad
 /// input changes nothing.
 fn creating<T>(path: &Path, work: impl FnOnce(&Journal) -> Result<T, Failure>) -> Result<T, Failure> {
-    let is_new = !path.exists();
-    let journal = Journal::create(path)?;
+    // Whoever makes the file knows for certain that it was not there.
+    let is_new = std::fs::OpenOptions::new().write(true).create_new(true).open(path).is_ok();
+    let journal = match Journal::create(path) {
+        Ok(journal) => journal,
+        Err(error) => {
+            let is_empty = std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
+            if is_new && is_empty && !error.is_temporary() {
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(error.into());
+        }
+    };
     let done = work(&journal);
-    drop(journal);
-    if is_new && done.is_err() {
+    if is_new && done.is_err() && journal.status().is_ok_and(|status| status.appended == 0) {
+        // Before it is closed, so that nobody else can have opened it meanwhile.
         let _ = std::fs::remove_file(path);
     }
     done

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::binary;
 use super::frame::{self, FRAME_HEAD_BYTES, FrameError, FrameKind};
-use crate::algebra::{Clock, Kind, Liveness, Seq, Shape};
+use crate::algebra::{Clock, Kind, Liveness, Millis, Seq, Shape};
 
 /// The most bytes in one stored value, but for a single larger entry. The engine gives a large value a
 /// power of two pages of 4 KiB, so this is just under 64 KiB with room for the engine's own words:
@@ -60,19 +60,18 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// What the operation of a log row did.
-    pub(crate) fn kind(&self) -> Kind {
-        match (self.content, self.shape.is_born) {
-            (ContentKind::Keep, _) => Kind::Delete,
-            (ContentKind::Merge, _) => Kind::Patch,
-            (ContentKind::Replace, true) => Kind::Create,
-            (ContentKind::Replace, false) => Kind::State,
-        }
-    }
-
     pub(crate) fn payload_bytes(&self) -> usize {
         self.fields_bytes as usize + self.extra_bytes as usize
     }
+}
+
+/// What a log row says at first sight: enough to list operations.
+pub(crate) struct Brief {
+    pub(crate) id: Uuid,
+    /// The place of the collection in the preamble's names.
+    pub(crate) name: u16,
+    pub(crate) at: Option<Millis>,
+    pub(crate) kind: Kind,
 }
 
 /// Which rows a value holds.
@@ -432,6 +431,24 @@ impl<'a> Rows<'a> {
         let layout = self.preamble.layout;
         (self.first..).zip(self.rows.chunks_exact(row_bytes(layout))).map(move |(ordinal, bytes)| {
             read_row(layout, ordinal, bytes)
+                .ok_or_else(|| FrameError::Body { why: "a row is of no known kind".to_owned() })
+        })
+    }
+
+    /// The rows of a log at first sight, in order; an error for one that is none.
+    pub(crate) fn brief(&self) -> impl Iterator<Item = Result<Brief, FrameError>> + '_ {
+        // A value of a run among the log's is as wrong as a row of no known kind.
+        let is_log = self.preamble.layout == Layout::Log;
+        self.rows.chunks_exact(LOG_ROW_BYTES).map(move |bytes| {
+            let mut numbers = Numbers(bytes);
+            let (id, at) = (Uuid::from_bytes(numbers.take()), numbers.u64());
+            let _sizes: [u8; 8] = numbers.take();
+            let (name, _groups) = (numbers.u16(), numbers.u16());
+            let [kind, ..] = numbers.take::<4>();
+            let at = Clock::from_parts(at, 1).time();
+            log_kind(kind)
+                .filter(|_| is_log)
+                .map(|kind| Brief { id, name, at, kind })
                 .ok_or_else(|| FrameError::Body { why: "a row is of no known kind".to_owned() })
         })
     }

@@ -9,6 +9,7 @@ use super::error::Error;
 use super::tables::LOG;
 use crate::algebra::{CollectionName, Kind, Millis, Seq};
 use crate::codec::FrameError;
+use crate::codec::columns::Brief;
 
 /// A stretch of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,14 +63,14 @@ impl Journal {
                 let skipped = usize::try_from(from.0.saturating_sub(first)).unwrap_or(usize::MAX);
                 let left = most - operations.len();
                 operations.reserve(left.min(rows.preamble.rows as usize));
-                for (seq, row) in (first..).zip(rows.iter()).skip(skipped).take(left) {
+                for (seq, row) in (first..).zip(rows.brief()).skip(skipped).take(left) {
                     let row = row.map_err(reader.damaged_rows(first))?;
                     let Some(collection) = names.get(usize::from(row.name)).copied() else {
                         let why = "a row names no collection".to_owned();
                         return Err(reader.damaged_rows(first)(FrameError::Body { why }));
                     };
-                    let at = row.shape.clock.time();
-                    operations.push(Logged { seq: Seq(seq), id: row.id, at, kind: row.kind(), collection });
+                    let Brief { id, at, kind, .. } = row;
+                    operations.push(Logged { seq: Seq(seq), id, at, kind, collection });
                 }
                 Ok(operations.len() < most)
             })?;

@@ -15,6 +15,7 @@
 //! | 3 idempotence | [`idempotence`] |
 //! | 4 smallest | [`smallest`] |
 //! | 5 accounting | [`accounting`] |
+//! | 6 prefix validity | [`prefixes`](super::prefixes::prefixes) |
 //! | 7 fence, 10 nothing lost | [`play`](super::player::play) |
 //! | 11 hostile bytes | [`fuzz`](super::fuzz) |
 

@@ -7,6 +7,7 @@
 //! | [`baseline`] | what is known of an authority, with every authority that it may be |
 //! | [`laws`] | the laws, each as a check that says what it found instead |
 //! | [`reading`] | the rules for triggers, as checks of the same kind |
+//! | [`prefixes`] | the law of order, with a schema, and a search over all orders |
 //! | [`schedule`], [`player`] | what happens to a journal, as data; and what must be true after each step |
 //! | [`fuzz`] | the bodies of the fuzz targets |
 //! | [`FaultyStorage`] | a storage that loses, reorders and tears what was not synced, and fails on demand |
@@ -18,6 +19,7 @@ mod image;
 pub mod laws;
 pub mod oracle;
 pub mod player;
+pub mod prefixes;
 pub mod reading;
 pub mod schedule;
 mod storage;
