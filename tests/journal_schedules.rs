@@ -14,4 +14,13 @@ proptest! {
     ) {
         player::play(&schedule, seed)?;
     }
+
+    #[test]
+    fn nor_is_anything_lost_where_a_schema_orders_and_cuts(
+        schema in strategies::schema(),
+        schedule in strategies::schedule(16),
+        seed in any::<u64>(),
+    ) {
+        player::play_with(&schema, &schedule, seed)?;
+    }
 }

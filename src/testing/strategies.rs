@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::baseline::Baseline;
 use super::schedule::{Answer, Schedule, SealLimits, Step};
 use crate::algebra::{
-    Action, Base, Change, CollectionName, EntityKey, Epoch, Existence, Group, Held, Index, Knowledge, Millis,
-    Operation, Patch, State, Trigger, Update,
+    Action, Base, Change, Collection, CollectionName, EntityKey, Epoch, Existence, Group, Held, Index,
+    Knowledge, Millis, OnDelete, Operation, Patch, Reference, Schema, State, Trigger, Update,
 };
 
 /// How many entities there are, half of them in each of the two collections.
@@ -22,7 +22,7 @@ pub const ENTITIES: usize = 6;
 
 pub(super) const FIELDS: [&str; 4] = ["a", "b", "ab", "ä\"\n"];
 
-pub(super) const VALUES: [&str; 10] = [
+pub(super) const VALUES: [&str; 13] = [
     "1",
     "1.0",
     "2",
@@ -33,7 +33,22 @@ pub(super) const VALUES: [&str; 10] = [
     r#"{"x":1,"y":[{}]}"#,
     r#"{ "y":[{}], "x":1 }"#,
     "-0.0",
+    // The ids of entities 0 to 2: in a schema, references.
+    "\"5eed0000-0000-4000-8000-000000000000\"",
+    "\"5eed0000-0000-4000-8000-000000000001\"",
+    "\"5EED0000-0000-4000-8000-000000000002\"",
 ];
+
+/// What may be a reference: the collection that has it, its field, and the collection it leads to.
+const REFERENCES: [(&str, &str, &str); 4] = [
+    ("folders", "a", "folders"),
+    ("folders", "b", "notes"),
+    ("notes", "a", "folders"),
+    ("notes", "b", "notes"),
+];
+
+/// What may be a unique key of a collection.
+const UNIQUE: [(&str, &[&str]); 3] = [("folders", &["ab"]), ("notes", &["ab"]), ("notes", &["a", "ab"])];
 
 /// The entity with a number, counted round.
 #[must_use]
@@ -42,6 +57,35 @@ pub fn entity(number: usize) -> EntityKey {
     let id = 0x5eed_0000_0000_4000_8000_0000_0000_0000 + (number % ENTITIES) as u128;
     let collection = CollectionName::new(name).expect("a plain name");
     EntityKey::new(collection, Uuid::from_u128(id)).expect("not nil")
+}
+
+/// A schema for the entities: references of every kind, also in circles, and unique keys.
+pub fn schema() -> impl Strategy<Value = Schema> {
+    let on_delete = select(vec![OnDelete::Cascade, OnDelete::SetNull, OnDelete::Restrict]);
+    let references = vec(option::weighted(0.7, (on_delete, any::<bool>())), REFERENCES.len());
+    (references, any::<[bool; UNIQUE.len()]>())
+        .prop_map(|(references, unique)| schema_of(&references, &unique))
+}
+
+pub(super) fn schema_of(references: &[Option<(OnDelete, bool)>], unique: &[bool]) -> Schema {
+    let name = |name: &str| CollectionName::new(name).expect("a plain name");
+    let collections = ["folders", "notes"].map(|own| {
+        let mut collection = Collection::new();
+        for ((from, field, to), chosen) in REFERENCES.iter().zip(references) {
+            if let Some((on_delete, is_required)) = chosen.filter(|_| *from == own) {
+                let mut reference = Reference::to(name(to)).on_delete(on_delete);
+                reference.is_required = is_required && on_delete != OnDelete::SetNull;
+                collection = collection.reference(*field, reference);
+            }
+        }
+        for ((from, fields), is_chosen) in UNIQUE.iter().zip(unique) {
+            if *from == own && *is_chosen {
+                collection = collection.unique(fields.iter().copied());
+            }
+        }
+        (name(own), collection)
+    });
+    Schema::new(collections).expect("a schema that does not contradict itself")
 }
 
 /// One of the entities.

@@ -29,7 +29,7 @@ use super::laws::{Violation, require};
 use super::schedule::{Answer, Schedule, SealLimits, Step};
 use super::storage::FaultyStorage;
 use super::strategies::{ENTITIES, entity};
-use crate::algebra::{EntityKey, Existence, Limits, Operation, Plan, Row, Seq, Trigger};
+use crate::algebra::{EntityKey, Existence, Limits, Operation, Plan, Row, Schema, Seq, Trigger};
 use crate::journal::{Appended, Cancelled, Durability, Error, Journal, Listing, Options};
 use authority::Authority;
 use known::Known;
@@ -44,6 +44,7 @@ const MOVING: &str = "moving a base";
 const ROUNDS_MAX: usize = 2 * ENTITIES;
 
 struct Player {
+    schema: Option<Schema>,
     storage: FaultyStorage,
     journal: Journal,
     model: Model,
@@ -61,7 +62,19 @@ struct Player {
 /// # Errors
 /// The first thing that is not as it must be, with the step's number.
 pub fn play(schedule: &Schedule, seed: u64) -> Result<(), Violation> {
-    let mut player = Player::new(seed.is_multiple_of(2))?;
+    played(Player::new(seed.is_multiple_of(2), None)?, schedule, seed)
+}
+
+/// As [`play`], on a journal with a schema: bunches are ordered by it, circles of references are cut. Whether
+/// the order is right is for [`prefixes`](super::prefixes) to say.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_with(schema: &Schema, schedule: &Schedule, seed: u64) -> Result<(), Violation> {
+    played(Player::new(seed.is_multiple_of(2), Some(schema.clone()))?, schedule, seed)
+}
+
+fn played(mut player: Player, schedule: &Schedule, seed: u64) -> Result<(), Violation> {
     for (number, step) in schedule.iter().enumerate() {
         let crash = Unsynced::Sampled { seed: seed.wrapping_add(number as u64) };
         player.step(step, crash).and_then(|()| player.check()).map_err(|violation| Violation {
@@ -76,14 +89,18 @@ fn failed(doing: &'static str) -> impl FnOnce(Error) -> Violation {
     move |error| Violation { law: doing, found: error.to_string() }
 }
 
-fn open(storage: &FaultyStorage) -> Result<Journal, Violation> {
-    Options::new().cache_bytes(1 << 20).clock(|| 1_000_000).on(storage.clone()).map_err(failed("opening"))
+fn open(storage: &FaultyStorage, schema: Option<&Schema>) -> Result<Journal, Violation> {
+    let mut options = Options::new().cache_bytes(1 << 20).clock(|| 1_000_000);
+    if let Some(schema) = schema {
+        options = options.schema(schema.clone());
+    }
+    options.on(storage.clone()).map_err(failed("opening"))
 }
 
 impl Player {
-    fn new(is_complete: bool) -> Result<Self, Violation> {
+    fn new(is_complete: bool, schema: Option<Schema>) -> Result<Self, Violation> {
         let storage = FaultyStorage::new();
-        let journal = open(&storage)?;
+        let journal = open(&storage, schema.as_ref())?;
         let mut model = Model::default();
         if is_complete {
             journal.baseline(&[], Listing::Complete).map_err(failed("learning"))?;
@@ -92,6 +109,7 @@ impl Player {
             model.entity(&entity(number)).known = if is_complete { Known::Absent } else { Known::Unknown };
         }
         Ok(Player {
+            schema,
             storage,
             journal,
             model,
@@ -148,7 +166,7 @@ impl Player {
             Step::Crash => self.crash(crash),
             Step::Reopen => {
                 self.close();
-                self.journal = open(&self.storage)?;
+                self.journal = open(&self.storage, self.schema.as_ref())?;
                 self.is_durable();
                 Ok(())
             }
@@ -247,7 +265,7 @@ impl Player {
         self.is_durable();
         let after = self.plan()?;
         if let Some(bunch) = &sealed {
-            check::bunch(bunch, &plan, limits, &self.model)?;
+            check::bunch(bunch, &plan, limits, &self.model, self.schema.is_some())?;
             self.model.seal(bunch);
         } else {
             require(LOST, plan.operations.is_empty(), || format!("nothing was sealed of {plan:?}"))?;
@@ -346,7 +364,7 @@ impl Player {
         let image = self.storage.after_crash(unsynced);
         self.close();
         self.storage = image;
-        self.journal = open(&self.storage)?;
+        self.journal = open(&self.storage, self.schema.as_ref())?;
         let found = self.journal.status().map_err(failed("counting"))?.appended;
         if let Some(before) = self.undone.iter().rev().find(|model| model.appended == found) {
             self.model = before.clone();
