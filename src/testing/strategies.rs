@@ -116,9 +116,18 @@ pub fn patch() -> impl Strategy<Value = Patch> {
         .prop_map(|fields| Patch::from_json(&object(&fields)).expect("an object"))
 }
 
+/// A state that, in a schema, refers to two entities.
+fn referring() -> impl Strategy<Value = State> {
+    let id = |numbers: [usize; 2]| select(numbers.to_vec()).prop_map(|number| entity(number).id());
+    (id([0, 2]), id([1, 3])).prop_map(|(folder, note)| {
+        State::from_json(&format!(r#"{{"a":"{folder}","b":"{note}"}}"#)).expect("an object")
+    })
+}
+
 /// A change of any kind.
 pub fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
+        1 => referring().prop_map(Change::Create),
         2 => state().prop_map(Change::Create),
         2 => state().prop_map(|state| Change::Update(Update::State(state))),
         4 => patch().prop_map(|patch| Change::Update(Update::Patch(patch))),
@@ -198,7 +207,7 @@ pub fn trigger() -> impl Strategy<Value = Trigger> {
 /// What an authority may answer to one operation.
 pub fn answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
-        12 => Just(Answer::Accepted),
+        8 => Just(Answer::Accepted),
         1 => state().prop_map(Answer::AcceptedAs),
         1 => Just(Answer::AcceptedGone),
         1 => state().prop_map(Answer::AcceptedOver),
@@ -244,7 +253,37 @@ pub fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A few steps that belong together, so that what takes several of them comes up often: edits behind an open
+/// bunch, news under what is pending, a crash between an answer and its settling.
+fn passage() -> impl Strategy<Value = Vec<Step>> {
+    let append = |most: usize| {
+        (vec(operation_on(few_keys()), 1..most), any::<bool>())
+            .prop_map(|(operations, is_durable)| Step::Append { operations, is_durable })
+    };
+    let seal = || Just(Step::Seal(SealLimits::default()));
+    let remote = || ((0..FEW), existence()).prop_map(|(entity, truth)| Step::Remote { entity, truth });
+    let hear = || Just(Step::Hear { lost: 0, twice: false });
+    let read = || Just(Step::Integrate { lost: 0 });
+    let settle = || vec(answer(), 0..4).prop_map(Step::Settle);
+    let between = || prop_oneof![3 => append(3).boxed(), 1 => step().boxed()];
+    prop_oneof![
+        6 => step().prop_map(|step| vec![step]),
+        4 => (append(6), seal(), between(), settle()).prop_map(|(a, b, c, d)| vec![a, b, c, d]),
+        2 => (append(4), remote(), hear(), read()).prop_map(|(a, b, c, d)| vec![a, b, c, d]),
+        1 => (append(4), seal(), remote(), hear(), append(3), settle(), read())
+            .prop_map(|(a, b, c, d, e, f, g)| vec![a, b, c, d, e, f, g]),
+    ]
+}
+
+/// How many entities the passages are about.
+const FEW: usize = 4;
+
+fn few_keys() -> impl Strategy<Value = EntityKey> {
+    (0..FEW).prop_map(entity)
+}
+
 /// A schedule of up to so many steps.
 pub fn schedule(steps_max: usize) -> impl Strategy<Value = Schedule> {
-    vec(step(), 0..=steps_max)
+    vec(passage(), 0..=steps_max)
+        .prop_map(move |passages| passages.into_iter().flatten().take(steps_max).collect())
 }

@@ -26,6 +26,7 @@ impl Player {
                 self.journal.held().map_err(failed("listing"))?.into_iter().map(|held| held.key).collect()
             }
         };
+        self.played.held += held.len() as u64;
         self.check_plan(&plan, &held)?;
         self.check_parked(&held)?;
         self.check_counts(&held)?;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Played;
 use super::known::Known;
 use super::run::Run;
 use crate::algebra::{
@@ -101,6 +102,18 @@ impl Entity {
 }
 
 impl Expected {
+    pub(super) fn counted(&self) -> Played {
+        let count = |keys: &BTreeSet<EntityKey>| keys.len() as u64;
+        Played {
+            parked: count(&self.parked),
+            mended: count(&self.mended),
+            superseded: count(&self.superseded),
+            agreed: count(&self.agreed),
+            deletes_dropped: count(&self.deletes_dropped),
+            ..Played::default()
+        }
+    }
+
     fn note(&mut self, key: &EntityKey, moved: Moved) {
         match moved {
             Moved::Stays => {}
