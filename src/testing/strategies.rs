@@ -127,7 +127,7 @@ fn referring() -> impl Strategy<Value = State> {
 /// A change of any kind.
 pub fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        1 => referring().prop_map(Change::Create),
+        2 => referring().prop_map(Change::Create),
         2 => state().prop_map(Change::Create),
         2 => state().prop_map(|state| Change::Update(Update::State(state))),
         4 => patch().prop_map(|patch| Change::Update(Update::Patch(patch))),
@@ -272,6 +272,8 @@ fn passage() -> impl Strategy<Value = Vec<Step>> {
         2 => (append(4), remote(), hear(), read()).prop_map(|(a, b, c, d)| vec![a, b, c, d]),
         1 => (append(4), seal(), remote(), hear(), append(3), settle(), read())
             .prop_map(|(a, b, c, d, e, f, g)| vec![a, b, c, d, e, f, g]),
+        1 => (append(4), (0..3_usize).prop_map(Step::Cancel)).prop_map(|(a, b)| vec![a, b]),
+        1 => (append(4), Just(Step::Crash)).prop_map(|(a, b)| vec![a, b]),
     ]
 }
 
