@@ -125,6 +125,23 @@ fn a_delete_behind_a_revival_of_what_was_not_known_is_still_to_be_sent() {
 }
 
 #[test]
+fn deleting_what_is_gone_forgets_no_epoch() {
+    for result in [Resulting::AsSent, Resulting::Gone] {
+        let journal = Journal::in_memory().unwrap();
+        let note = key(1);
+        let told = |state, epoch| Row { key: note.clone(), state, epoch: Some(Epoch(epoch)) };
+        journal.baseline(&[told(Some(state("{}")), 1)], Listing::Partial).unwrap();
+        journal.append(&[Operation::delete(note.clone())], Durability::Durable).unwrap();
+        let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+        // Somebody else was first, and this is known before the answer comes.
+        journal.baseline(&[told(None, 2)], Listing::Partial).unwrap();
+        let outcome = Outcome::Accepted { epoch: None, result, overwrote: None };
+        journal.settle(&Outcomes { bunch: bunch.number, outcomes: vec![outcome] }).unwrap();
+        assert_eq!(journal.base(&note).unwrap().epoch(), Some(Epoch(2)));
+    }
+}
+
+#[test]
 fn the_log_is_read_back_from_any_place_until_it_is_folded() {
     let journal = Journal::in_memory().unwrap();
     let all: Vec<Operation> = (0..5_000_u64)

@@ -219,7 +219,10 @@ fn accepted(before: &Base, assumed: &Base, epoch: Option<Epoch>, result: &Result
         Resulting::AsSent => assumed.clone(),
         Resulting::Live(state) => Base::live(state.clone(), epoch),
         Resulting::Gone => match assumed {
-            Base::Live(held) | Base::Dead(held) => Base::Dead(Held { epoch, state: held.state.clone() }),
+            // Deleting what is gone gets no epoch of its own: the one that is held stays.
+            Base::Live(held) | Base::Dead(held) => {
+                Base::Dead(Held { epoch: epoch.or(held.epoch), state: held.state.clone() })
+            }
             Base::Unknown | Base::Absent => Base::Dead(Held { epoch, state: Knowledge::Nothing }),
         },
     };

@@ -6,6 +6,7 @@
 //! | [`oracle`] | the meaning of operations, played one by one over plain JSON values |
 //! | [`baseline`] | what is known of an authority, with every authority that it may be |
 //! | [`laws`] | the laws, each as a check that says what it found instead |
+//! | [`reading`] | the rules for triggers, as checks of the same kind |
 //! | [`prefixes`] | the law of order, with a schema, and a search over all orders |
 //! | [`schedule`], [`player`] | what happens to a journal, as data; and what must be true after each step |
 //! | [`fuzz`] | the bodies of the fuzz targets |
@@ -19,6 +20,7 @@ pub mod laws;
 pub mod oracle;
 pub mod player;
 pub mod prefixes;
+pub mod reading;
 pub mod schedule;
 mod storage;
 pub mod strategies;

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::baseline::Baseline;
 use super::schedule::{Answer, Schedule, SealLimits, Step};
 use crate::algebra::{
-    Base, Change, CollectionName, EntityKey, Epoch, Existence, Group, Held, Knowledge, Millis, Operation,
-    Patch, State, Update,
+    Action, Base, Change, Collection, CollectionName, EntityKey, Epoch, Existence, Group, Held, Index,
+    Knowledge, Millis, OnDelete, Operation, Patch, Reference, Schema, State, Trigger, Update,
 };
 
 /// How many entities there are, half of them in each of the two collections.
@@ -22,7 +22,7 @@ pub const ENTITIES: usize = 6;
 
 pub(super) const FIELDS: [&str; 4] = ["a", "b", "ab", "ä\"\n"];
 
-pub(super) const VALUES: [&str; 10] = [
+pub(super) const VALUES: [&str; 13] = [
     "1",
     "1.0",
     "2",
@@ -33,7 +33,22 @@ pub(super) const VALUES: [&str; 10] = [
     r#"{"x":1,"y":[{}]}"#,
     r#"{ "y":[{}], "x":1 }"#,
     "-0.0",
+    // The ids of entities 0 to 2: in a schema, references.
+    "\"5eed0000-0000-4000-8000-000000000000\"",
+    "\"5eed0000-0000-4000-8000-000000000001\"",
+    "\"5EED0000-0000-4000-8000-000000000002\"",
 ];
+
+/// What may be a reference: the collection that has it, its field, and the collection it leads to.
+const REFERENCES: [(&str, &str, &str); 4] = [
+    ("folders", "a", "folders"),
+    ("folders", "b", "notes"),
+    ("notes", "a", "folders"),
+    ("notes", "b", "notes"),
+];
+
+/// What may be a unique key of a collection.
+const UNIQUE: [(&str, &[&str]); 3] = [("folders", &["ab"]), ("notes", &["ab"]), ("notes", &["a", "ab"])];
 
 /// The entity with a number, counted round.
 #[must_use]
@@ -42,6 +57,35 @@ pub fn entity(number: usize) -> EntityKey {
     let id = 0x5eed_0000_0000_4000_8000_0000_0000_0000 + (number % ENTITIES) as u128;
     let collection = CollectionName::new(name).expect("a plain name");
     EntityKey::new(collection, Uuid::from_u128(id)).expect("not nil")
+}
+
+/// A schema for the entities: references of every kind, also in circles, and unique keys.
+pub fn schema() -> impl Strategy<Value = Schema> {
+    let on_delete = select(vec![OnDelete::Cascade, OnDelete::SetNull, OnDelete::Restrict]);
+    let references = vec(option::weighted(0.7, (on_delete, any::<bool>())), REFERENCES.len());
+    (references, any::<[bool; UNIQUE.len()]>())
+        .prop_map(|(references, unique)| schema_of(&references, &unique))
+}
+
+pub(super) fn schema_of(references: &[Option<(OnDelete, bool)>], unique: &[bool]) -> Schema {
+    let name = |name: &str| CollectionName::new(name).expect("a plain name");
+    let collections = ["folders", "notes"].map(|own| {
+        let mut collection = Collection::new();
+        for ((from, field, to), chosen) in REFERENCES.iter().zip(references) {
+            if let Some((on_delete, is_required)) = chosen.filter(|_| *from == own) {
+                let mut reference = Reference::to(name(to)).on_delete(on_delete);
+                reference.is_required = is_required && on_delete != OnDelete::SetNull;
+                collection = collection.reference(*field, reference);
+            }
+        }
+        for ((from, fields), is_chosen) in UNIQUE.iter().zip(unique) {
+            if *from == own && *is_chosen {
+                collection = collection.unique(fields.iter().copied());
+            }
+        }
+        (name(own), collection)
+    });
+    Schema::new(collections).expect("a schema that does not contradict itself")
 }
 
 /// One of the entities.
@@ -72,9 +116,18 @@ pub fn patch() -> impl Strategy<Value = Patch> {
         .prop_map(|fields| Patch::from_json(&object(&fields)).expect("an object"))
 }
 
+/// A state that, in a schema, refers to two entities.
+fn referring() -> impl Strategy<Value = State> {
+    let id = |numbers: [usize; 2]| select(numbers.to_vec()).prop_map(|number| entity(number).id());
+    (id([0, 2]), id([1, 3])).prop_map(|(folder, note)| {
+        State::from_json(&format!(r#"{{"a":"{folder}","b":"{note}"}}"#)).expect("an object")
+    })
+}
+
 /// A change of any kind.
 pub fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
+        2 => referring().prop_map(Change::Create),
         2 => state().prop_map(Change::Create),
         2 => state().prop_map(|state| Change::Update(Update::State(state))),
         4 => patch().prop_map(|patch| Change::Update(Update::Patch(patch))),
@@ -142,10 +195,19 @@ pub fn baseline() -> impl Strategy<Value = Baseline> {
     })
 }
 
+/// A trigger on any of the entities, with an index and an epoch that collide with those of others.
+pub fn trigger() -> impl Strategy<Value = Trigger> {
+    let sender = option::of((1..3_u128).prop_map(Uuid::from_u128));
+    (1..12_u64, key(), any::<bool>(), 1..9_u64, sender).prop_map(|(index, key, is_upsert, epoch, sender)| {
+        let action = if is_upsert { Action::Upsert } else { Action::Delete };
+        Trigger { index: Index(index), key, action, epoch: Epoch(epoch), sender }
+    })
+}
+
 /// What an authority may answer to one operation.
 pub fn answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
-        12 => Just(Answer::Accepted),
+        8 => Just(Answer::Accepted),
         1 => state().prop_map(Answer::AcceptedAs),
         1 => Just(Answer::AcceptedGone),
         1 => state().prop_map(Answer::AcceptedOver),
@@ -191,7 +253,39 @@ pub fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A few steps that belong together, so that what takes several of them comes up often: edits behind an open
+/// bunch, news under what is pending, a crash between an answer and its settling.
+fn passage() -> impl Strategy<Value = Vec<Step>> {
+    let append = |most: usize| {
+        (vec(operation_on(few_keys()), 1..most), any::<bool>())
+            .prop_map(|(operations, is_durable)| Step::Append { operations, is_durable })
+    };
+    let seal = || Just(Step::Seal(SealLimits::default()));
+    let remote = || ((0..FEW), existence()).prop_map(|(entity, truth)| Step::Remote { entity, truth });
+    let hear = || Just(Step::Hear { lost: 0, twice: false });
+    let read = || Just(Step::Integrate { lost: 0 });
+    let settle = || vec(answer(), 0..4).prop_map(Step::Settle);
+    let between = || prop_oneof![3 => append(3).boxed(), 1 => step().boxed()];
+    prop_oneof![
+        6 => step().prop_map(|step| vec![step]),
+        4 => (append(6), seal(), between(), settle()).prop_map(|(a, b, c, d)| vec![a, b, c, d]),
+        2 => (append(4), remote(), hear(), read()).prop_map(|(a, b, c, d)| vec![a, b, c, d]),
+        1 => (append(4), seal(), remote(), hear(), append(3), settle(), read())
+            .prop_map(|(a, b, c, d, e, f, g)| vec![a, b, c, d, e, f, g]),
+        1 => (append(4), (0..3_usize).prop_map(Step::Cancel)).prop_map(|(a, b)| vec![a, b]),
+        1 => (append(4), Just(Step::Crash)).prop_map(|(a, b)| vec![a, b]),
+    ]
+}
+
+/// How many entities the passages are about.
+const FEW: usize = 4;
+
+fn few_keys() -> impl Strategy<Value = EntityKey> {
+    (0..FEW).prop_map(entity)
+}
+
 /// A schedule of up to so many steps.
 pub fn schedule(steps_max: usize) -> impl Strategy<Value = Schedule> {
-    vec(step(), 0..=steps_max)
+    vec(passage(), 0..=steps_max)
+        .prop_map(move |passages| passages.into_iter().flatten().take(steps_max).collect())
 }

@@ -1,9 +1,11 @@
 //! Logs, baselines and schedules out of bytes.
 
-use crate::algebra::{Change, Epoch, Existence, Group, Millis, Operation, Patch, State, Update};
+use crate::algebra::{
+    Change, Epoch, Existence, Group, Millis, OnDelete, Operation, Patch, Schema, State, Update,
+};
 use crate::testing::baseline::Baseline;
 use crate::testing::schedule::{Answer, Schedule, SealLimits, Step};
-use crate::testing::strategies::{ENTITIES, FIELDS, VALUES, entity, known, object};
+use crate::testing::strategies::{ENTITIES, FIELDS, VALUES, entity, known, object, schema_of};
 
 /// Bytes to be taken one by one; zeros when they have run out.
 pub(super) struct Bytes<'d> {
@@ -28,6 +30,20 @@ impl<'d> Bytes<'d> {
     /// A number below a small bound.
     pub(super) fn below(&mut self, bound: u8) -> usize {
         usize::from(self.next() % bound.max(1))
+    }
+
+    /// In half of the cases a schema.
+    pub(super) fn schema(&mut self) -> Option<Schema> {
+        let bits = self.next();
+        let is_set = |place: u8| bits & (1 << place) != 0;
+        is_set(0).then(|| {
+            let references = [OnDelete::Cascade, OnDelete::SetNull, OnDelete::Restrict, OnDelete::Restrict];
+            let references: Vec<_> = (1..)
+                .zip(references)
+                .map(|(bit, on_delete)| is_set(bit).then_some((on_delete, bit == 4)))
+                .collect();
+            schema_of(&references, &[is_set(5), is_set(6), is_set(7)])
+        })
     }
 
     fn fields(&mut self, allows_null: bool) -> String {

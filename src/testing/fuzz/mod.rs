@@ -27,15 +27,20 @@ pub fn fold_laws(data: &[u8]) {
     }
 }
 
-/// The schedule that these bytes mean, on a journal beside its model.
+/// The schedule that these bytes mean, on a journal with or without a schema, beside its model.
 ///
 /// # Panics
 /// If something is not as it must be.
 pub fn schedules(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let seed = bytes.below(255) as u64;
+    let schema = bytes.schema();
     let schedule = bytes.schedule(24);
-    if let Err(violation) = player::play(&schedule, seed) {
-        panic!("{violation}\nschedule: {schedule:#?}");
+    let played = match &schema {
+        Some(schema) => player::play_with(schema, &schedule, seed),
+        None => player::play(&schedule, seed),
+    };
+    if let Err(violation) = played {
+        panic!("{violation}\nschema: {schema:?}\nschedule: {schedule:#?}");
     }
 }

@@ -29,6 +29,9 @@ pub(super) struct Authority {
     pub(super) triggers: Vec<Trigger>,
 }
 
+/// Everything as it was before a bunch.
+type Before = (World, BTreeMap<EntityKey, Epoch>);
+
 impl Authority {
     /// Another writer makes the entity this.
     pub(super) fn write(&mut self, key: &EntityKey, truth: &Existence) {
@@ -73,21 +76,23 @@ impl Authority {
         }
         let mut answers = answers.iter().cycle();
         let mut outcomes = Vec::new();
+        // What is concurrent is judged by what was there before the bunch.
+        let before = (self.world.clone(), self.epochs.clone());
         for planned in &bunch.operations {
             let answer = answers.next().unwrap_or(&Answer::Accepted);
-            outcomes.push(self.answer(planned, answer, bunch));
+            outcomes.push(self.answer(planned, answer, bunch, &before));
         }
         let outcomes = Outcomes { bunch: bunch.number, outcomes };
         self.record.insert(bunch.number, (bunch.id, outcomes.clone()));
         Ok(outcomes)
     }
 
-    fn answer(&mut self, planned: &Planned, answer: &Answer, bunch: &Bunch) -> Outcome {
+    fn answer(&mut self, planned: &Planned, answer: &Answer, bunch: &Bunch, before: &Before) -> Outcome {
         let key = &planned.operation.key;
         let of_bunch = |place: usize| bunch.operations.get(place % bunch.operations.len().max(1));
         match answer {
-            Answer::Accepted => self.judge(planned, None),
-            Answer::AcceptedOver(fields) => self.judge(planned, Some(fields)),
+            Answer::Accepted => self.judge(planned, None, before),
+            Answer::AcceptedOver(fields) => self.judge(planned, Some(fields), before),
             Answer::AcceptedGone if planned.operation.change == Change::Delete => {
                 let before = self.world.thing(key);
                 let is_live = before.live().is_some();
@@ -98,7 +103,7 @@ impl Authority {
                 let epoch = Some(self.put(key, (&Existence::Live(state.clone())).into()));
                 Outcome::Accepted { epoch, result: Resulting::Live(state.clone()), overwrote: None }
             }
-            Answer::AcceptedGone | Answer::AcceptedAs(_) => self.judge(planned, None),
+            Answer::AcceptedGone | Answer::AcceptedAs(_) => self.judge(planned, None, before),
             Answer::Superseded(state) => {
                 let truth = state.clone().map_or(Existence::Absent, Existence::Live);
                 self.write(key, &truth);
@@ -123,22 +128,23 @@ impl Authority {
     }
 
     /// Decides by the epochs.
-    fn judge(&mut self, planned: &Planned, overwrote: Option<&State>) -> Outcome {
+    fn judge(&mut self, planned: &Planned, overwrote: Option<&State>, before: &Before) -> Outcome {
         let (key, change) = (&planned.operation.key, &planned.operation.change);
-        let before = self.world.thing(key);
-        let now = self.epochs.get(key).copied().unwrap_or_default();
-        let is_concurrent = planned.base.is_some_and(|base| base < now);
+        let (world, epochs) = before;
+        let was_gone = matches!(world.thing(key), Thing::Dead(_));
+        let was_at = epochs.get(key).copied().unwrap_or_default();
+        let is_concurrent = planned.base.is_some_and(|base| base < was_at);
+        let now = self.world.thing(key);
         let overwrote = overwrote.filter(|_| *change != Change::Delete).cloned();
         if *change == Change::Delete {
-            if before.live().is_none() {
+            if now.live().is_none() {
                 return Outcome::Accepted { epoch: None, result: Resulting::AsSent, overwrote };
             }
             if is_concurrent {
                 return self.superseded(key);
             }
         }
-        let was_gone = matches!(before, Thing::Dead(_));
-        let epoch = Some(self.put(key, before.after(change)));
+        let epoch = Some(self.put(key, now.after(change)));
         let result = match self.state(key) {
             // Told wherever it is not simply the operation laid on the base that it names.
             Some(state) if is_concurrent || planned.base.is_none() || was_gone => Resulting::Live(state),

@@ -29,7 +29,7 @@ use super::laws::{Violation, require};
 use super::schedule::{Answer, Schedule, SealLimits, Step};
 use super::storage::FaultyStorage;
 use super::strategies::{ENTITIES, entity};
-use crate::algebra::{EntityKey, Existence, Limits, Operation, Plan, Row, Seq, Trigger};
+use crate::algebra::{EntityKey, Existence, Limits, Operation, Plan, Row, Schema, Seq, Trigger};
 use crate::journal::{Appended, Cancelled, Durability, Error, Journal, Listing, Options};
 use authority::Authority;
 use known::Known;
@@ -43,7 +43,58 @@ const MOVING: &str = "moving a base";
 /// once for each answer that is not `accepted`, and there are none at the end.
 const ROUNDS_MAX: usize = 2 * ENTITIES;
 
+/// How often what matters came up: a property that never reaches it shows nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Played {
+    /// Bunches that were sealed.
+    pub bunches: u64,
+    /// Operations in them, completions included.
+    pub operations: u64,
+    /// Operations that completed another one of the same bunch.
+    pub completions: u64,
+    /// Entities whose operations were found to come to nothing by a seal.
+    pub annihilated: u64,
+    /// Effects that were parked.
+    pub parked: u64,
+    /// Effects that an edit mended before they could be parked.
+    pub mended: u64,
+    /// Entities that were held, counted after every step.
+    pub held: u64,
+    /// Effects that gave way to the authority's side.
+    pub superseded: u64,
+    /// Pending effects that turned out to be what the authority holds.
+    pub agreed: u64,
+    /// Pending deletes that gave way to what they had not seen.
+    pub deletes_dropped: u64,
+    /// Rows that were applied.
+    pub applied: u64,
+    /// Operations that were not durable, and gone after a crash.
+    pub lost: u64,
+    /// Operations that were taken back.
+    pub cancelled: u64,
+}
+
+impl std::ops::AddAssign for Played {
+    fn add_assign(&mut self, more: Played) {
+        self.bunches += more.bunches;
+        self.operations += more.operations;
+        self.completions += more.completions;
+        self.annihilated += more.annihilated;
+        self.parked += more.parked;
+        self.mended += more.mended;
+        self.held += more.held;
+        self.superseded += more.superseded;
+        self.agreed += more.agreed;
+        self.deletes_dropped += more.deletes_dropped;
+        self.applied += more.applied;
+        self.lost += more.lost;
+        self.cancelled += more.cancelled;
+    }
+}
+
 struct Player {
+    played: Played,
+    schema: Option<Schema>,
     storage: FaultyStorage,
     journal: Journal,
     model: Model,
@@ -60,8 +111,20 @@ struct Player {
 ///
 /// # Errors
 /// The first thing that is not as it must be, with the step's number.
-pub fn play(schedule: &Schedule, seed: u64) -> Result<(), Violation> {
-    let mut player = Player::new(seed.is_multiple_of(2))?;
+pub fn play(schedule: &Schedule, seed: u64) -> Result<Played, Violation> {
+    played(Player::new(seed.is_multiple_of(2), None)?, schedule, seed)
+}
+
+/// As [`play`], on a journal with a schema: bunches are ordered by it, circles of references are cut. Whether
+/// the order is right is for [`prefixes`](super::prefixes) to say.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_with(schema: &Schema, schedule: &Schedule, seed: u64) -> Result<Played, Violation> {
+    played(Player::new(seed.is_multiple_of(2), Some(schema.clone()))?, schedule, seed)
+}
+
+fn played(mut player: Player, schedule: &Schedule, seed: u64) -> Result<Played, Violation> {
     for (number, step) in schedule.iter().enumerate() {
         let crash = Unsynced::Sampled { seed: seed.wrapping_add(number as u64) };
         player.step(step, crash).and_then(|()| player.check()).map_err(|violation| Violation {
@@ -76,14 +139,18 @@ fn failed(doing: &'static str) -> impl FnOnce(Error) -> Violation {
     move |error| Violation { law: doing, found: error.to_string() }
 }
 
-fn open(storage: &FaultyStorage) -> Result<Journal, Violation> {
-    Options::new().cache_bytes(1 << 20).clock(|| 1_000_000).on(storage.clone()).map_err(failed("opening"))
+fn open(storage: &FaultyStorage, schema: Option<&Schema>) -> Result<Journal, Violation> {
+    let mut options = Options::new().cache_bytes(1 << 20).clock(|| 1_000_000);
+    if let Some(schema) = schema {
+        options = options.schema(schema.clone());
+    }
+    options.on(storage.clone()).map_err(failed("opening"))
 }
 
 impl Player {
-    fn new(is_complete: bool) -> Result<Self, Violation> {
+    fn new(is_complete: bool, schema: Option<Schema>) -> Result<Self, Violation> {
         let storage = FaultyStorage::new();
-        let journal = open(&storage)?;
+        let journal = open(&storage, schema.as_ref())?;
         let mut model = Model::default();
         if is_complete {
             journal.baseline(&[], Listing::Complete).map_err(failed("learning"))?;
@@ -92,6 +159,8 @@ impl Player {
             model.entity(&entity(number)).known = if is_complete { Known::Absent } else { Known::Unknown };
         }
         Ok(Player {
+            played: Played::default(),
+            schema,
             storage,
             journal,
             model,
@@ -148,7 +217,7 @@ impl Player {
             Step::Crash => self.crash(crash),
             Step::Reopen => {
                 self.close();
-                self.journal = open(&self.storage)?;
+                self.journal = open(&self.storage, self.schema.as_ref())?;
                 self.is_durable();
                 Ok(())
             }
@@ -247,14 +316,19 @@ impl Player {
         self.is_durable();
         let after = self.plan()?;
         if let Some(bunch) = &sealed {
-            check::bunch(bunch, &plan, limits, &self.model)?;
+            check::bunch(bunch, &plan, limits, &self.model, self.schema.is_some())?;
             self.model.seal(bunch);
+            self.played.bunches += 1;
+            self.played.operations += bunch.operations.len() as u64;
+            let completions = bunch.operations.iter().filter(|planned| planned.is_completion());
+            self.played.completions += completions.count() as u64;
         } else {
             require(LOST, plan.operations.is_empty(), || format!("nothing was sealed of {plan:?}"))?;
         }
         // What came to nothing may be forgotten now; it need not be.
         for nothing in plan.nothing.iter().filter(|nothing| !check::has(&after, &nothing.key)) {
             drop(self.model.entity(&nothing.key).pending.take());
+            self.played.annihilated += 1;
         }
         let again = self.journal.seal(Limits::default()).map_err(failed("sealing"))?;
         require(FENCE, sealed == again, || format!("sealed {sealed:?}, again {again:?}"))
@@ -271,6 +345,7 @@ impl Player {
         let Some(bunch) = self.model.open.clone() else { return Ok(()) };
         let outcomes = self.authority.deliver(&bunch, answers)?;
         let expected = self.model.settle(&bunch, &outcomes);
+        self.played += expected.counted();
         let settled = self.journal.settle(&outcomes).map_err(failed("settling"))?;
         self.is_durable();
         require(FENCE, !settled.was_settled, || format!("bunch {} was not settled before", bunch.number))?;
@@ -335,6 +410,7 @@ impl Player {
         })?;
         if let (Cancelled::Done, Some(entity)) = (cancelled, owner) {
             entity.pending.cancel(Seq(seq));
+            self.played.cancelled += 1;
             self.is_durable();
         }
         Ok(())
@@ -346,8 +422,9 @@ impl Player {
         let image = self.storage.after_crash(unsynced);
         self.close();
         self.storage = image;
-        self.journal = open(&self.storage)?;
+        self.journal = open(&self.storage, self.schema.as_ref())?;
         let found = self.journal.status().map_err(failed("counting"))?.appended;
+        self.played.lost += self.model.appended.saturating_sub(found);
         if let Some(before) = self.undone.iter().rev().find(|model| model.appended == found) {
             self.model = before.clone();
         }
@@ -360,7 +437,7 @@ impl Player {
     }
 
     /// Delivers everything, and compares the two sides.
-    fn deliver_all(mut self) -> Result<(), Violation> {
+    fn deliver_all(mut self) -> Result<Played, Violation> {
         self.settle(&[])?;
         self.check()?;
         while let Some(key) = self.parked(0) {
@@ -390,7 +467,8 @@ impl Player {
         let differs = seen.live_difference(&self.authority.world);
         require("equivalence", differs.is_none(), || {
             format!("left is what the program saw, right what the authority holds: {differs:?}")
-        })
+        })?;
+        Ok(self.played)
     }
 
     /// The new triggers arrive, but for those that are lost.
@@ -441,6 +519,7 @@ impl Player {
         let mut told = rows.to_vec();
         told.extend(deleted.into_iter().map(|(key, epoch)| Row { key, state: None, epoch: Some(epoch) }));
         let (applied, expected) = self.model.integrate(&told);
+        self.played += Played { applied: applied.len() as u64, ..expected.counted() };
         let integrated = self.journal.integrate(rows).map_err(failed("integrating"))?;
         self.is_durable();
         let applied_twice = integrated.applied.len() != applied.len();

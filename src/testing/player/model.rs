@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Played;
 use super::known::Known;
 use super::run::Run;
 use crate::algebra::{
@@ -17,7 +18,7 @@ pub(super) struct Entity {
     pub(super) known: Known,
     pub(super) pending: Run,
     pub(super) sealed: Run,
-    /// What the open bunch does to it: one operation.
+    /// What the open bunch does to it: one operation, and one that completes it where a circle was cut.
     pub(super) sent: Vec<Change>,
     pub(super) parked: Run,
     pub(super) waits_for: Option<EntityKey>,
@@ -101,6 +102,18 @@ impl Entity {
 }
 
 impl Expected {
+    pub(super) fn counted(&self) -> Played {
+        let count = |keys: &BTreeSet<EntityKey>| keys.len() as u64;
+        Played {
+            parked: count(&self.parked),
+            mended: count(&self.mended),
+            superseded: count(&self.superseded),
+            agreed: count(&self.agreed),
+            deletes_dropped: count(&self.deletes_dropped),
+            ..Played::default()
+        }
+    }
+
     fn note(&mut self, key: &EntityKey, moved: Moved) {
         match moved {
             Moved::Stays => {}
@@ -143,7 +156,9 @@ impl Model {
     pub(super) fn seal(&mut self, bunch: &Bunch) {
         for planned in &bunch.operations {
             let entity = self.entity(&planned.operation.key);
-            entity.sealed = entity.pending.take();
+            if !planned.is_completion() {
+                entity.sealed = entity.pending.take();
+            }
             entity.sent.push(planned.operation.change.clone());
             entity.waits_for = None;
         }
@@ -154,8 +169,7 @@ impl Model {
     /// What each outcome makes of its entity: DESIGN, sections 5 and 8.
     pub(super) fn settle(&mut self, bunch: &Bunch, outcomes: &Outcomes) -> Expected {
         let mut expected = Expected::default();
-        for (planned, outcome) in bunch.operations.iter().zip(&outcomes.outcomes) {
-            let key = &planned.operation.key;
+        for (key, outcome) in decided(bunch, &outcomes.outcomes) {
             let entity = self.entities.entry(key.clone()).or_default();
             let sealed = entity.sealed.take();
             let sent = std::mem::take(&mut entity.sent);
@@ -274,6 +288,20 @@ impl Model {
             None => BTreeSet::new(),
         }
     }
+}
+
+/// One outcome an entity: of an operation and its completion the first that is not `accepted`, or the last.
+fn decided<'a>(bunch: &'a Bunch, outcomes: &'a [Outcome]) -> Vec<(&'a EntityKey, &'a Outcome)> {
+    let mut decided: Vec<(&EntityKey, &Outcome)> = Vec::new();
+    for (planned, outcome) in bunch.operations.iter().zip(outcomes) {
+        let key = &planned.operation.key;
+        match decided.iter_mut().find(|(decided, _)| *decided == key) {
+            None => decided.push((key, outcome)),
+            Some((_, first)) if matches!(first, Outcome::Accepted { .. }) => *first = outcome,
+            Some(_) => {}
+        }
+    }
+    decided
 }
 
 fn live(state: &State, epoch: Option<Epoch>) -> Known {
