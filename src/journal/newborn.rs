@@ -14,10 +14,13 @@ use super::storage::Storage;
 /// A file that the engine has just begun is never longer: 1 MiB and some pages.
 const LEN_MAX: u64 = 4 * 1024 * 1024;
 
+/// What a disk writes at once: a crash leaves none of it or all.
+const SECTOR: u64 = 512;
+
 /// How many bytes the engine's magic number has.
 const MAGIC_LEN: usize = 9;
 
-/// The engine's header ends before this place, in the first sector of a disk: it arrives whole or not at all.
+/// The engine's header ends before this place.
 const HEADER_END: usize = 512;
 
 const CHUNK: usize = 64 * 1024;
@@ -25,7 +28,7 @@ const CHUNK: usize = 64 * 1024;
 /// Whether these bytes are those of a file that the engine began and did not finish: a header without its
 /// magic number, or not even that, and nothing behind it. So narrow that nothing of anybody's is in it.
 fn is_unfinished(len: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> io::Result<bool> {
-    if len == 0 || len > LEN_MAX {
+    if len == 0 || len > LEN_MAX || !len.is_multiple_of(SECTOR) {
         return Ok(false);
     }
     let mut chunk = [0; CHUNK];
