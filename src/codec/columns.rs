@@ -28,6 +28,9 @@ pub(crate) const VALUE_BYTES_MAX: usize = 65_000;
 /// one, so that small commits touch one tree only.
 pub(crate) const INLINE_BYTES_MAX: usize = VALUE_BYTES_MAX / 4;
 
+/// No value holds more rows of a log.
+pub(crate) const LOG_ROWS_MAX: u64 = (VALUE_BYTES_MAX / LOG_ROW_BYTES) as u64;
+
 const LOG_ROW_BYTES: usize = 40;
 const RUN_ROW_BYTES: usize = LOG_ROW_BYTES + 56;
 
@@ -60,6 +63,20 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// What is left of a row whose payload is gone: that everything older is done with.
+    pub(crate) fn cut_only(&self) -> Row {
+        Row {
+            groups: 0,
+            content: ContentKind::Keep,
+            shape: Shape::default(),
+            written: Clock::default(),
+            first_at: 0,
+            fields_bytes: 0,
+            extra_bytes: 0,
+            ..*self
+        }
+    }
+
     pub(crate) fn payload_bytes(&self) -> usize {
         self.fields_bytes as usize + self.extra_bytes as usize
     }

@@ -38,6 +38,7 @@ pub(crate) enum FrameKind {
     Waits = 8,
     Superseded = 9,
     Trigger = 10,
+    SetAside = 11,
 }
 
 /// Why a stored value was not accepted.

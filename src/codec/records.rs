@@ -25,6 +25,13 @@ pub(crate) struct Level {
     pub(crate) rows: u64,
 }
 
+impl Level {
+    /// The ordinals of its entries.
+    pub(crate) fn range(&self) -> std::ops::Range<u64> {
+        self.first..self.first + self.rows
+    }
+}
+
 /// The open bunch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OpenBunch {
@@ -63,7 +70,7 @@ pub(crate) struct JournalState {
 /// Base knowledge as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BaseRecord {
-    /// 0 absent, 1 live, 2 dead.
+    /// 0 absent, 1 live, 2 dead; 3 known once and lost.
     existence: u8,
     epoch: Option<u64>,
     digest: Option<[u8; 32]>,
@@ -88,6 +95,11 @@ impl BaseRecord {
         Some(BaseRecord { existence, epoch, digest, state })
     }
 
+    /// The record in place of one that was damaged: nothing is known, not even where the rest is complete.
+    pub(crate) fn lost() -> Self {
+        BaseRecord { existence: 3, epoch: None, digest: None, state: None }
+    }
+
     /// The base of a record.
     pub(crate) fn base(self) -> Result<Base, FrameError> {
         let state = match (self.state, self.digest) {
@@ -100,6 +112,7 @@ impl BaseRecord {
             0 => Ok(Base::Absent),
             1 => Ok(Base::Live(held)),
             2 => Ok(Base::Dead(held)),
+            3 => Ok(Base::Unknown),
             other => Err(FrameError::Body { why: format!("a base is of no known kind ({other})") }),
         }
     }
@@ -219,6 +232,16 @@ pub(crate) struct SupersededRecord {
     pub(crate) epoch: u64,
     pub(crate) state: Option<String>,
     pub(crate) rows: Vec<u8>,
+}
+
+/// A stored value that did not open, as it was found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SetAsideRecord {
+    pub(crate) place: String,
+    pub(crate) why: String,
+    /// When it was found, in ms.
+    pub(crate) at: u64,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl OpenBunch {

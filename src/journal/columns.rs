@@ -9,7 +9,9 @@ use redb::{AccessGuard, ReadOnlyTable, ReadableTable, Table, WriteTransaction};
 use super::error::{Error, engine};
 use super::tables::{ColumnTables, Snapshot, damaged};
 use crate::codec::FrameError;
-use crate::codec::columns::{INLINE_BYTES_MAX, Layout, Preamble, Row, Rows, RowsDraft, VALUE_BYTES_MAX};
+use crate::codec::columns::{
+    INLINE_BYTES_MAX, LOG_ROWS_MAX, Layout, Preamble, Row, Rows, RowsDraft, VALUE_BYTES_MAX,
+};
 use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameKind};
 
 type Value<'a> = AccessGuard<'a, &'static [u8]>;
@@ -128,16 +130,45 @@ pub(crate) struct ColumnReader {
     payload: ReadOnlyTable<u64, &'static [u8]>,
     /// The values that were opened already, rows or not, by their first ordinal.
     checked: RefCell<HashSet<(bool, u64)>>,
+    /// What is passed over.
+    gone: Gone,
+}
+
+/// What of a list is damaged, and goes without saying while the rest is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gone {
+    /// The first ordinals of values of rows.
+    pub(crate) rows: HashSet<u64>,
+    /// The entries whose payload lies in a piece that is damaged, unless it stands behind their rows.
+    pub(crate) payload: Vec<Range<u64>>,
+}
+
+impl Gone {
+    /// Whether an entry's payload is gone.
+    pub(crate) fn has(&self, ordinal: u64, row: &Row, rows: &Rows<'_>) -> bool {
+        let is_gone = || self.payload.iter().any(|range| range.contains(&ordinal));
+        rows.inline.is_none() && row.payload_bytes() > 0 && is_gone()
+    }
 }
 
 impl ColumnReader {
     pub(crate) fn new(snapshot: &Snapshot, tables: ColumnTables) -> Result<Self, Error> {
+        Self::passing_over(snapshot, tables, Gone::default())
+    }
+
+    /// A reader that passes over what is gone.
+    pub(crate) fn passing_over(snapshot: &Snapshot, tables: ColumnTables, gone: Gone) -> Result<Self, Error> {
         Ok(ColumnReader {
             tables,
             rows: snapshot.numbered(tables.rows)?,
             payload: snapshot.numbered(tables.payload)?,
             checked: RefCell::default(),
+            gone,
         })
+    }
+
+    pub(crate) fn gone(&self) -> &Gone {
+        &self.gone
     }
 
     /// Visits the values of rows of a range in order, payloads untouched. The range must begin and end
@@ -147,18 +178,26 @@ impl ColumnReader {
         range: Range<u64>,
         mut visit: impl FnMut(u64, &Rows<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut expected = range.start;
+        // Where the next value begins; behind one that is gone it is not known.
+        let mut expected = Some(range.start);
         for value in self.rows.range(range.clone()).map_err(engine)? {
             let (first, value) = value.map_err(engine)?;
             let first = first.value();
-            if first != expected {
+            if let Some(expected) = expected.filter(|expected| *expected != first) {
                 return Err(self.gap(expected));
+            }
+            if self.gone.rows.contains(&first) {
+                expected = None;
+                continue;
             }
             let rows = self.open(first, &value)?;
             visit(first, &rows)?;
-            expected = first.saturating_add(u64::from(rows.preamble.rows));
+            expected = Some(first.saturating_add(u64::from(rows.preamble.rows)));
         }
-        if expected == range.end { Ok(()) } else { Err(self.gap(expected)) }
+        match expected {
+            Some(expected) if expected != range.end => Err(self.gap(expected)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Visits the values of rows from the one that holds an ordinal on, until the visitor has enough.
@@ -186,14 +225,18 @@ impl ColumnReader {
         move |error| damaged(tables.name(true, first))(error)
     }
 
-    /// The ordinal behind the last row, or nothing if there are no rows.
+    /// The ordinal behind the last row, or nothing if there are no rows. Behind a last value that is damaged it
+    /// is one that no row can have had.
     pub(crate) fn end(&self) -> Result<Option<u64>, Error> {
         match self.rows.last().map_err(engine)? {
             None => Ok(None),
             Some((first, value)) => {
                 let first = first.value();
-                let rows = self.open(first, &value)?;
-                Ok(Some(first + u64::from(rows.preamble.rows)))
+                match self.open(first, &value) {
+                    Ok(rows) => Ok(Some(first + u64::from(rows.preamble.rows))),
+                    Err(Error::Damaged { .. }) => Ok(Some(first.saturating_add(LOG_ROWS_MAX))),
+                    Err(error) => Err(error),
+                }
             }
         }
     }
@@ -303,28 +346,38 @@ impl ColumnReader {
     }
 
     fn open<'v>(&self, first: u64, value: &'v Value<'_>) -> Result<Rows<'v>, Error> {
-        let place = self.tables.place(true, first);
-        let bytes = value.value();
-        let opened = if self.is_checked(true, first) {
-            Rows::open_checked(first, bytes)
-        } else {
-            Rows::open(&place, first, bytes)
-        };
-        opened.map_err(|error| damaged(self.tables.name(true, first))(error))
-    }
-
-    /// Whether a value was opened before: then its hash is known to agree, and a snapshot does not change.
-    fn is_checked(&self, is_rows: bool, first: u64) -> bool {
-        !self.checked.borrow_mut().insert((is_rows, first))
+        self.once(
+            (true, first),
+            || Rows::open_checked(first, value.value()),
+            || Rows::open(&self.tables.place(true, first), first, value.value()),
+        )
     }
 
     fn open_payload<'v>(&self, first: u64, value: &'v Value<'_>) -> Result<&'v [u8], Error> {
-        let opened = if self.is_checked(false, first) {
-            frame::open_checked(value.value())
+        self.once(
+            (false, first),
+            || frame::open_checked(value.value()),
+            || frame::open(FrameKind::Payload, &self.tables.place(false, first), value.value()),
+        )
+    }
+
+    /// Checks a value the first time. Once its hash was seen to agree it need not be looked at again: a
+    /// snapshot does not change.
+    fn once<T>(
+        &self,
+        place: (bool, u64),
+        again: impl FnOnce() -> Result<T, FrameError>,
+        check: impl FnOnce() -> Result<T, FrameError>,
+    ) -> Result<T, Error> {
+        let opened = if self.checked.borrow().contains(&place) {
+            again()
         } else {
-            frame::open(FrameKind::Payload, &self.tables.place(false, first), value.value())
+            check().inspect(|_| {
+                self.checked.borrow_mut().insert(place);
+            })
         };
-        opened.map_err(|error| damaged(self.tables.name(false, first))(error))
+        let (is_rows, first) = place;
+        opened.map_err(|error| damaged(self.tables.name(is_rows, first))(error))
     }
 
     /// The value of rows that holds an ordinal; the same one again costs nothing.

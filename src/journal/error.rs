@@ -38,7 +38,9 @@ pub enum Error {
         why: String,
     },
     /// A stored value was damaged.
-    #[error("the journal is damaged at {place}: {source}; `foldlog verify` lists all that is")]
+    #[error(
+        "the journal is damaged at {place}: {source}; `foldlog compact --mend` sets it aside, so that the rest goes on"
+    )]
     Damaged {
         /// Which value.
         place: String,

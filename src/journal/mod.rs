@@ -15,6 +15,7 @@
 //! acknowledged is there after any crash, in exactly one of these places.
 
 mod append;
+mod aside;
 mod bases;
 mod columns;
 mod commit;
@@ -40,6 +41,7 @@ mod seal;
 mod settle;
 mod status;
 mod storage;
+mod stored;
 mod tables;
 mod typed;
 mod verify;
@@ -60,6 +62,7 @@ use options::Origin;
 use tables::Snapshot;
 
 pub use append::{APPEND_OPERATIONS_MAX, Appended, Durability};
+pub use aside::SetAside;
 pub use bases::Listing;
 #[cfg(feature = "testing")]
 pub(crate) use entry::{alone, from_alone, group_names};
@@ -91,6 +94,8 @@ pub(crate) struct Inner {
     queue: commit::Queue,
     /// After a commit that failed it is not known what the disk holds.
     has_failed: AtomicBool,
+    /// A read met with damage, which the next work sets aside.
+    has_damage: AtomicBool,
     /// The engine panicked: what it holds in memory is not to be used again.
     has_panicked: AtomicBool,
     /// The entities that are parked: few, and looked at by every append.
@@ -118,6 +123,14 @@ pub(crate) struct Work<'t> {
     pub(crate) has_written: bool,
     /// Whether the log is folded at the end.
     pub(crate) folds: bool,
+}
+
+impl<'t> Work<'t> {
+    pub(crate) fn new(txn: &'t WriteTransaction, snapshot: &'t Snapshot) -> Result<Self, Error> {
+        let state = snapshot.state()?;
+        let overrides = rewrite::Overrides::new();
+        Ok(Work { txn, snapshot, state, overrides, has_written: false, folds: true })
+    }
 }
 
 impl Journal {
@@ -155,6 +168,7 @@ impl Journal {
             writer: Mutex::new(Writer { next_seq }),
             queue: commit::Queue::default(),
             has_failed: AtomicBool::new(false),
+            has_damage: AtomicBool::new(false),
             has_panicked: AtomicBool::new(false),
             has_parked: AtomicBool::new(!parked.is_empty()),
             parked: Mutex::new(parked),
@@ -200,6 +214,9 @@ impl Inner {
             let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
             self.shielded(|| work(&Snapshot::of(self.opened(&db)?)?))
         };
+        if matches!(done, Err(Error::Damaged { .. })) {
+            self.has_damage.store(true, Ordering::Release);
+        }
         self.discard_what_panicked();
         done
     }
@@ -254,25 +271,33 @@ impl Inner {
     }
 
     /// One transaction that may change anything but the log: the work, then the rewrite that folds the log
-    /// and what the work laid over the pending effects.
-    pub(crate) fn maintain<T>(
-        &self,
-        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let done = self.with_writer(|inner, db, _| {
+    /// and what the work laid over the pending effects. Damage that was met with is set aside first, in a
+    /// transaction of its own.
+    pub(crate) fn maintain<T>(&self, work: impl Fn(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        if self.has_damage.swap(false, Ordering::AcqRel) {
+            self.set_aside_damage()?;
+        }
+        let done = match self.maintain_once(&work) {
+            Err(damage @ Error::Damaged { .. }) => {
+                if !self.set_aside_damage()? {
+                    return Err(damage);
+                }
+                self.maintain_once(&work)
+            }
+            done => done,
+        }?;
+        self.announce();
+        Ok(done)
+    }
+
+    fn maintain_once<T>(&self, work: impl Fn(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.with_writer(|inner, db, _| {
             let mut txn = db.begin_write().map_err(engine)?;
             // So that reopening after a crash needs no walk over the whole file.
             txn.set_quick_repair(true);
             let snapshot = Snapshot::of(db)?;
-            let before = snapshot.state()?;
-            let mut work_in_hand = Work {
-                txn: &txn,
-                snapshot: &snapshot,
-                state: before.clone(),
-                overrides: rewrite::Overrides::new(),
-                has_written: false,
-                folds: true,
-            };
+            let mut work_in_hand = Work::new(&txn, &snapshot)?;
+            let before = work_in_hand.state.clone();
             let done = work(&mut work_in_hand)?;
             let Work { mut state, overrides, has_written, folds, .. } = work_in_hand;
             if folds {
@@ -288,9 +313,7 @@ impl Inner {
             inner.commit(txn)?;
             inner.note_parked_keys(db)?;
             Ok(done)
-        })?;
-        self.announce();
-        Ok(done)
+        })
     }
 
     /// Commits; after a failure the handle takes no more writes.

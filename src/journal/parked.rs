@@ -214,10 +214,8 @@ impl Journal {
 impl Work<'_> {
     /// Parks an effect.
     pub(crate) fn park(&mut self, entry: &Entry, cause: CauseRecord, bunch: u64) -> Result<(), Error> {
-        let place = entity_bytes(&entry.key);
-        let rows = alone(&place, entry).map_err(damaged(key_name(&place)))?;
         self.has_written = true;
-        put_record(self.txn, PARKED, FrameKind::Parked, &place, &ParkedRecord { bunch, cause, rows })
+        put(self.txn, entry, cause, bunch)
     }
 
     /// Keeps what gave way.
@@ -285,7 +283,13 @@ impl Inner {
         };
         let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal)?;
         for key in keys {
-            let Some(entry) = take(txn, key)? else { continue };
+            let entry = match take(txn, key) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => continue,
+                // Appending does not wait for it: it stays where it is, to be set aside.
+                Err(Error::Damaged { .. }) => continue,
+                Err(error) => return Err(error),
+            };
             let parts = parts_of(key.id(), &entry.effect, entry.first_at, false)
                 .map_err(damaged(format!("the effect of {key}")))?;
             let groups: Vec<&str> = entry.effect.groups.iter().map(Group::as_str).collect();
@@ -301,11 +305,27 @@ impl Inner {
     }
 }
 
+/// Parks an effect.
+pub(crate) fn put(
+    txn: &WriteTransaction,
+    entry: &Entry,
+    cause: CauseRecord,
+    bunch: u64,
+) -> Result<(), Error> {
+    let place = entity_bytes(&entry.key);
+    let rows = alone(&place, entry).map_err(damaged(key_name(&place)))?;
+    put_record(txn, PARKED, FrameKind::Parked, &place, &ParkedRecord { bunch, cause, rows })
+}
+
 fn take(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<Entry>, Error> {
     let place = entity_bytes(key);
     let mut table = txn.open_table(PARKED).map_err(engine)?;
-    let Some(guard) = table.remove(place.as_slice()).map_err(engine)? else { return Ok(None) };
-    read(&place, guard.value()).map(|(entry, _)| Some(entry))
+    let taken = match table.get(place.as_slice()).map_err(engine)? {
+        Some(guard) => read(&place, guard.value())?.0,
+        None => return Ok(None),
+    };
+    table.remove(place.as_slice()).map_err(engine)?;
+    Ok(Some(taken))
 }
 
 fn read(place: &[u8], bytes: &[u8]) -> Result<(Entry, ParkedRecord), Error> {

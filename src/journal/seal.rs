@@ -180,15 +180,22 @@ pub(crate) fn load(
 }
 
 fn entries(snapshot: &Snapshot, open: &OpenBunch) -> Result<HashMap<EntityKey, Entry>, Error> {
-    let reader = ColumnReader::new(snapshot, RUN)?;
-    let mut entries = HashMap::new();
-    let Level { first, rows } = open.level;
-    reader.read(first..first + rows, |ordinal, row, preamble, payload| {
+    let entries = entries_at(&ColumnReader::new(snapshot, RUN)?, open.level.range())?;
+    Ok(entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect())
+}
+
+/// The entries of these ordinals.
+pub(crate) fn entries_at(
+    reader: &ColumnReader,
+    ordinals: impl IntoIterator<Item = u64>,
+) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    reader.read(ordinals, |ordinal, row, preamble, payload| {
         let damaged = |error| reader.damaged_rows(ordinal)(error);
         let key = key_of(row, preamble).map_err(damaged)?;
         let groups = group_names(row, preamble).and_then(records::groups_of).map_err(damaged)?;
         let effect = effect_of(row, groups, payload).map_err(damaged)?;
-        entries.insert(key.clone(), Entry { key, effect, first_at: row.first_at });
+        entries.push(Entry { key, effect, first_at: row.first_at });
         Ok(())
     })?;
     Ok(entries)

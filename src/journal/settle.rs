@@ -77,7 +77,7 @@ impl Work<'_> {
             let before = bases.get(decided.key)?;
             self.decide(&entry, newer, &before, &decided, open.number, &mut settled)?;
         }
-        remove(self.txn, RUN, open.level.first..open.level.first + open.level.rows)?;
+        remove(self.txn, RUN, open.level.range())?;
         self.txn.open_table(BUNCH).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
         Ok(settled)
     }
@@ -162,7 +162,7 @@ impl Work<'_> {
     }
 
     /// Makes a sealed effect pending again, under what was done since.
-    fn come_back(&mut self, entry: &Entry, newer: Option<Entry>) {
+    pub(crate) fn come_back(&mut self, entry: &Entry, newer: Option<Entry>) {
         let entry = newer.map_or(entry.clone(), |newer| entry.then(&newer));
         self.overrides.insert(entry.key.clone(), Some(entry));
     }

@@ -1,11 +1,11 @@
 //! Status: how much waits, and for how long.
 
-use super::Journal;
 use super::error::Error;
 use super::folding::PendingSlot;
 use super::parked;
 use super::pending::Pending;
 use super::tables::Snapshot;
+use super::{Journal, aside};
 use crate::algebra::{BunchNumber, Index, Millis, Schema};
 use crate::codec::records::JournalState;
 
@@ -20,7 +20,8 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// How a journal stands. Every operation that was appended is pending, held, sealed, parked or settled.
+/// How a journal stands. Every operation that was appended is pending, held, sealed, parked, settled, or set
+/// aside because it was damaged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Appended in all, ever.
@@ -35,6 +36,11 @@ pub struct Status {
     pub parked: Count,
     /// Decided by the authority, come to nothing, or given up.
     pub settled: u64,
+    /// Not readable any more. Where a damaged value was the last of the log, as many as it could have held.
+    pub set_aside: u64,
+    /// How many damaged values are set aside, of operations and of anything else; [`Journal::set_aside`] lists
+    /// them.
+    pub set_aside_values: u64,
     /// Of all that was appended, what need not be sent by itself: folded into another operation or come
     /// to nothing.
     pub folded_away: u64,
@@ -64,7 +70,11 @@ impl Journal {
     }
 }
 
-fn counted(snapshot: &Snapshot, state: &JournalState, schema: Option<&Schema>) -> Result<Status, Error> {
+pub(crate) fn counted(
+    snapshot: &Snapshot,
+    state: &JournalState,
+    schema: Option<&Schema>,
+) -> Result<Status, Error> {
     let pending = Pending::load(snapshot, state)?.with_held(snapshot, schema)?;
     let mut status = Status {
         appended: pending.folding.log_end(state.log_begins)?.saturating_sub(1),
@@ -94,10 +104,15 @@ fn counted(snapshot: &Snapshot, state: &JournalState, schema: Option<&Schema>) -
             oldest.note(entry.first_at);
         }
     }
-    let folding: u64 = [status.pending, status.held, status.sealed, status.parked]
-        .iter()
-        .map(|count| count.operations - count.entities)
-        .sum();
+    let counts = [status.pending, status.held, status.sealed, status.parked];
+    let folding: u64 = counts.iter().map(|count| count.operations - count.entities).sum();
+    status.set_aside_values = aside::count(snapshot)?;
+    if status.set_aside_values > 0 {
+        let not_here = status.appended.saturating_sub(counts.iter().map(|count| count.operations).sum());
+        // What came back into doubt counted as settled before.
+        status.settled = status.settled.min(not_here);
+        status.set_aside = not_here - status.settled;
+    }
     status.folded_away = state.folded_away + folding;
     status.oldest_at = oldest.at();
     Ok(status)

@@ -1,6 +1,6 @@
 //! The tables of a journal, and the places by which their values are framed and named.
 
-use redb::{ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -39,6 +39,8 @@ pub(crate) const BUNCH: Numbered = TableDefinition::new("bunch");
 pub(crate) const SUPERSEDED: Numbered = TableDefinition::new("superseded");
 /// Triggers by index.
 pub(crate) const INBOX: Numbered = TableDefinition::new("inbox");
+/// What was damaged, as it was found. Only there once something was.
+pub(crate) const SET_ASIDE: Numbered = TableDefinition::new("set_aside");
 
 pub(crate) const IDENTITY_KEY: &[u8] = b"identity";
 pub(crate) const STATE_KEY: &[u8] = b"state";
@@ -59,6 +61,11 @@ impl ColumnTables {
         head.copy_from_slice(&[self.tag, u8::from(is_rows)]);
         number.copy_from_slice(&first.to_le_bytes());
         place
+    }
+
+    /// Whether these are the log's, not the run's.
+    pub(crate) fn is_log(&self) -> bool {
+        self.tag == LOG.tag
     }
 
     /// The name of a value for people.
@@ -111,6 +118,17 @@ impl Snapshot {
 
     pub(crate) fn numbered(&self, table: Numbered) -> Result<redb::ReadOnlyTable<u64, &'static [u8]>, Error> {
         self.txn.open_table(table).map_err(engine)
+    }
+
+    /// A table that is made only when it is needed.
+    pub(crate) fn numbered_if_there(
+        &self,
+        table: Numbered,
+    ) -> Result<Option<redb::ReadOnlyTable<u64, &'static [u8]>>, Error> {
+        match self.txn.open_table(table) {
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            opened => opened.map(Some).map_err(engine),
+        }
     }
 
     pub(crate) fn keyed(

@@ -7,29 +7,21 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use redb::{Builder, Database, ReadableTable};
+use redb::{Builder, Database};
 
 use super::bases::Bases;
 use super::columns::ColumnReader;
-use super::error::{Error, engine};
+use super::error::Error;
 use super::folding::{Folding, Part};
 use super::guard::{discarded, guarded};
 use super::open::{refused, require_journal, shielded};
 use super::options::CACHE_BYTES_DEFAULT;
 use super::overlay::Overlay;
 use super::storage::{Backend, Storage};
-use super::tables::{
-    BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, Keyed, LOG, META, Numbered, PARKED, RUN, SUPERSEDED,
-    Snapshot, WAITS, entity_of, key_name,
-};
+use super::stored::TABLES;
+use super::tables::{LOG, RUN, Snapshot};
 use super::{entry, newborn, rewrite, seal};
-use crate::algebra::Index;
-use crate::codec::FrameError;
-use crate::codec::columns::Rows;
-use crate::codec::frame::{self, FrameKind};
-use crate::codec::records::{
-    self, BaseRecord, Identity, JournalState, ParkedRecord, SupersededRecord, TriggerRecord,
-};
+use crate::codec::records;
 
 /// What was looked at, and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,121 +104,21 @@ impl Report {
             Ok(snapshot) => snapshot,
             Err(error) => return self.find("the journal", error),
         };
-        for tables in [LOG, RUN] {
-            self.run("a column", |report| report.rows(&snapshot, tables));
-            self.run("a column", |report| report.payload(&snapshot, tables));
+        for table in TABLES {
+            self.run(table.name(), |report| {
+                table.visit(&snapshot, |value| {
+                    report.values += 1;
+                    match value.opened {
+                        Ok(rows) => report.operations += rows,
+                        Err(error) => report.find(table.place_name(&value.place), error),
+                    }
+                    Ok(())
+                })
+            });
         }
-        self.run("the base knowledge", |report| {
-            report.keyed(&snapshot, BASE, |place, bytes| {
-                entity_of(place)?;
-                let record: BaseRecord = frame::open_record(FrameKind::Base, place, bytes)?;
-                record.base().map(drop)
-            })
-        });
-        self.run("the parked effects", |report| {
-            report.keyed(&snapshot, PARKED, |place, bytes| {
-                let record: ParkedRecord = frame::open_record(FrameKind::Parked, place, bytes)?;
-                entry::from_alone(place, &record.rows).map(drop)
-            })
-        });
-        self.run("who waits for whom", |report| {
-            report.keyed(&snapshot, WAITS, |place, bytes| {
-                let (name, id): (String, [u8; 16]) = frame::open_record(FrameKind::Waits, place, bytes)?;
-                records::key_of(&name, id).map(drop)
-            })
-        });
-        self.run("the identity and the state", |report| {
-            report.keyed(&snapshot, META, |place, bytes| {
-                if place == IDENTITY_KEY {
-                    frame::open_record::<Identity>(FrameKind::Identity, place, bytes).map(drop)
-                } else {
-                    frame::open_record::<JournalState>(FrameKind::State, place, bytes).map(drop)
-                }
-            })
-        });
-        self.run("the open bunch", |report| {
-            report.numbered(&snapshot, BUNCH, "piece of the open bunch", |place, bytes| {
-                frame::open(FrameKind::BunchText, place, bytes).map(drop)
-            })
-        });
-        self.run("what gave way", |report| {
-            report.numbered(&snapshot, SUPERSEDED, "superseded effect", |place, bytes| {
-                let record: SupersededRecord = frame::open_record(FrameKind::Superseded, place, bytes)?;
-                record.state.map(|json| records::state_of(&json)).transpose()?;
-                entry::from_alone(place, &record.rows).map(drop)
-            })
-        });
-        self.run("the inbox", |report| {
-            report.numbered(&snapshot, INBOX, "trigger", |place, bytes| {
-                let record: TriggerRecord = frame::open_record(FrameKind::Trigger, place, bytes)?;
-                record.trigger(Index(1)).map(drop)
-            })
-        });
         if self.findings.is_empty() {
             self.run("what the values say of one another", |report| report.consistent(&snapshot));
         }
-    }
-
-    /// Opens every value of rows, and every row in it.
-    fn rows(&mut self, snapshot: &Snapshot, tables: ColumnTables) -> Result<(), Error> {
-        for row in snapshot.numbered(tables.rows)?.iter().map_err(engine)? {
-            let (first, value) = row.map_err(engine)?;
-            let first = first.value();
-            self.values += 1;
-            let opened = Rows::open(&tables.place(true, first), first, value.value());
-            let counted =
-                opened.and_then(|rows| rows.iter().try_fold(0_u64, |count, row| row.map(|_| count + 1)));
-            match counted {
-                Ok(count) => self.operations += count,
-                Err(error) => self.find(tables.name(true, first), error),
-            }
-        }
-        Ok(())
-    }
-
-    fn payload(&mut self, snapshot: &Snapshot, tables: ColumnTables) -> Result<(), Error> {
-        for row in snapshot.numbered(tables.payload)?.iter().map_err(engine)? {
-            let (first, value) = row.map_err(engine)?;
-            let first = first.value();
-            self.values += 1;
-            if let Err(error) = frame::open(FrameKind::Payload, &tables.place(false, first), value.value()) {
-                self.find(tables.name(false, first), error);
-            }
-        }
-        Ok(())
-    }
-
-    fn keyed(
-        &mut self,
-        snapshot: &Snapshot,
-        table: Keyed,
-        open: impl Fn(&[u8], &[u8]) -> Result<(), FrameError>,
-    ) -> Result<(), Error> {
-        for row in snapshot.keyed(table)?.iter().map_err(engine)? {
-            let (place, value) = row.map_err(engine)?;
-            self.values += 1;
-            if let Err(error) = open(place.value(), value.value()) {
-                self.find(key_name(place.value()), error);
-            }
-        }
-        Ok(())
-    }
-
-    fn numbered(
-        &mut self,
-        snapshot: &Snapshot,
-        table: Numbered,
-        what: &str,
-        open: impl Fn(&[u8], &[u8]) -> Result<(), FrameError>,
-    ) -> Result<(), Error> {
-        for row in snapshot.numbered(table)?.iter().map_err(engine)? {
-            let (number, value) = row.map_err(engine)?;
-            self.values += 1;
-            if let Err(error) = open(&number.value().to_le_bytes(), value.value()) {
-                self.find(format!("{what} {}", number.value()), error);
-            }
-        }
-        Ok(())
     }
 
     /// What every value says by itself is sound: do they agree? No gap, no entry in two places, every
@@ -240,9 +132,8 @@ impl Report {
         seal::expected(snapshot, &state, &bases)?;
         let folding = Folding::new(snapshot)?;
         let sources = rewrite::all(&folding, &state)?;
-        let mut ranges: Vec<_> =
-            sources.levels.iter().map(|level| level.first..level.first + level.rows).collect();
-        ranges.extend(state.open.as_ref().map(|open| open.level.first..open.level.first + open.level.rows));
+        let mut ranges: Vec<_> = sources.levels.iter().map(|level| level.range()).collect();
+        ranges.extend(state.open.as_ref().map(|open| open.level.range()));
         ranges.sort_by_key(|range| range.start);
         if ranges.windows(2).any(|pair| matches!(pair, [a, b] if a.end > b.start)) {
             self.find("the state", "two levels of the run overlap");

@@ -7,14 +7,15 @@ use crate::algebra::Index;
 use crate::codec::columns::{Rows, RowsDraft};
 use crate::codec::frame::{self, FrameError, FrameKind};
 use crate::codec::records::{
-    self, BaseRecord, ExtraRecord, Identity, JournalState, ParkedRecord, SupersededRecord, TriggerRecord,
+    self, BaseRecord, ExtraRecord, Identity, JournalState, ParkedRecord, SetAsideRecord, SupersededRecord,
+    TriggerRecord,
 };
 use crate::journal::{alone, from_alone, group_names};
 
 /// Where every value of this target is stored.
 const PLACE: &[u8] = &[0; 8];
 
-const KINDS: [FrameKind; 10] = [
+const KINDS: [FrameKind; 11] = [
     FrameKind::Identity,
     FrameKind::State,
     FrameKind::Rows,
@@ -25,6 +26,7 @@ const KINDS: [FrameKind; 10] = [
     FrameKind::Waits,
     FrameKind::Superseded,
     FrameKind::Trigger,
+    FrameKind::SetAside,
 ];
 
 /// Opens arbitrary bytes as a frame of every kind, and as the body of a sound one: as if whoever wrote them
@@ -71,6 +73,7 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
             rows(&record.rows)
         }
         FrameKind::Trigger => trigger(record(kind, whole)?),
+        FrameKind::SetAside => record::<SetAsideRecord>(kind, whole).map(drop),
     }
 }
 
@@ -84,8 +87,8 @@ fn record<T: Serialize + DeserializeOwned>(kind: FrameKind, whole: &[u8]) -> Res
 /// A record may say more than a base can (a state of what is absent), so it is the base that must last.
 fn base(record: BaseRecord) -> Result<(), FrameError> {
     let base = record.base()?;
-    let again = BaseRecord::of(&base).map(BaseRecord::base).transpose()?;
-    assert_eq!(again, Some(base), "a base is stored as another one");
+    let again = BaseRecord::of(&base).unwrap_or_else(BaseRecord::lost).base()?;
+    assert_eq!(again, base, "a base is stored as another one");
     Ok(())
 }
 

@@ -1,0 +1,174 @@
+//! Every stored value of a journal, each opened by the rules of its table.
+
+use redb::ReadableTable;
+
+use super::entry;
+use super::error::{Error, engine};
+use super::tables::{
+    BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, Keyed, LOG, META, Numbered, PARKED, RUN, SET_ASIDE,
+    SUPERSEDED, Snapshot, WAITS, entity_of, key_name,
+};
+use crate::algebra::Index;
+use crate::codec::FrameError;
+use crate::codec::columns::Rows;
+use crate::codec::frame::{self, FrameKind};
+use crate::codec::records::{
+    self, BaseRecord, Identity, JournalState, ParkedRecord, SetAsideRecord, SupersededRecord, TriggerRecord,
+};
+
+type Opens = fn(&[u8], &[u8]) -> Result<(), FrameError>;
+
+/// One table of a journal, and how its values are opened.
+#[derive(Clone, Copy)]
+pub(crate) enum Table {
+    Rows(ColumnTables),
+    Payload(ColumnTables),
+    Keyed { table: Keyed, of: &'static str, opens: Opens },
+    Numbered { table: Numbered, of: &'static str, opens: Opens },
+}
+
+/// Where a value lies in its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Number(u64),
+    Key(Vec<u8>),
+}
+
+/// A stored value.
+pub(crate) struct Value<'v> {
+    pub(crate) place: Place,
+    pub(crate) bytes: &'v [u8],
+    /// The rows in it, where it is one of rows; or what is wrong with it.
+    pub(crate) opened: Result<u64, FrameError>,
+}
+
+/// All tables.
+pub(crate) const TABLES: [Table; 12] = [
+    Table::Rows(LOG),
+    Table::Payload(LOG),
+    Table::Rows(RUN),
+    Table::Payload(RUN),
+    Table::Keyed { table: BASE, of: "the base knowledge", opens: base },
+    Table::Keyed { table: PARKED, of: "the parked effects", opens: parked },
+    Table::Keyed { table: WAITS, of: "who waits for whom", opens: waits },
+    Table::Keyed { table: META, of: "the identity and the state", opens: meta },
+    Table::Numbered { table: BUNCH, of: "piece of the open bunch", opens: bunch },
+    Table::Numbered { table: SUPERSEDED, of: "superseded effect", opens: superseded },
+    Table::Numbered { table: INBOX, of: "trigger", opens: trigger },
+    Table::Numbered { table: SET_ASIDE, of: "value set aside", opens: set_aside },
+];
+
+impl Table {
+    /// What it holds, for people.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Table::Rows(_) | Table::Payload(_) => "a column",
+            Table::Keyed { of, .. } | Table::Numbered { of, .. } => of,
+        }
+    }
+
+    /// The name of one of its values for people.
+    pub(crate) fn place_name(&self, place: &Place) -> String {
+        match (self, place) {
+            (Table::Rows(tables), Place::Number(first)) => tables.name(true, *first),
+            (Table::Payload(tables), Place::Number(first)) => tables.name(false, *first),
+            (Table::Numbered { of, .. } | Table::Keyed { of, .. }, Place::Number(number)) => {
+                format!("{of} {number}")
+            }
+            (_, Place::Key(key)) => key_name(key),
+        }
+    }
+
+    /// Visits every value.
+    pub(crate) fn visit(
+        &self,
+        snapshot: &Snapshot,
+        mut visit: impl FnMut(Value<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self {
+            Table::Rows(tables) => numbered(snapshot, tables.rows, |first, bytes| {
+                let opened = count(tables, first, bytes);
+                visit(Value { place: Place::Number(first), bytes, opened })
+            }),
+            Table::Payload(tables) => numbered(snapshot, tables.payload, |first, bytes| {
+                let opened = frame::open(FrameKind::Payload, &tables.place(false, first), bytes).map(|_| 0);
+                visit(Value { place: Place::Number(first), bytes, opened })
+            }),
+            Table::Numbered { table, opens, .. } => numbered(snapshot, *table, |number, bytes| {
+                let opened = opens(&number.to_le_bytes(), bytes).map(|()| 0);
+                visit(Value { place: Place::Number(number), bytes, opened })
+            }),
+            Table::Keyed { table, opens, .. } => {
+                for value in snapshot.keyed(*table)?.iter().map_err(engine)? {
+                    let (key, value) = value.map_err(engine)?;
+                    let (key, bytes) = (key.value(), value.value());
+                    let opened = opens(key, bytes).map(|()| 0);
+                    visit(Value { place: Place::Key(key.to_owned()), bytes, opened })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn numbered(
+    snapshot: &Snapshot,
+    table: Numbered,
+    mut visit: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Some(table) = snapshot.numbered_if_there(table)? else { return Ok(()) };
+    for value in table.iter().map_err(engine)? {
+        let (number, value) = value.map_err(engine)?;
+        visit(number.value(), value.value())?;
+    }
+    Ok(())
+}
+
+/// How many rows a value of rows holds, each of them read.
+fn count(tables: &ColumnTables, first: u64, bytes: &[u8]) -> Result<u64, FrameError> {
+    let rows = Rows::open(&tables.place(true, first), first, bytes)?;
+    rows.iter().try_fold(0, |count, row| row.map(|_| count + 1))
+}
+
+fn base(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    entity_of(place)?;
+    frame::open_record::<BaseRecord>(FrameKind::Base, place, bytes)?.base().map(drop)
+}
+
+fn parked(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    let record: ParkedRecord = frame::open_record(FrameKind::Parked, place, bytes)?;
+    entry::from_alone(place, &record.rows).map(drop)
+}
+
+fn waits(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    entity_of(place)?;
+    let (name, id): (String, [u8; 16]) = frame::open_record(FrameKind::Waits, place, bytes)?;
+    records::key_of(&name, id).map(drop)
+}
+
+fn meta(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    if place == IDENTITY_KEY {
+        frame::open_record::<Identity>(FrameKind::Identity, place, bytes).map(drop)
+    } else {
+        frame::open_record::<JournalState>(FrameKind::State, place, bytes).map(drop)
+    }
+}
+
+fn bunch(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    frame::open(FrameKind::BunchText, place, bytes).map(drop)
+}
+
+fn superseded(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    let record: SupersededRecord = frame::open_record(FrameKind::Superseded, place, bytes)?;
+    record.state.map(|json| records::state_of(&json)).transpose()?;
+    entry::from_alone(place, &record.rows).map(drop)
+}
+
+fn trigger(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    let record: TriggerRecord = frame::open_record(FrameKind::Trigger, place, bytes)?;
+    record.trigger(Index(1)).map(drop)
+}
+
+fn set_aside(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    frame::open_record::<SetAsideRecord>(FrameKind::SetAside, place, bytes).map(drop)
+}

@@ -1,0 +1,396 @@
+//! What is damaged is reported with its place and set aside; the rest goes on. Single values are damaged on
+//! purpose, one kind after the other, and then every one of a journal that has something of everything.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+
+mod prepared;
+
+use foldlog::algebra::{
+    Base, Bunch, Change, EntityKey, Epoch, Index, Limits, Operation, Outcome, Outcomes, Resulting, Row, Seq,
+    Update,
+};
+use foldlog::journal::{Appended, Durability, Error, Journal, Listing, verify};
+use foldlog::testing::{FaultyStorage, Unsynced};
+use prepared::{PARKED, key, observed, open, patch, prepared, state, trigger};
+
+/// The kinds of frames that are looked for.
+const ROWS: u8 = 3;
+const PAYLOAD: u8 = 4;
+const BASE: u8 = 5;
+const TEXT: u8 = 6;
+const WAITING: u8 = 10;
+
+/// The frames of a kind in a file: where the body begins, and its length.
+fn frames(bytes: &[u8], kind: Option<u8>) -> Vec<(usize, usize)> {
+    let is_frame = |at: &usize| {
+        let head = &bytes[*at..];
+        head.len() > 24 && head.starts_with(b"fl") && kind.is_none_or(|kind| head[2] == kind) && head[3] == 1
+    };
+    (0..bytes.len())
+        .filter(is_frame)
+        .map(|at| (at + 24, u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize))
+        .filter(|(begin, length)| begin + length <= bytes.len() && *length > 0)
+        .collect()
+}
+
+fn holds(body: &[u8], needle: &[u8]) -> bool {
+    body.windows(needle.len()).any(|window| window == needle)
+}
+
+/// Flips a bit in every value of a kind that is the one looked for.
+fn damage(storage: &FaultyStorage, kind: u8, is_it: impl Fn(&[u8]) -> bool) -> FaultyStorage {
+    let mut bytes = storage.bytes();
+    let mut hits = 0;
+    for (begin, length) in frames(&bytes, Some(kind)) {
+        if is_it(&bytes[begin..begin + length]) {
+            bytes[begin + length / 2] ^= 0x10;
+            hits += 1;
+        }
+    }
+    assert!(hits > 0, "there is no such value");
+    FaultyStorage::from_bytes(&bytes)
+}
+
+fn id(number: u64) -> [u8; 16] {
+    key(number).id().into_bytes()
+}
+
+fn create(number: u64) -> Operation {
+    Operation::create(key(number), state(&format!(r#"{{"n":{number}}}"#)))
+}
+
+fn append(journal: &Journal, operations: &[Operation]) -> Appended {
+    journal.append(operations, Durability::Durable).unwrap()
+}
+
+fn accepted(bunch: &Bunch) -> Outcomes {
+    let outcome =
+        |_| Outcome::Accepted { epoch: Some(Epoch(500)), result: Resulting::AsSent, overwrote: None };
+    Outcomes { bunch: bunch.number, outcomes: bunch.operations.iter().map(outcome).collect() }
+}
+
+fn planned(journal: &Journal) -> Vec<EntityKey> {
+    journal.plan().unwrap().operations.into_iter().map(|planned| planned.operation.key).collect()
+}
+
+/// Every operation that was appended is somewhere.
+fn require_accounted(journal: &Journal) {
+    let status = journal.status().unwrap();
+    let counts = [status.pending, status.held, status.sealed, status.parked];
+    let known: u64 = counts.iter().map(|count| count.operations).sum::<u64>() + status.settled;
+    assert_eq!(known + status.set_aside, status.appended, "{status:?}");
+    assert_eq!(status.set_aside_values, journal.set_aside().unwrap().len() as u64);
+}
+
+/// A file of what is on the storage verifies.
+fn require_sound(storage: &FaultyStorage) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    std::fs::write(&path, storage.bytes()).unwrap();
+    assert_eq!(verify(&path).unwrap().findings, []);
+}
+
+#[test]
+fn a_damaged_value_of_the_log_is_named_kept_and_passed_over() {
+    let storage = FaultyStorage::new();
+    let journal = open(&storage).unwrap();
+    append(&journal, &[create(1), create(2), create(3)]);
+    append(&journal, &[create(4), Operation::patch(key(5), patch(r#"{"a":1}"#))]);
+    drop(journal);
+    let storage = damage(&storage, ROWS, |body| holds(body, &id(2)));
+    let journal = open(&storage).unwrap();
+    let refused = journal.plan().unwrap_err();
+    assert!(matches!(&refused, Error::Damaged { place, .. } if place.contains("operation 1")), "{refused}");
+    assert!(refused.to_string().contains("compact"), "it says what to do: {refused}");
+    assert_eq!(append(&journal, &[create(6)]).first, Seq(6));
+    journal.compact().unwrap();
+    assert_eq!(planned(&journal), [4, 6, 5].map(key));
+    let [aside] = &journal.set_aside().unwrap()[..] else { panic!("one value was damaged") };
+    assert_eq!(
+        (aside.place.as_str(), aside.why.as_str()),
+        ("the log's rows from operation 1", "the checksum does not agree")
+    );
+    assert!(holds(&aside.bytes, &id(1)) && holds(&aside.bytes, br#"{"n":3}"#), "its bytes are kept");
+    let status = journal.status().unwrap();
+    assert_eq!((status.set_aside, status.set_aside_values, status.appended), (3, 1, 6));
+    require_accounted(&journal);
+    require_sound(&storage);
+    // It is a life like any other from there on.
+    let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+    journal.settle(&accepted(&bunch)).unwrap();
+    assert_eq!(journal.forget_set_aside().unwrap(), 1);
+    let status = journal.status().unwrap();
+    assert_eq!((status.settled, status.set_aside, status.set_aside_values), (6, 0, 0));
+    assert_eq!(journal.forget_set_aside().unwrap(), 0);
+}
+
+#[test]
+fn behind_a_damaged_end_of_the_log_no_number_is_given_out_again() {
+    let storage = FaultyStorage::new();
+    let journal = open(&storage).unwrap();
+    append(&journal, &[create(1)]);
+    append(&journal, &[create(2), create(3)]);
+    drop(journal);
+    let storage = damage(&storage, ROWS, |body| holds(body, &id(3)));
+    for appends_first in [true, false] {
+        let journal = open(&FaultyStorage::from_bytes(&storage.bytes())).unwrap();
+        if !appends_first {
+            journal.compact().unwrap();
+        }
+        assert!(append(&journal, &[create(4)]).first > Seq(3));
+        journal.compact().unwrap();
+        assert_eq!(planned(&journal), [1, 4].map(key));
+        require_accounted(&journal);
+    }
+}
+
+#[test]
+fn of_a_damaged_piece_of_payload_only_what_needs_it_is_lost() {
+    let text = "x".repeat(2_000);
+    let wide =
+        |number: u64, name: &str| Operation::update(key(number), state(&format!(r#"{{"{name}":"{text}"}}"#)));
+    let storage = FaultyStorage::new();
+    let journal = open(&storage).unwrap();
+    let mut first: Vec<Operation> = (0..12).map(|number| wide(number, "first")).collect();
+    first.push(Operation::delete(key(20)));
+    append(&journal, &first);
+    append(&journal, &(0..12).step_by(2).map(|number| wide(number, "second")).collect::<Vec<_>>());
+    append(
+        &journal,
+        &(0..12).step_by(3).map(|n| Operation::patch(key(n), patch(r#"{"p":1}"#))).collect::<Vec<_>>(),
+    );
+    drop(journal);
+    let storage = damage(&storage, PAYLOAD, |body| holds(body, b"first"));
+    let journal = open(&storage).unwrap();
+    journal.compact().unwrap();
+    let changes: Vec<(EntityKey, Change)> = journal
+        .plan()
+        .unwrap()
+        .operations
+        .into_iter()
+        .map(|planned| (planned.operation.key, planned.operation.change))
+        .collect();
+    let change = |number: u64| changes.iter().find(|(of, _)| *of == key(number)).map(|(_, change)| change);
+    for number in 0..12 {
+        let expected = match (number % 2, number % 3) {
+            (0, 0) => Some(state(&format!(r#"{{"second":"{text}","p":1}}"#))),
+            (0, _) => Some(state(&format!(r#"{{"second":"{text}"}}"#))),
+            (_, 0) => {
+                let Some(Change::Update(Update::Patch(left))) = change(number) else { panic!("{number}") };
+                assert_eq!(*left, patch(r#"{"p":1}"#));
+                continue;
+            }
+            (_, _) => None,
+        };
+        assert_eq!(change(number), expected.map(|state| Change::Update(Update::State(state))).as_ref());
+    }
+    assert_eq!(change(20), Some(&Change::Delete), "it has no fields that could be lost");
+    require_accounted(&journal);
+    require_sound(&storage);
+}
+
+#[test]
+fn what_a_damaged_level_may_have_said_was_sent_is_parked_and_not_sent_again() {
+    let storage = FaultyStorage::new();
+    let journal = open(&storage).unwrap();
+    append(&journal, &(1..=40).map(create).collect::<Vec<_>>());
+    journal.compact().unwrap();
+    let limits = Limits { operations: 2, ..Limits::default() };
+    let bunch = journal.seal(limits).unwrap().unwrap();
+    journal.settle(&accepted(&bunch)).unwrap();
+    append(&journal, &[Operation::delete(key(40))]);
+    drop(journal);
+    // The small level that says so of 1 and 2 has nothing of 30.
+    let storage = damage(&storage, ROWS, |body| holds(body, &id(1)) && !holds(body, &id(30)));
+    let journal = open(&storage).unwrap();
+    journal.compact().unwrap();
+    assert_eq!(planned(&journal), [], "nothing is sent unasked");
+    let parked: Vec<EntityKey> = journal.parked().unwrap().into_iter().map(|parked| parked.key).collect();
+    assert_eq!(parked.len(), 40);
+    require_accounted(&journal);
+    journal.retry(&key(7)).unwrap();
+    append(&journal, &[Operation::patch(key(8), patch(r#"{"a":1}"#))]);
+    journal.discard(&key(1)).unwrap();
+    assert_eq!(planned(&journal), [7, 8].map(key));
+    require_accounted(&journal);
+    require_sound(&storage);
+}
+
+#[test]
+fn an_entity_whose_base_is_damaged_is_unknown_even_where_the_rest_is_complete() {
+    let storage = FaultyStorage::new();
+    let journal = open(&storage).unwrap();
+    let row = |n: u64| Row { key: key(n), state: Some(state(r#"{"far":1}"#)), epoch: Some(Epoch(n)) };
+    journal.baseline(&[row(1), row(2)], Listing::Complete).unwrap();
+    append(&journal, &[Operation::delete(key(1)), Operation::delete(key(2)), Operation::delete(key(3))]);
+    drop(journal);
+    // The body of a base does not name its entity; its epoch tells them apart.
+    let storage = damage(&storage, BASE, |body| body[1..].starts_with(&[1, 1]));
+    let journal = open(&storage).unwrap();
+    assert!(matches!(journal.base(&key(1)), Err(Error::Damaged { .. })));
+    journal.compact().unwrap();
+    assert_eq!(journal.base(&key(1)).unwrap(), Base::Unknown);
+    assert_eq!(journal.base(&key(3)).unwrap(), Base::Absent);
+    assert_eq!(planned(&journal), [1, 2].map(key), "its delete is not taken for needless");
+    assert!(journal.set_aside().unwrap()[0].place.contains(&key(1).to_string()));
+    // A row that is read later heals it.
+    journal.integrate(&[row(1)]).unwrap();
+    assert!(matches!(journal.base(&key(1)).unwrap(), Base::Live(_)));
+    require_sound(&storage);
+}
+
+#[test]
+fn an_open_bunch_that_is_damaged_is_pending_again_as_what_may_have_arrived() {
+    for kind in [TEXT, ROWS] {
+        let storage = FaultyStorage::new();
+        let journal = open(&storage).unwrap();
+        append(&journal, &[create(1), create(2), create(3)]);
+        let before = journal.seal(Limits::default()).unwrap().unwrap();
+        append(&journal, &[Operation::delete(key(1)), Operation::patch(key(2), patch(r#"{"a":2}"#))]);
+        append(&journal, &[create(9)]);
+        drop(journal);
+        let storage = damage(&storage, kind, |body| match kind {
+            TEXT => true,
+            // The effects of the bunch, not the log behind it.
+            _ => holds(body, &id(3)),
+        });
+        let journal = open(&storage).unwrap();
+        assert!(matches!(journal.open_bunch(), Err(Error::Damaged { .. })));
+        let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+        assert!(bunch.number > before.number, "the authority may have seen that number");
+        let change = |number: u64| {
+            let operations = bunch.operations.iter().map(|planned| &planned.operation);
+            operations.filter(|operation| operation.key == key(number)).map(|sent| sent.change.clone()).next()
+        };
+        // What may be there is deleted all the same, and what may not be there is sent whole.
+        assert_eq!(change(1), Some(Change::Delete));
+        if kind == TEXT {
+            assert_eq!(change(2), Some(Change::Update(Update::State(state(r#"{"n":2,"a":2}"#)))));
+            assert_eq!(change(3), Some(Change::Update(Update::State(state(r#"{"n":3}"#)))));
+            assert_eq!(journal.status().unwrap().set_aside, 0);
+        } else {
+            assert_eq!(change(2), Some(Change::Update(Update::Patch(patch(r#"{"a":2}"#)))));
+            assert_eq!(change(3), None);
+            assert_eq!(journal.status().unwrap().set_aside, 3);
+        }
+        assert_eq!(change(9), create(9).change.into());
+        require_accounted(&journal);
+        require_sound(&storage);
+        // An answer that comes for the lost bunch is no news.
+        assert!(journal.settle(&accepted(&before)).unwrap().was_settled);
+        journal.settle(&accepted(&bunch)).unwrap();
+        require_accounted(&journal);
+    }
+}
+
+#[test]
+fn a_damaged_trigger_is_asked_for_again() {
+    let storage = FaultyStorage::new();
+    let journal = open(&storage).unwrap();
+    journal.receive(&(1..=6).map(|index| trigger(index * 4, index, index)).collect::<Vec<_>>()).unwrap();
+    journal.set_cursor(Index(0)).unwrap();
+    journal.receive(&[1, 2, 3, 5].map(|index| trigger(index, index + 20, 100 + index))).unwrap();
+    drop(journal);
+    let storage = damage(&storage, WAITING, |body| holds(body, &id(22)));
+    let journal = open(&storage).unwrap();
+    assert!(matches!(journal.reads(), Err(Error::Damaged { .. })));
+    journal.integrate(&[]).unwrap();
+    let reads = journal.reads().unwrap();
+    assert_eq!(reads.heard.cursor, Index(1));
+    assert!(reads.heard.gaps.contains(&(2..=2)), "{:?}", reads.heard);
+    journal.receive(&[trigger(2, 22, 102)]).unwrap();
+    assert!(journal.reads().unwrap().heard.cursor >= Index(3));
+    require_sound(&storage);
+}
+
+#[test]
+fn what_a_newer_program_wrote_is_not_set_aside() {
+    let golden = std::fs::read("tests/data/golden/newer.journal").unwrap();
+    let storage = FaultyStorage::from_bytes(&golden);
+    let refused = match open(&storage) {
+        Ok(journal) => journal.compact().unwrap_err(),
+        Err(refused) => refused,
+    };
+    assert!(matches!(refused, Error::Newer { .. }), "{refused}");
+}
+
+/// What can be done with a journal from here to the end of its life.
+fn go_on(journal: &Journal, case: &str) {
+    let appended = journal.status().unwrap().appended;
+    let edit = Operation::patch(key(PARKED), patch(r#"{"mended":true}"#));
+    assert!(append(journal, &[edit, create(90)]).first > Seq(appended), "{case}");
+    require_accounted(journal);
+    journal.integrate(&[]).unwrap();
+    journal.superseded().unwrap();
+    for parked in journal.parked().unwrap() {
+        journal.retry(&parked.key).unwrap();
+    }
+    for _ in 0..20 {
+        let Some(bunch) = journal.seal(Limits::default()).unwrap() else {
+            for held in journal.held().unwrap() {
+                journal.retry(&held.key).unwrap();
+            }
+            break;
+        };
+        journal.settle(&accepted(&bunch)).unwrap();
+        require_accounted(journal);
+    }
+    assert_eq!(planned(journal), [], "{case}");
+    require_accounted(journal);
+}
+
+#[test]
+fn whatever_single_value_is_damaged_the_rest_goes_on() {
+    let (mut set_aside, mut unharmed, mut needed) = (0, 0, 0);
+    for has_open_bunch in [true, false] {
+        let whole = prepared(has_open_bunch);
+        let before = observed(&open(&whole.snapshot()).unwrap());
+        let bytes = whole.bytes();
+        for (begin, length) in frames(&bytes, None) {
+            let case = format!("the value at {begin}, {length} bytes of kind {}", bytes[begin - 22]);
+            let mut damaged = bytes.clone();
+            damaged[begin + length / 3] ^= 0x04;
+            let storage = FaultyStorage::from_bytes(&damaged);
+            let journal = match open(&storage) {
+                Ok(journal) => journal,
+                Err(error) => {
+                    // The identity or the state.
+                    assert!(error.is_damage() && [1, 2].contains(&bytes[begin - 22]), "{case}: {error}");
+                    needed += 1;
+                    continue;
+                }
+            };
+            let values = journal.mend().unwrap_or_else(|error| panic!("{case}: {error}"));
+            if values == 0 {
+                assert_eq!(observed(&journal), before, "{case}");
+                unharmed += 1;
+            } else {
+                set_aside += 1;
+                require_sound(&storage);
+            }
+            go_on(&journal, &case);
+        }
+    }
+    println!("{set_aside} set aside, {unharmed} unharmed, {needed} that nothing can stand for");
+    assert!(set_aside > 15 && needed >= 2);
+}
+
+#[test]
+fn a_crash_while_it_is_set_aside_leaves_it_to_be_done() {
+    let whole = prepared(true);
+    let storage = damage(&whole, ROWS, |body| holds(body, &id(PARKED)));
+    let storage = damage(&storage, TEXT, |_| true);
+    let journal = open(&storage).unwrap();
+    storage.record();
+    journal.mend().unwrap();
+    let done = observed(&journal);
+    let mut images = 0;
+    for (number, crash) in storage.crashes().enumerate() {
+        for mode in [Unsynced::Lost, Unsynced::Kept, Unsynced::Sampled { seed: number as u64 }] {
+            let journal = open(&crash.image(mode)).unwrap();
+            journal.mend().unwrap();
+            assert_eq!(observed(&journal), done, "crash {number}, {mode:?}");
+            images += 1;
+        }
+    }
+    assert!(images > 30);
+}
