@@ -181,7 +181,7 @@ fn what_is_no_journal_is_refused_by_every_command() {
             assert!(refused.err.contains(expected), "{command} {path}: {}", refused.err);
             assert!(!refused.err.contains("panic"), "{}", refused.err);
         }
-        assert_eq!(fs::read(&path).ok(), before, "{path} was changed");
+        assert!(fs::read(&path).ok() == before, "{path} was changed");
     }
 }
 
@@ -200,7 +200,59 @@ fn a_flipped_bit_inside_is_found_and_named() {
     let found = run(&["verify", &journal.path()], "");
     assert_eq!(found.code, 1, "{}{}", found.out, found.err);
     assert!(found.out.contains("checksum") || found.err.contains("damaged"), "{}{}", found.out, found.err);
-    assert_eq!(fs::read(journal.path()).unwrap(), whole, "verify never writes");
+    assert!(fs::read(journal.path()).unwrap() == whole, "verify never writes");
+    let path = journal.path();
+    let refused = run(&["plan", &path], "");
+    assert!(refused.code == 1 && refused.err.contains("--mend"), "{}", refused.err);
+    let mended = run(&["compact", &path, "--mend"], "");
+    assert_eq!(mended.code, 0, "{}", mended.err);
+    assert!(mended.err.contains("set aside: piece of the open bunch 0, "), "{}", mended.err);
+    assert!(mended.err.contains(": the checksum does not agree"), "{}", mended.err);
+    let status = run(&["status", &path], "");
+    assert!(status.out.contains("damaged values; `foldlog compact` lists them"), "{}", status.out);
+    assert_eq!(run(&["verify", &path], "").code, 0);
+    // What was appended behind the bunch goes on.
+    assert!(run(&["plan", &path], "").out.contains(r#""patch":{"b":1}"#));
+}
+
+#[test]
+fn what_a_newer_program_wrote_is_refused_by_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("newer.journal");
+    fs::copy("tests/data/golden/newer.journal", &path).unwrap();
+    for command in ["append", "plan", "compact", "seal", "status", "show", "parked", "receive", "verify"] {
+        let refused = run(&[command, text(&path)], "");
+        assert_eq!(refused.code, 1, "{command}: {}", refused.out);
+        let said = format!("{}{}", refused.out, refused.err);
+        assert!(said.contains("is newer than 1, the newest that this program reads"), "{command}: {said}");
+    }
+}
+
+/// A limit on the size of files is a disk that is full for this process alone.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_beneath_a_journal_loses_nothing_that_was_acknowledged() {
+    let journal = Journal::new();
+    let before = run(&["plan", &journal.path()], "");
+    let wide = "x".repeat(20_000);
+    let lines: String = (0..400)
+        .map(|number| {
+            let id = format!("5eed0000-0000-4000-8000-{number:012}");
+            format!("{{\"op\":\"update\",\"collection\":\"notes\",\"id\":\"{id}\",\"state\":{{\"t\":\"{wide}\"}}}}\n")
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let operations = folder.path().join("operations");
+    fs::write(&operations, lines).unwrap();
+    let script = "trap '' XFSZ; ulimit -f 6000; exec \"$@\"";
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", script, "sh", env!("CARGO_BIN_EXE_foldlog"), "append", &journal.path()]);
+    let ended = ran(limited.arg(&operations).output().unwrap());
+    assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);
+    assert!(ended.err.contains("the journal's storage failed: File too large"), "{}", ended.err);
+    assert_eq!(run(&["verify", &journal.path()], "").code, 0);
+    assert_eq!(run(&["plan", &journal.path()], "").out, before.out);
+    assert_eq!(run(&["append", &journal.path(), text(&operations)], "").code, 0, "with room it goes on");
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn verifying_names_what_is_damaged_and_never_writes() {
     let sound = verify(&path).unwrap();
     assert_eq!(sound.findings, []);
     assert!(sound.values > 20 && sound.operations > 30 && sound.bytes == bytes.len() as u64, "{sound:?}");
-    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    assert!(std::fs::read(&path).unwrap() == bytes);
     let (mut found, mut refused, mut missed) = (0, 0, 0);
     for (number, place) in (4096..bytes.len()).step_by(1_009).enumerate() {
         let mut damaged = bytes.clone();
@@ -128,7 +128,7 @@ fn verifying_names_what_is_damaged_and_never_writes() {
                 refused += 1;
             }
         }
-        assert_eq!(std::fs::read(&path).unwrap(), damaged, "verify wrote");
+        assert!(std::fs::read(&path).unwrap() == damaged, "verify wrote");
     }
     // What lies in pages that are free says nothing.
     println!("{found} found, {refused} refused, {missed} in unused bytes");
@@ -148,6 +148,6 @@ fn garbage_is_refused() {
             let error = refused.unwrap_err();
             assert!(matches!(error, Error::NotAJournal { .. }), "{error:?}");
         }
-        assert_eq!(std::fs::read(&path).unwrap(), garbage);
+        assert!(std::fs::read(&path).unwrap() == garbage);
     }
 }

@@ -1,6 +1,6 @@
 //! One journal in many hands: threads that append, seal, settle and wait at once, and a journal that is handed
 //! over between programs.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::collections::BTreeMap;
 use std::io;

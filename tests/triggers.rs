@@ -1,5 +1,5 @@
 //! Triggers: what they coalesce to, and what a journal makes of them, one claim a test.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -60,8 +60,11 @@ Examples:
     #[command(after_help = "Example:\n  foldlog plan my.journal | head")]
     Plan(PlanArgs),
     /// Fold what came in since the last pass.
-    #[command(after_help = "Example:\n  foldlog compact my.journal")]
-    Compact(JournalArgs),
+    #[command(after_help = "\
+Examples:
+  foldlog compact my.journal
+  foldlog compact my.journal --mend     sets aside what is damaged, and goes on with the rest")]
+    Compact(CompactArgs),
     /// Freeze the next bunch and print it; an open one is printed again, byte for byte.
     #[command(after_help = "\
 Examples:
@@ -161,6 +164,15 @@ pub(super) struct PlanArgs {
     /// A schema (JSON), by whose references and unique keys the plan is ordered.
     #[arg(long, value_name = "FILE")]
     pub(super) schema: Option<Source>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CompactArgs {
+    #[command(flatten)]
+    pub(super) of: JournalArgs,
+    /// Look at every stored value first, and set aside what is damaged.
+    #[arg(long)]
+    pub(super) mend: bool,
 }
 
 #[derive(Debug, ClapArgs)]

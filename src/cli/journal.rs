@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::args::{AppendArgs, BaselineArgs, InputArgs, JournalArgs, PlanArgs, SealArgs};
+use super::args::{AppendArgs, BaselineArgs, CompactArgs, InputArgs, JournalArgs, PlanArgs, SealArgs};
 use super::failure::Failure;
 use super::fold::{Summary, object};
 use super::input::Source;
-use super::output::Output;
+use super::output::{Output, say};
 use super::progress::Progress;
 use super::words;
 use crate::algebra::{EntityKey, Heard, Limits, Operation, Outcomes, Row, Trigger};
@@ -105,14 +105,26 @@ pub(super) fn plan(args: &PlanArgs, output: &mut Output) -> Result<(), Failure> 
     output.summary(true, &summary.words(sent + nothing), || summary.json(sent + nothing))
 }
 
-pub(super) fn compact(args: &JournalArgs, output: &mut Output) -> Result<(), Failure> {
-    let journal = Journal::open(&args.journal)?;
+pub(super) fn compact(args: &CompactArgs, output: &mut Output) -> Result<(), Failure> {
+    let journal = Journal::open(&args.of.journal)?;
+    if args.mend {
+        journal.mend()?;
+    }
     journal.compact()?;
+    let set_aside = journal.set_aside()?;
+    for aside in &set_aside {
+        let bytes = words::bytes(aside.bytes.len() as u64);
+        say(&format!("set aside: {}, {bytes}: {}", aside.place, aside.why));
+    }
     let status = journal.status()?;
     let left = status.pending.entities + status.held.entities;
     let operations = status.pending.operations + status.held.operations;
     let said = format!("{} are folded to {}", words::operations(operations), words::entities(left));
-    output.summary(false, &said, || object(json!({"operations": operations, "entities": left})))
+    output.summary(false, &said, || {
+        let set_aside: Vec<serde_json::Value> =
+            set_aside.iter().map(|aside| json!({"place": aside.place, "why": aside.why})).collect();
+        object(json!({"operations": operations, "entities": left, "set_aside": set_aside}))
+    })
 }
 
 pub(super) fn seal(args: &SealArgs, output: &mut Output) -> Result<(), Failure> {

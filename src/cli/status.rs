@@ -43,6 +43,14 @@ fn lines(status: &Status) -> Vec<String> {
             words::percent(status.folded_away, status.appended)
         ),
     ];
+    if status.set_aside_values > 0 {
+        let values = words::counted(status.set_aside_values, "damaged value", "damaged values");
+        lines.push(format!(
+            "{:<12}{:>30}  in {values}; `foldlog compact` lists them",
+            "set aside",
+            words::operations(status.set_aside)
+        ));
+    }
     if let Some(number) = status.open_bunch {
         lines.push(format!("{:<12}bunch {number}: deliver it, then settle it", "open"));
     }
@@ -60,6 +68,7 @@ fn as_json(status: &Status) -> Map<String, Value> {
     object(json!({
         "appended": status.appended, "pending": count(&status.pending), "held": count(&status.held),
         "sealed": count(&status.sealed), "parked": count(&status.parked), "settled": status.settled,
+        "set_aside": status.set_aside, "set_aside_values": status.set_aside_values,
         "folded_away": status.folded_away, "open_bunch": status.open_bunch.map(|number| number.0),
         "oldest_at": status.oldest_at.map(|at| at.0), "oldest_age_ms": status.oldest_age_ms,
         "cursor": status.cursor.0,
@@ -99,6 +108,7 @@ pub(super) fn verify(args: &JournalArgs, output: &mut Output) -> Result<(), Fail
     }
     let place = args.journal.display();
     Err(Failure::Failed(format!(
-        "{place} is damaged: {found}. What is sound can still be read; copy the file before anything else"
+        "{place} is damaged: {found}. Copy the file, then `foldlog compact {place} --mend` sets aside what is \
+         damaged and goes on with the rest"
     )))
 }
