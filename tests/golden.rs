@@ -72,7 +72,7 @@ fn write_newer() {
         let mut state = meta.get(&b"state"[..]).unwrap().unwrap().value().to_vec();
         state[3] = 2;
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&5_u64.to_le_bytes()).update(b"state").update(&state[..8]).update(&state[24..]);
+        hasher.update(&state[24..]).update(&state[..8]).update(b"state");
         state[8..24].copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         meta.insert(&b"state"[..], &state[..]).unwrap();
     }

@@ -7,7 +7,7 @@
 //! └──────┴──────┴─────────┴────────────┴────────────┴──────┘
 //! ```
 //!
-//! The hash covers the place where the value is stored, the first eight bytes, and the body: a value
+//! The hash covers the body, the first eight bytes, and the place where the value is stored: a value
 //! that was moved to another key is as damaged as one with a flipped bit. Invariant: a frame that opens
 //! is, byte for byte, one that was closed for this kind and place.
 
@@ -163,11 +163,11 @@ pub(crate) fn open_record<T: DeserializeOwned>(
 
 fn checksum(place: &[u8], covered: &[u8], body: &[u8]) -> [u8; FRAME_HEAD_BYTES - COVERED] {
     let mut hasher = blake3::Hasher::new();
-    // The length parts the place from what follows it.
-    hasher.update(&(place.len() as u64).to_le_bytes());
-    hasher.update(place);
-    hasher.update(covered);
+    // The body first: where it begins at a chunk of the hash, many chunks are hashed at once. What is covered
+    // says how long the body is, and so parts it from what follows.
     hasher.update(body);
+    hasher.update(covered);
+    hasher.update(place);
     let mut short = [0; FRAME_HEAD_BYTES - COVERED];
     hasher.finalize_xof().fill(&mut short);
     short

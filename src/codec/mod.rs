@@ -4,6 +4,8 @@ pub(crate) mod binary;
 pub(crate) mod columns;
 pub(crate) mod frame;
 pub mod lines;
+mod packed;
 pub(crate) mod records;
+pub(crate) mod row;
 
 pub use frame::FrameError;

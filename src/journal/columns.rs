@@ -9,10 +9,9 @@ use redb::{AccessGuard, ReadOnlyTable, ReadableTable, Table, WriteTransaction};
 use super::error::{Error, engine};
 use super::tables::{ColumnTables, Snapshot, damaged};
 use crate::codec::FrameError;
-use crate::codec::columns::{
-    INLINE_BYTES_MAX, LOG_ROWS_MAX, Layout, Preamble, Row, Rows, RowsDraft, VALUE_BYTES_MAX,
-};
+use crate::codec::columns::{INLINE_BYTES_MAX, Layout, Preamble, ROWS_MAX, Rows, RowsDraft, VALUE_BYTES_MAX};
 use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameKind};
+use crate::codec::row::Row;
 
 type Value<'a> = AccessGuard<'a, &'static [u8]>;
 
@@ -75,7 +74,7 @@ impl<'t> ColumnWriter<'t> {
             self.piece.extend_from_slice(fields);
             self.piece.extend_from_slice(extra);
         }
-        if self.draft.is_full() {
+        if self.draft.is_full_for(&row) {
             self.store_rows(false)?;
         }
         self.draft.push(row, name, groups);
@@ -234,7 +233,7 @@ impl ColumnReader {
                 let first = first.value();
                 match self.open(first, &value) {
                     Ok(rows) => Ok(Some(first + u64::from(rows.preamble.rows))),
-                    Err(Error::Damaged { .. }) => Ok(Some(first.saturating_add(LOG_ROWS_MAX))),
+                    Err(Error::Damaged { .. }) => Ok(Some(first.saturating_add(ROWS_MAX))),
                     Err(error) => Err(error),
                 }
             }

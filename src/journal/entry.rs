@@ -9,8 +9,9 @@ use crate::algebra::{
 };
 use crate::algebra::{Clock, FieldStamp};
 use crate::codec::FrameError;
-use crate::codec::columns::{ContentKind, Layout, Preamble, Row, Rows, RowsDraft, content_of};
+use crate::codec::columns::{Layout, Preamble, Rows, RowsDraft};
 use crate::codec::records::{self, ExtraRecord};
+use crate::codec::row::{ContentKind, Row, content_of};
 
 /// An effect with its entity, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,8 +15,9 @@ use super::tables::{LOG, RUN, Snapshot};
 use crate::algebra::slots::{How, LOOKED_UP, Slot, Slots, Whom};
 use crate::algebra::{Clock, Effect, EntityKey, Shape};
 use crate::codec::FrameError;
-use crate::codec::columns::{ContentKind, Row, Rows};
+use crate::codec::columns::Rows;
 use crate::codec::records::Level;
+use crate::codec::row::{ContentKind, Row};
 
 const LOG_BIT: u64 = 1 << 63;
 

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::tables::LOG;
 use crate::algebra::{CollectionName, Kind, Millis, Seq};
 use crate::codec::FrameError;
-use crate::codec::columns::Brief;
+use crate::codec::row::Brief;
 
 /// A stretch of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,14 +63,19 @@ impl Journal {
                 let skipped = usize::try_from(from.0.saturating_sub(first)).unwrap_or(usize::MAX);
                 let left = most - operations.len();
                 operations.reserve(left.min(rows.preamble.rows as usize));
-                for (seq, row) in (first..).zip(rows.brief()).skip(skipped).take(left) {
-                    let row = row.map_err(reader.damaged_rows(first))?;
-                    let Some(collection) = names.get(usize::from(row.name)).copied() else {
-                        let why = "a row names no collection".to_owned();
-                        return Err(reader.damaged_rows(first)(FrameError::Body { why }));
-                    };
-                    let Brief { id, at, kind, .. } = row;
+                let mut seq = from.0.max(first);
+                let mut is_named = true;
+                rows.brief(skipped, left, |Brief { id, name, at, kind }| {
+                    let collection = names.get(usize::from(name)).copied();
+                    is_named &= collection.is_some();
+                    let collection = collection.unwrap_or_default();
                     operations.push(Logged { seq: Seq(seq), id, at, kind, collection });
+                    seq += 1;
+                })
+                .map_err(reader.damaged_rows(first))?;
+                if !is_named {
+                    let why = "a row names no collection".to_owned();
+                    return Err(reader.damaged_rows(first)(FrameError::Body { why }));
                 }
                 Ok(operations.len() < most)
             })?;

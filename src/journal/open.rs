@@ -88,9 +88,13 @@ pub(crate) fn require_journal(db: &Database, place: &str) -> Result<(), Error> {
             why: "it is a database of another program".to_owned(),
         });
     }
-    snapshot.identity()?;
-    snapshot.state()?;
-    Ok(())
+    // Nothing can go on in the place of these.
+    snapshot.identity().and_then(|_| snapshot.state()).map(drop).map_err(|error| match error {
+        Error::Damaged { place: record, source } => {
+            Error::NotAJournal { place: place.to_owned(), why: format!("{record}: {source}") }
+        }
+        error => error,
+    })
 }
 
 fn may_create(origin: &Origin) -> bool {

@@ -12,8 +12,8 @@ use crate::algebra::{
     Base, Content, Draft, Effect, Group, Held, Knowledge, Limits, Nothing, Patch, Plan, Schema, Seq, State,
     arranged, draft, rank, sent,
 };
-use crate::codec::columns::ContentKind;
 use crate::codec::records::JournalState;
+use crate::codec::row::ContentKind;
 
 impl Journal {
     /// What would be sent if everything that is not held were sealed now. Read-only: the journal is as it

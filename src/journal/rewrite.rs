@@ -19,8 +19,9 @@ use super::folding::{Folding, Part, SLOT_BYTES, Sources, Survivor};
 use super::parked;
 use super::tables::{LOG, RUN, Snapshot, damaged};
 use crate::algebra::{CollectionName, Effect, EntityKey, Group};
-use crate::codec::columns::{Layout, Row};
+use crate::codec::columns::Layout;
 use crate::codec::records::{CauseRecord, JournalState, Level};
+use crate::codec::row::Row;
 
 /// The memory that one part of a pass may take: 80 MiB, so that the whole stays within 128 MiB, cache included.
 pub(crate) const PASS_BYTES: u64 = 80 * 1024 * 1024;
