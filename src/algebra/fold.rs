@@ -6,7 +6,7 @@
 use super::effect::{Effect, Kind, Shape, joined};
 use super::names::{CollectionName, EntityKey, Group, Seq};
 use super::operation::Operation;
-use super::slots::{How, LOOKED_UP, Slot, Slots, Whom};
+use super::slots::{How, LOOKED_UP, OnLines, Slot, Slots, Whom};
 use super::stamp::Clock;
 
 /// The groups of an entity: almost always none, so they take one word, not three of every slot.
@@ -16,7 +16,7 @@ type Groups = Option<Box<Vec<Group>>>;
 #[derive(Debug)]
 pub struct Fold<'a> {
     collections: Vec<&'a CollectionName>,
-    slots: Slots<&'a Operation, Groups>,
+    slots: Slots<&'a Operation, Groups, OnLines>,
     last: Seq,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Fold<'a> {
         self.slots.slots.iter().filter_map(|slot| self.effect(slot))
     }
 
-    fn effect(&self, slot: &Slot<&'a Operation, Groups>) -> Option<(EntityKey, Effect)> {
+    fn effect(&self, slot: &Slot<&'a Operation, Groups, OnLines>) -> Option<(EntityKey, Effect)> {
         let parts: Vec<&Operation> = self.slots.parts(slot).collect();
         let key = parts.first()?.key.clone();
         // What came before the oldest part matters only through its clock.

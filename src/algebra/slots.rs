@@ -12,9 +12,16 @@ use uuid::Uuid;
 use super::effect::Shape;
 use super::stamp::Clock;
 
-/// One entity's slot.
+/// Lets every slot begin where a line of the cache does: more memory for a slot, and two lines to be fetched
+/// for one of 120 bytes, not three.
 #[derive(Debug)]
-pub(crate) struct Slot<P, E> {
+#[repr(align(64))]
+pub(crate) struct OnLines;
+
+/// One entity's slot. `A` is how it is aligned.
+#[derive(Debug)]
+pub(crate) struct Slot<P, E, A = ()> {
+    _aligned: [A; 0],
     pub(crate) id: Uuid,
     pub(crate) collection: u32,
     /// Where the older parts begin in the list of all.
@@ -55,14 +62,14 @@ pub(crate) struct Whom {
 
 /// The table of slots.
 #[derive(Debug)]
-pub(crate) struct Slots<P, E> {
+pub(crate) struct Slots<P, E, A = ()> {
     hasher: foldhash::fast::RandomState,
     places: HashTable<Place>,
-    pub(crate) slots: Vec<Slot<P, E>>,
+    pub(crate) slots: Vec<Slot<P, E, A>>,
     older: Vec<Older<P>>,
 }
 
-impl<P: Copy, E: Default> Slots<P, E> {
+impl<P: Copy, E: Default, A> Slots<P, E, A> {
     pub(crate) fn new() -> Self {
         Slots {
             hasher: foldhash::fast::RandomState::default(),
@@ -136,6 +143,7 @@ impl<P: Copy, E: Default> Slots<P, E> {
         }
         let place = u32::try_from(self.slots.len()).expect("fewer than 2^32 entities");
         self.slots.push(Slot {
+            _aligned: [],
             id: whom.id,
             collection: whom.collection,
             older: None,
@@ -149,7 +157,7 @@ impl<P: Copy, E: Default> Slots<P, E> {
     }
 
     /// The parts of a slot that still matter, newest first.
-    pub(crate) fn parts<'a>(&'a self, slot: &'a Slot<P, E>) -> impl Iterator<Item = P> + 'a {
+    pub(crate) fn parts<'a>(&'a self, slot: &'a Slot<P, E, A>) -> impl Iterator<Item = P> + 'a {
         let mut next = slot.older;
         std::iter::once(slot.newest).chain(std::iter::from_fn(move || {
             let older = self.older.get(next? as usize)?;
