@@ -62,6 +62,10 @@ fn a_bad_line_is_named_by_its_number_and_nothing_of_the_input_is_kept() {
             r#"{"op":"delete","collection":"notes","id":"ID","who":1}"#,
             r#"an operation has no key "who"; the keys are op, collection, id, state, patch, at, group, groups, stamps, base"#,
         ),
+        (
+            r#"{"op":"update","collection":"notes","id":"ID","patch":{"a":1},"stamps":{"b":7}}"#,
+            r#""stamps" names a field that "patch" does not"#,
+        ),
         (r#"{"op":"delete","collection":"","id":"ID"}"#, r#"the collection name "" is empty"#),
         (
             r#"{"op":"delete","collection":"notes","id":"00000000-0000-0000-0000-000000000000"}"#,

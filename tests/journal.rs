@@ -176,12 +176,15 @@ fn an_operation_put_together_by_hand_is_refused_before_it_could_spoil_a_bunch() 
     let journal = Journal::in_memory().unwrap();
     let good = Operation::create(key(1), state(r#"{"a":1}"#));
     let group = |name| Group::new(name).unwrap();
+    let one = Stamp { at: Millis(1), replica: None };
     let nil = Stamp { at: Millis(1), replica: Some(ReplicaId(Uuid::nil())) };
     for bad in [
         Operation { groups: vec![group("b"), group("a")], ..good.clone() },
         Operation { groups: vec![group("a"), group("a")], ..good.clone() },
         Operation { stamps: vec![("a".to_owned(), nil)], ..good.clone() },
         Operation { at: Some(Millis(u64::MAX)), ..good.clone() },
+        Operation { stamps: vec![("b".to_owned(), one)], ..Operation::patch(key(1), patch(r#"{"a":1}"#)) },
+        Operation { stamps: vec![("a".to_owned(), one)], ..Operation::delete(key(1)) },
     ] {
         let refused = journal.append(&[good.clone(), bad.clone()], Durability::Durable).unwrap_err();
         assert!(matches!(refused, Error::Invalid { .. }), "{refused}");

@@ -105,7 +105,14 @@ fn change() -> impl Strategy<Value = Change> {
 fn operation() -> impl Strategy<Value = Operation> {
     (key(), change(), option::of(millis()), stamps(), groups()).prop_map(
         |(key, change, at, stamps, groups)| {
-            let stamps = if change == Change::Delete { Vec::new() } else { stamps };
+            let stamps = match &change {
+                // Stamps of the fields that it names.
+                Change::Update(Update::Patch(patch)) => {
+                    patch.iter().zip(stamps).map(|((name, _), (_, stamp))| (name, stamp)).collect()
+                }
+                Change::Create(_) | Change::Update(Update::State(_)) => stamps,
+                Change::Delete => Vec::new(),
+            };
             Operation { key, change, at, stamps, groups }
         },
     )

@@ -111,8 +111,8 @@ impl Operation {
             .any(|at| at > Millis::MAX)
         {
             "has a time after the year 9999"
-        } else if self.change == Change::Delete && !self.stamps.is_empty() {
-            "is a delete, which writes no fields, and has stamps"
+        } else if !self.change.writes_all(names) {
+            "has a stamp of a field that it does not write"
         } else {
             return Ok(());
         };
@@ -130,6 +130,17 @@ impl Operation {
 }
 
 impl Change {
+    /// Whether it says something of each of these fields; a whole state does of every field.
+    pub(crate) fn writes_all<'n>(&self, fields: impl IntoIterator<Item = &'n String>) -> bool {
+        match self {
+            Change::Update(Update::Patch(patch)) => {
+                fields.into_iter().all(|field| patch.raw(field).is_some())
+            }
+            Change::Create(_) | Change::Update(Update::State(_)) => true,
+            Change::Delete => fields.into_iter().next().is_none(),
+        }
+    }
+
     /// The canonical text of the state or patch; nothing for a delete.
     #[must_use]
     pub fn fields_json(&self) -> &str {

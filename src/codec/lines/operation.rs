@@ -44,6 +44,9 @@ fn operation(object: &Object<'_>) -> Result<Operation, Problem> {
     if !stamps.is_empty() && change == Change::Delete {
         return Err(Problem::Shape { why: "a delete writes no fields, so it has no \"stamps\"" });
     }
+    if !change.writes_all(stamps.iter().map(|(name, _)| name)) {
+        return Err(Problem::Shape { why: "\"stamps\" names a field that \"patch\" does not" });
+    }
     Ok(Operation { key, change, at, stamps, groups: groups(object)? })
 }
 
