@@ -82,6 +82,11 @@ fn what_may_be_somebody_elses_is_refused_and_stays() {
         bytes[place] = 1;
         strangers.push(bytes);
     }
+    // A disk of which only the partition table was written.
+    let mut disk = image.clone();
+    disk[440..444].copy_from_slice(&[1, 2, 3, 4]);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    strangers.push(disk);
     // Nothing in it either, but longer than anything that was only begun.
     image.resize(4 * 1024 * 1024 + 1, 0);
     strangers.push(image);

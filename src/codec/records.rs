@@ -70,7 +70,7 @@ pub(crate) struct JournalState {
 /// Base knowledge as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BaseRecord {
-    /// 0 absent, 1 live, 2 dead; 3 known once and lost.
+    /// 0 absent, 1 live, 2 dead.
     existence: u8,
     epoch: Option<u64>,
     digest: Option<[u8; 32]>,
@@ -95,11 +95,6 @@ impl BaseRecord {
         Some(BaseRecord { existence, epoch, digest, state })
     }
 
-    /// The record in place of one that was damaged: nothing is known, not even where the rest is complete.
-    pub(crate) fn lost() -> Self {
-        BaseRecord { existence: 3, epoch: None, digest: None, state: None }
-    }
-
     /// The base of a record.
     pub(crate) fn base(self) -> Result<Base, FrameError> {
         let state = match (self.state, self.digest) {
@@ -112,7 +107,6 @@ impl BaseRecord {
             0 => Ok(Base::Absent),
             1 => Ok(Base::Live(held)),
             2 => Ok(Base::Dead(held)),
-            3 => Ok(Base::Unknown),
             other => Err(FrameError::Body { why: format!("a base is of no known kind ({other})") }),
         }
     }
@@ -251,6 +245,23 @@ impl OpenBunch {
 }
 
 impl JournalState {
+    /// Whether the levels are apart from each other and end before the next free ordinal, and no number is near
+    /// its end.
+    pub(crate) fn is_possible(&self) -> bool {
+        let mut levels: Vec<Level> = self.levels.clone();
+        levels.extend(self.open.as_ref().map(|open| open.level));
+        levels.sort_by_key(|level| level.first);
+        let mut free = 0;
+        for level in levels {
+            match level.first.checked_add(level.rows) {
+                Some(end) if level.first >= free => free = end,
+                Some(_) | None => return false,
+            }
+        }
+        let numbers = [self.log_begins, self.next_ordinal, self.last_bunch, self.next_superseded];
+        free <= self.next_ordinal && numbers.iter().all(|number| *number < 1 << 62)
+    }
+
     /// A journal in which nothing ever happened.
     pub(crate) fn new() -> Self {
         JournalState {

@@ -3,31 +3,41 @@
 //! | damaged | what goes on |
 //! |---|---|
 //! | a value of the log or the run | all other entries; the numbers of those in it are never given out again |
-//! | a value of a newer level of the run | what older levels hold may be done with, so it is parked |
+//! | rows of a newer level of the run | what older levels hold may be done with, so it is parked |
 //! | a piece of payload | every entry whose fields are elsewhere or not needed |
-//! | anything of the open bunch | its effects, as far as they open, are pending again, on bases that may be there |
-//! | base knowledge | the entity, as one of which nothing is known |
-//! | a trigger | the cursor goes back before it, so that it is asked for again |
+//! | anything of the open bunch | its effects, as far as they or its text open, are pending again, on bases that may be there |
+//! | base knowledge | the entity, as one of which nothing is known; nor is any other taken for absent any more |
+//! | a trigger | the cursor goes back to the start, so that it is asked for again |
 //! | what is parked, waits or gave way | all others |
 //!
 //! The identity and the state have nothing that could go on in their place.
 
-use redb::{ReadableTable, ReadableTableMetadata, TableHandle, WriteTransaction};
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
-use super::columns::{ColumnReader, Gone, remove};
+use redb::{Builder, Database, ReadableTable, ReadableTableMetadata, TableHandle, WriteTransaction};
+
 use super::entry::Entry;
 use super::error::{Error, engine};
-use super::folding::Folding;
-use super::stored::{Place, TABLES, Table};
+use super::guard::discarded;
+use super::left::Gone;
+use super::options::Origin;
+use super::rebuild::{Damage, Lists, Sealed};
+use super::stored::{TABLES, Table};
 use super::tables::{
-    BASE, BUNCH, ColumnTables, INBOX, META, RUN, SET_ASIDE, Snapshot, damaged, entity_of, put_record,
-    put_state,
+    BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, META, SET_ASIDE, Snapshot, damaged, put_record, put_state,
 };
-use super::{Inner, Journal, Work, bases, rewrite, seal, status};
-use crate::algebra::{Base, EntityKey, Held, Knowledge, Millis};
+use super::{Inner, Journal, bases, open, seal, status};
+use crate::algebra::{Base, Effect, EntityKey, Held, Knowledge, Millis, Seq};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
-use crate::codec::records::{BaseRecord, OpenBunch, SetAsideRecord};
+use crate::codec::records::{JournalState, OpenBunch, SetAsideRecord};
+
+/// The most bytes in one record: one that is larger could not be read back.
+const PART_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A stored value that did not open when it was needed, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +56,8 @@ impl Journal {
     /// Looks at every stored value and sets aside what is damaged, so that the rest goes on; says how many
     /// values are set aside by now. Its cost follows the size of the file.
     ///
-    /// Whatever folds, seals or settles does this by itself once it, or a read before it, met with damage.
+    /// Whatever folds, seals or settles does this by itself once it, or a read before it, met with damage. A file
+    /// that was damaged is kept as it was beside the new one, with `.damaged` behind its name.
     ///
     /// # Errors
     /// A journal whose identity or state is damaged; otherwise as [`Journal::compact`].
@@ -61,18 +72,13 @@ impl Journal {
     /// A journal that is suspended or damaged, or what the storage says.
     pub fn set_aside(&self) -> Result<Vec<SetAside>, Error> {
         self.inner.read(|snapshot| {
-            let Some(table) = snapshot.numbered_if_there(SET_ASIDE)? else { return Ok(Vec::new()) };
-            let mut found = Vec::new();
-            for value in table.iter().map_err(engine)? {
-                let (number, value) = value.map_err(engine)?;
-                let place = number.value().to_le_bytes();
-                let record: SetAsideRecord =
-                    frame::open_record(FrameKind::SetAside, &place, value.value())
-                        .map_err(damaged(format!("value set aside {}", number.value())))?;
-                let SetAsideRecord { place, why, at, bytes } = record;
-                found.push(SetAside { place, why, at: Millis(at), bytes });
-            }
-            Ok(found)
+            let all = records(snapshot)?.into_iter().map(|(number, record)| match record {
+                Ok(SetAsideRecord { place, why, at, bytes }) => {
+                    Ok(SetAside { place, why, at: Millis(at), bytes })
+                }
+                Err((why, _)) => Err(damaged(format!("value set aside {number}"))(why)),
+            });
+            all.collect()
         })
     }
 
@@ -103,190 +109,362 @@ pub(crate) fn count(snapshot: &Snapshot) -> Result<u64, Error> {
     }
 }
 
-/// What was found damaged of the lists.
-#[derive(Default)]
-struct Damage {
-    log: Gone,
-    run: Gone,
-    /// How many values of any table.
-    values: u64,
-}
-
 impl Inner {
-    /// Sets aside what is damaged, in one transaction; says whether anything was.
+    /// Sets aside what is damaged, all at once or not at all; says whether anything was.
+    ///
+    /// A file is never written to that is damaged, for the engine's own pages may be: what opens goes into a new
+    /// file, which takes the old one's place; that one stays beside it. On any other storage it is one transaction.
     pub(crate) fn set_aside_damage(&self) -> Result<bool, Error> {
-        let now = (self.options.clock)();
-        self.with_writer(|inner, db, writer| {
-            let mut txn = db.begin_write().map_err(engine)?;
-            txn.set_quick_repair(true);
-            let snapshot = Snapshot::of(db)?;
-            let mut work = Work::new(&txn, &snapshot)?;
-            let damage = work.take_out_damaged(now)?;
-            let is_any = damage.values > 0;
-            let Work { mut state, overrides, .. } = work;
-            if is_any {
-                let folding = Folding::passing_over(&snapshot, damage.run, damage.log)?;
-                rewrite::salvage(&txn, folding, &mut state, &overrides)?;
+        let done = match &self.origin {
+            Origin::File { path, .. } => self.mend_file(path),
+            Origin::Storage(_) => self.with_writer(|inner, db, writer| {
+                let Some(state) = salvaged(inner, db, db)? else { return Ok(false) };
+                writer.next_seq = writer.next_seq.max(state.log_begins);
+                inner.note_parked_keys(db)?;
+                Ok(true)
+            }),
+        };
+        if done.is_err() {
+            // It is still there.
+            self.has_damage.store(true, Ordering::Release);
+        }
+        self.announce();
+        done
+    }
+
+    fn mend_file(&self, path: &Path) -> Result<bool, Error> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_failed.load(Ordering::Acquire) {
+            return Err(Error::Failed);
+        }
+        let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        let io = |doing: &str, path: &Path| {
+            let doing = format!("{} cannot be {doing}", path.display());
+            move |source| Error::Io { doing, source }
+        };
+        let new = beside(path, "mending");
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io("removed", &new)(error));
             }
-            drop(snapshot);
-            if !is_any {
-                txn.abort().map_err(engine)?;
-                return Ok(false);
-            }
-            put_state(&txn, &state)?;
-            inner.commit(txn)?;
-            writer.next_seq = state.log_begins;
-            inner.note_parked_keys(db)?;
-            Ok(true)
-        })
+            Ok(()) | Err(_) => {}
+        }
+        let is_any = {
+            let target = Builder::new()
+                .create(&new)
+                .map_err(|error| open::refused(&new.display().to_string(), error))?;
+            let source = slot.as_ref().ok_or(Error::Suspended)?;
+            let done = open::shielded(&path.display().to_string(), || salvaged(self, source, &target));
+            discarded(target);
+            done.map(|state| state.is_some())
+        };
+        if !matches!(is_any, Ok(true)) {
+            // The old one is as it was.
+            std::fs::remove_file(&new).map_err(io("removed", &new))?;
+            return is_any;
+        }
+        let as_before = |file: &Path| std::fs::set_permissions(file, std::fs::metadata(path)?.permissions());
+        as_before(&new).map_err(io("given its permissions", &new))?;
+        let old = kept_aside(path).map_err(io("kept beside the new one", path))?;
+        tracing::warn!(old = %old.display(), "a damaged file was mended; it is kept as it was");
+        if cfg!(windows) {
+            // What is open cannot be replaced there.
+            discarded(slot.take());
+        }
+        std::fs::rename(&new, path).map_err(io("replaced", path))?;
+        // So that the new name survives a crash; not every system lets a folder be synced.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if let Ok(folder) = std::fs::File::open(folder) {
+            drop(folder.sync_all());
+        }
+        discarded(slot.take());
+        self.reopen(&mut writer, &mut slot)?;
+        Ok(true)
     }
 }
 
-impl Work<'_> {
-    fn take_out_damaged(&mut self, now: Millis) -> Result<Damage, Error> {
+/// The same path with something behind its name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Gives a file a second name, or copies it where files have only one.
+fn kept_aside(path: &Path) -> std::io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let suffix = if number == 1 { "damaged".to_owned() } else { format!("damaged-{number}") };
+        let old = beside(path, &suffix);
+        if old.exists() {
+            number += 1;
+            continue;
+        }
+        if std::fs::hard_link(path, &old).is_err() {
+            std::fs::copy(path, &old)?;
+        }
+        return Ok(old);
+    }
+}
+
+/// Writes what opens of one database to another, which may be the same; none if everything did.
+fn salvaged(inner: &Inner, source: &Database, target: &Database) -> Result<Option<JournalState>, Error> {
+    let mut txn = target.begin_write().map_err(engine)?;
+    txn.set_quick_repair(true);
+    let snapshot = Snapshot::of(source)?;
+    open::open_all(&txn)?;
+    let mut salvage = Salvage {
+        txn: &txn,
+        snapshot: &snapshot,
+        state: snapshot.state()?,
+        now: (inner.options.clock)(),
+        count: Cell::new(0),
+    };
+    let damage = salvage.copy_what_opens()?;
+    salvage.rebuild(&damage)?;
+    let Salvage { state, count, .. } = salvage;
+    put_record(&txn, META, FrameKind::Identity, IDENTITY_KEY, &snapshot.identity()?)?;
+    put_state(&txn, &state)?;
+    drop(snapshot);
+    if count.get() == 0 {
+        txn.abort().map_err(engine)?;
+        return Ok(None);
+    }
+    txn.commit().map_err(engine)?;
+    Ok(Some(state))
+}
+
+/// Setting aside, inside its transaction.
+struct Salvage<'t> {
+    txn: &'t WriteTransaction,
+    snapshot: &'t Snapshot,
+    state: JournalState,
+    now: Millis,
+    /// How much was set aside.
+    count: Cell<u64>,
+}
+
+impl Salvage<'_> {
+    /// Copies every value that opens, but for the lists', and keeps the others aside.
+    fn copy_what_opens(&mut self) -> Result<Damage, Error> {
+        self.copy_what_is_aside()?;
         let mut damage = Damage::default();
         for table in TABLES {
-            let mut found = Vec::new();
-            table.visit(self.snapshot, |value| {
-                let Err(why) = value.opened else { return Ok(()) };
-                let name = table.place_name(&value.place);
-                // The state cannot be done without, and a newer program's values are not damaged.
-                let is_needed = matches!(table, Table::Keyed { table, .. } if table.name() == META.name());
-                if is_needed || matches!(why, FrameError::Newer { .. }) {
-                    return Err(damaged(name)(why));
+            let mut found = 0;
+            match &table {
+                Table::Rows(tables) => found = self.gone(&table, &mut damage.of(*tables).rows)?,
+                Table::Payload(tables) => found = self.gone(&table, &mut damage.of(*tables).payload)?,
+                Table::Keyed { table: keyed, .. } => {
+                    self.txn.delete_table(*keyed).map_err(engine)?;
+                    let mut copy = self.txn.open_table(*keyed).map_err(engine)?;
+                    table.visit(self.snapshot, |value| {
+                        let Some(key) = value.place.key() else { return Ok(()) };
+                        match value.opened {
+                            Ok(_) => copy.insert(key, value.bytes).map(drop).map_err(engine),
+                            // The state cannot be done without.
+                            Err(why) if keyed.name() == META.name() => {
+                                Err(damaged(table.place_name(&value.place))(why))
+                            }
+                            Err(why) => {
+                                found += 1;
+                                self.keep(&table.place_name(&value.place), why, value.bytes)
+                            }
+                        }
+                    })?;
                 }
-                tracing::warn!(place = %name, %why, "damaged, and set aside");
-                let bytes = value.bytes.to_owned();
-                put(self.txn, &SetAsideRecord { place: name, why: why.to_string(), at: now.0, bytes })?;
-                found.push(value.place);
-                Ok(())
-            })?;
-            damage.values += found.len() as u64;
-            for place in found {
-                self.take_out(&table, place, &mut damage)?;
+                Table::Numbered { table: numbered, .. } if numbered.name() == SET_ASIDE.name() => continue,
+                Table::Numbered { table: numbered, .. } => {
+                    self.txn.delete_table(*numbered).map_err(engine)?;
+                    let mut copy = self.txn.open_table(*numbered).map_err(engine)?;
+                    table.visit(self.snapshot, |value| match (value.place.number(), value.opened) {
+                        (Some(number), Ok(_)) => copy.insert(number, value.bytes).map(drop).map_err(engine),
+                        (_, Err(why)) => {
+                            found += 1;
+                            self.keep(&table.place_name(&value.place), why, value.bytes)
+                        }
+                        (None, Ok(_)) => Ok(()),
+                    })?;
+                }
+            }
+            found += self.note_unreachable(&table)?;
+            if found > 0 && table.is(BASE.name()) {
+                // Of which entity it was is not certain: its key may be what is damaged. So no entity is taken
+                // for absent because it is not listed.
+                self.state.is_complete = false;
+            }
+            if found > 0 && table.is(INBOX.name()) {
+                // Nor is it certain which trigger it was: all are asked for again.
+                self.state.cursor = 0;
             }
         }
-        self.reopen_damaged_bunch(&mut damage, now)?;
         Ok(damage)
     }
 
-    /// Takes one value out of its table; those of the lists go when the lists are rewritten.
-    fn take_out(&mut self, table: &Table, place: Place, damage: &mut Damage) -> Result<(), Error> {
-        match (table, place) {
-            (Table::Rows(tables), Place::Number(first)) => {
-                damage.of(*tables).rows.insert(first);
-            }
-            (Table::Payload(tables), Place::Number(first)) => {
-                let column = self.snapshot.numbered(tables.payload)?;
-                let next = match column.range(first.saturating_add(1)..).map_err(engine)?.next() {
-                    Some(next) => next.map_err(engine)?.0.value(),
-                    None => u64::MAX,
-                };
-                damage.of(*tables).payload.push(first..next);
-            }
-            (Table::Keyed { table, .. }, Place::Key(key)) => {
-                self.txn.open_table(*table).map_err(engine)?.remove(key.as_slice()).map_err(engine)?;
-                if table.name() == BASE.name() && entity_of(&key).is_ok() {
-                    put_record(self.txn, BASE, FrameKind::Base, &key, &BaseRecord::lost())?;
-                }
-            }
-            (Table::Numbered { table, .. }, Place::Number(number)) => {
-                self.txn.open_table(*table).map_err(engine)?.remove(number).map_err(engine)?;
-                if table.name() == INBOX.name() {
-                    self.state.cursor = self.state.cursor.min(number.saturating_sub(1));
-                }
-            }
-            (_, _) => {}
+    /// Keeps the values of a list that do not open; gives how many.
+    fn gone(&self, table: &Table, gone: &mut BTreeSet<u64>) -> Result<u64, Error> {
+        let mut found = 0;
+        table.visit(self.snapshot, |value| {
+            let Err(why) = value.opened else { return Ok(()) };
+            gone.extend(value.place.number());
+            found += 1;
+            self.keep(&table.place_name(&value.place), why, value.bytes)
+        })?;
+        Ok(found)
+    }
+
+    /// Where the engine counts more values than it finds, one of its own pages is damaged.
+    fn note_unreachable(&self, table: &Table) -> Result<u64, Error> {
+        let missing = table.missing(self.snapshot)?;
+        if missing > 0 {
+            let why = format!("{missing} values cannot be found any more");
+            self.keep(table.name(), FrameError::Body { why }, &[])?;
         }
+        Ok(missing)
+    }
+
+    /// Copies what was set aside before, numbered anew.
+    fn copy_what_is_aside(&self) -> Result<(), Error> {
+        let before = records(self.snapshot)?;
+        if self.snapshot.numbered_if_there(SET_ASIDE)?.is_some() {
+            self.txn.delete_table(SET_ASIDE).map_err(engine)?;
+        }
+        for (number, record) in before {
+            match record {
+                Ok(record) => self.put(&record)?,
+                Err((why, bytes)) => self.keep(&format!("value set aside {number}"), why, &bytes)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds the lists anew, if anything of them is gone.
+    fn rebuild(&mut self, damage: &Damage) -> Result<(), Error> {
+        let lists = Lists::new(self.snapshot, &self.state, damage)?;
+        let sealed = match self.state.open.clone() {
+            None => Sealed::Stays(HashMap::new()),
+            Some(open) => match seal::load(self.snapshot, &open) {
+                Ok((_, entries)) => Sealed::Stays(entries),
+                Err(Error::Damaged { source, .. }) => {
+                    let left = lists.of_bunch(open.level)?;
+                    Sealed::ComesBack(self.come_back(&open, &source, left)?)
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let is_whole = damage.is_none() && matches!(sealed, Sealed::Stays(_)) && lists.are_whole()?;
+        if is_whole {
+            return Ok(());
+        }
+        if self.count.get() == 0 {
+            let why = FrameError::Body { why: "entries are missing, or do not agree".to_owned() };
+            self.keep("the log and the compacted run", why, &[])?;
+        }
+        let keep = |place: String, why: FrameError, bytes: &[u8]| self.keep(&place, why, bytes);
+        let mut state = self.state.clone();
+        lists.rebuild(self.txn, &mut state, sealed, &keep)?;
+        self.state = state;
         Ok(())
     }
 
     /// Where the open bunch cannot be read as it was sealed, nobody can send it again or tell its outcomes
-    /// apart. Its number is not used again, and what opens of its effects is pending again.
-    fn reopen_damaged_bunch(&mut self, damage: &mut Damage, now: Millis) -> Result<(), Error> {
-        let Some(open) = self.state.open.clone() else { return Ok(()) };
-        let why = match seal::load(self.snapshot, &open) {
-            Ok(_) => return Ok(()),
-            Err(Error::Damaged { source, .. }) => source,
-            Err(error) => return Err(error),
-        };
-        tracing::warn!(bunch = open.number, %why, "the open bunch is damaged, and pending again");
-        let entries = self.entries_left(&open, damage)?;
-        let keys: Vec<EntityKey> = entries.iter().map(|entry| entry.key.clone()).collect();
-        let folding = Folding::passing_over(self.snapshot, damage.run.clone(), damage.log.clone())?;
-        let mut pending = rewrite::effects_in(folding, &self.state, &keys)?;
-        for entry in entries {
-            // It may have arrived or not: sent is what is right in both cases.
-            let maybe_there = Base::Live(Held { epoch: None, state: Knowledge::Nothing });
-            bases::put(self.txn, &entry.key, &maybe_there)?;
-            let newer = pending.remove(&entry.key);
-            self.come_back(&entry, newer);
+    /// apart. Its number is not used again, and its effects are pending again, as far as they or its text
+    /// open.
+    fn come_back(
+        &mut self,
+        open: &OpenBunch,
+        why: &FrameError,
+        mut left: HashMap<EntityKey, Entry>,
+    ) -> Result<HashMap<EntityKey, Entry>, Error> {
+        let text = seal::text(self.snapshot, open).ok();
+        let lost = open.level.rows.saturating_sub(left.len() as u64);
+        tracing::warn!(bunch = open.number, %why, lost, "the open bunch is damaged, and pending again");
+        let mut restored: HashMap<EntityKey, Entry> = HashMap::new();
+        for planned in text.iter().flat_map(|bunch| &bunch.operations) {
+            let operation = &planned.operation;
+            if left.contains_key(&operation.key) {
+                continue;
+            }
+            // When it was appended is not known; it was before everything that is pending.
+            let effect = Effect::of(Seq(1), operation);
+            let first_at = operation.at.map_or(0, |at| at.0.saturating_add(1));
+            let entry = Entry { key: operation.key.clone(), effect, first_at };
+            let entry = match restored.remove(&entry.key) {
+                Some(first) => first.then(&entry),
+                None => entry,
+            };
+            restored.insert(entry.key.clone(), entry);
         }
-        self.set_bunch_aside(&open, &why, now, damage)?;
-        remove(self.txn, RUN, open.level.range())?;
-        self.state.open = None;
+        left.extend(restored);
+        for key in left.keys() {
+            // It may have arrived or not: what is sent now must be right in both cases.
+            let maybe_there = Base::Live(Held { epoch: None, state: Knowledge::Nothing });
+            bases::put(self.txn, key, &maybe_there)?;
+        }
+        if text.is_none() && lost > 0 {
+            // Of others that may have arrived not even the name is known.
+            self.state.is_complete = false;
+        }
+        let mut table = self.txn.open_table(BUNCH).map_err(engine)?;
+        for piece in table.iter().map_err(engine)? {
+            let (number, bytes) = piece.map_err(engine)?;
+            let name = format!("piece {} of the text of bunch {}", number.value(), open.number);
+            self.keep(&name, FrameError::Body { why: why.to_string() }, bytes.value())?;
+        }
+        table.retain(|_, _| false).map_err(engine)?;
+        Ok(left)
+    }
+
+    /// Adds to what is set aside, in parts that can be read back. What a newer program wrote is not damaged.
+    fn keep(&self, place: &str, why: FrameError, bytes: &[u8]) -> Result<(), Error> {
+        if matches!(why, FrameError::Newer { .. }) {
+            return Err(damaged(place)(why));
+        }
+        tracing::warn!(place, %why, "damaged, and set aside");
+        let (first, more) = bytes.split_at(bytes.len().min(PART_BYTES_MAX));
+        for part in std::iter::once(first).chain(more.chunks(PART_BYTES_MAX)) {
+            self.put(&SetAsideRecord {
+                place: place.to_owned(),
+                why: why.to_string(),
+                at: self.now.0,
+                bytes: part.to_owned(),
+            })?;
+        }
+        self.count.set(self.count.get() + 1);
         Ok(())
     }
 
-    /// The effects of the open bunch that still open.
-    fn entries_left(&self, open: &OpenBunch, damage: &Damage) -> Result<Vec<Entry>, Error> {
-        let reader = ColumnReader::passing_over(self.snapshot, RUN, damage.run.clone())?;
-        let mut left = Vec::new();
-        let scanned = reader.scan(open.level.range(), |first, rows| {
-            for (ordinal, row) in (first..).zip(rows.iter()) {
-                let row = row.map_err(reader.damaged_rows(first))?;
-                if !damage.run.has(ordinal, &row, rows) {
-                    left.push(ordinal);
-                }
-            }
-            Ok(())
-        });
-        match scanned {
-            Ok(()) | Err(Error::Damaged { .. }) => seal::entries_at(&reader, left),
-            Err(error) => Err(error),
-        }
+    fn put(&self, record: &SetAsideRecord) -> Result<(), Error> {
+        let mut table = self.txn.open_table(SET_ASIDE).map_err(engine)?;
+        let number = table.last().map_err(engine)?.map_or(0, |(last, _)| last.value() + 1);
+        let framed = frame::record(FrameKind::SetAside, &number.to_le_bytes(), record)
+            .map_err(damaged(format!("value set aside {number}")))?;
+        table.insert(number, framed.as_slice()).map_err(engine)?;
+        Ok(())
     }
+}
 
-    /// Keeps the text of a bunch, as far as it is there.
-    fn set_bunch_aside(
-        &self,
-        open: &OpenBunch,
-        why: &FrameError,
-        now: Millis,
-        damage: &mut Damage,
-    ) -> Result<(), Error> {
-        let mut table = self.txn.open_table(BUNCH).map_err(engine)?;
-        let mut text = Vec::new();
-        for piece in table.iter().map_err(engine)? {
-            text.extend_from_slice(piece.map_err(engine)?.1.value());
-        }
-        table.retain(|_, _| false).map_err(engine)?;
-        damage.values += 1;
-        put(
-            self.txn,
-            &SetAsideRecord {
-                place: format!("what opens of the text of bunch {}", open.number),
-                why: why.to_string(),
-                at: now.0,
-                bytes: text,
-            },
-        )
+/// What is set aside, by its number: a record, or why there is none.
+type Records = Vec<(u64, Result<SetAsideRecord, (FrameError, Vec<u8>)>)>;
+
+fn records(snapshot: &Snapshot) -> Result<Records, Error> {
+    let Some(table) = snapshot.numbered_if_there(SET_ASIDE)? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for value in table.iter().map_err(engine)? {
+        let (number, value) = value.map_err(engine)?;
+        let (number, bytes) = (number.value(), value.value());
+        let record = frame::open_record(FrameKind::SetAside, &number.to_le_bytes(), bytes);
+        found.push((number, record.map_err(|why| (why, bytes.to_owned()))));
     }
+    Ok(found)
 }
 
 impl Damage {
     fn of(&mut self, tables: ColumnTables) -> &mut Gone {
         if tables.is_log() { &mut self.log } else { &mut self.run }
     }
-}
 
-/// Adds to what is set aside.
-fn put(txn: &WriteTransaction, record: &SetAsideRecord) -> Result<(), Error> {
-    let mut table = txn.open_table(SET_ASIDE).map_err(engine)?;
-    let number = table.last().map_err(engine)?.map_or(0, |(last, _)| last.value() + 1);
-    let name = || format!("value set aside {number}");
-    let framed =
-        frame::record(FrameKind::SetAside, &number.to_le_bytes(), record).map_err(damaged(name()))?;
-    table.insert(number, framed.as_slice()).map_err(engine)?;
-    Ok(())
+    fn is_none(&self) -> bool {
+        [&self.log, &self.run].iter().all(|gone| gone.rows.is_empty() && gone.payload.is_empty())
+    }
 }

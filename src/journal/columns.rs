@@ -15,6 +15,9 @@ use crate::codec::row::Row;
 
 type Value<'a> = AccessGuard<'a, &'static [u8]>;
 
+/// Beyond any ordinal that is ever reached: what is numbered from here on was damaged.
+pub(crate) const ORDINAL_MAX: u64 = 1 << 62;
+
 /// Appends entries to a pair of column tables, through buffers of one value each.
 pub(crate) struct ColumnWriter<'t> {
     tables: ColumnTables,
@@ -129,45 +132,16 @@ pub(crate) struct ColumnReader {
     payload: ReadOnlyTable<u64, &'static [u8]>,
     /// The values that were opened already, rows or not, by their first ordinal.
     checked: RefCell<HashSet<(bool, u64)>>,
-    /// What is passed over.
-    gone: Gone,
-}
-
-/// What of a list is damaged, and goes without saying while the rest is read.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Gone {
-    /// The first ordinals of values of rows.
-    pub(crate) rows: HashSet<u64>,
-    /// The entries whose payload lies in a piece that is damaged, unless it stands behind their rows.
-    pub(crate) payload: Vec<Range<u64>>,
-}
-
-impl Gone {
-    /// Whether an entry's payload is gone.
-    pub(crate) fn has(&self, ordinal: u64, row: &Row, rows: &Rows<'_>) -> bool {
-        let is_gone = || self.payload.iter().any(|range| range.contains(&ordinal));
-        rows.inline.is_none() && row.payload_bytes() > 0 && is_gone()
-    }
 }
 
 impl ColumnReader {
     pub(crate) fn new(snapshot: &Snapshot, tables: ColumnTables) -> Result<Self, Error> {
-        Self::passing_over(snapshot, tables, Gone::default())
-    }
-
-    /// A reader that passes over what is gone.
-    pub(crate) fn passing_over(snapshot: &Snapshot, tables: ColumnTables, gone: Gone) -> Result<Self, Error> {
         Ok(ColumnReader {
             tables,
             rows: snapshot.numbered(tables.rows)?,
             payload: snapshot.numbered(tables.payload)?,
             checked: RefCell::default(),
-            gone,
         })
-    }
-
-    pub(crate) fn gone(&self) -> &Gone {
-        &self.gone
     }
 
     /// Visits the values of rows of a range in order, payloads untouched. The range must begin and end
@@ -177,26 +151,18 @@ impl ColumnReader {
         range: Range<u64>,
         mut visit: impl FnMut(u64, &Rows<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        // Where the next value begins; behind one that is gone it is not known.
-        let mut expected = Some(range.start);
+        let mut expected = range.start;
         for value in self.rows.range(range.clone()).map_err(engine)? {
             let (first, value) = value.map_err(engine)?;
             let first = first.value();
-            if let Some(expected) = expected.filter(|expected| *expected != first) {
+            if first != expected {
                 return Err(self.gap(expected));
-            }
-            if self.gone.rows.contains(&first) {
-                expected = None;
-                continue;
             }
             let rows = self.open(first, &value)?;
             visit(first, &rows)?;
-            expected = Some(first.saturating_add(u64::from(rows.preamble.rows)));
+            expected = first.saturating_add(u64::from(rows.preamble.rows));
         }
-        match expected {
-            Some(expected) if expected != range.end => Err(self.gap(expected)),
-            Some(_) | None => Ok(()),
-        }
+        if expected == range.end { Ok(()) } else { Err(self.gap(expected)) }
     }
 
     /// Visits the values of rows from the one that holds an ordinal on, until the visitor has enough.
@@ -224,19 +190,35 @@ impl ColumnReader {
         move |error| damaged(tables.name(true, first))(error)
     }
 
-    /// The ordinal behind the last row, or nothing if there are no rows. Behind a last value that is damaged it
-    /// is one that no row can have had.
+    /// The ordinal behind the last row, or nothing if there are no rows. Where the last value is damaged it is one
+    /// that no row can have had.
     pub(crate) fn end(&self) -> Result<Option<u64>, Error> {
-        match self.rows.last().map_err(engine)? {
-            None => Ok(None),
-            Some((first, value)) => {
-                let first = first.value();
-                match self.open(first, &value) {
-                    Ok(rows) => Ok(Some(first + u64::from(rows.preamble.rows))),
-                    Err(Error::Damaged { .. }) => Ok(Some(first.saturating_add(ROWS_MAX))),
-                    Err(error) => Err(error),
-                }
+        let Some((first, value)) =
+            self.rows.last().map_err(engine)?.map(|(first, value)| (first.value(), value))
+        else {
+            return Ok(None);
+        };
+        if let Some(end) = self.end_of(first, &value)? {
+            return Ok(Some(end));
+        }
+        // Its number may be damaged as well, so none of them counts but those of values that open.
+        let (mut end, mut damaged) = (0, 0);
+        for value in self.rows.range::<u64>(..).map_err(engine)? {
+            let (first, value) = value.map_err(engine)?;
+            match self.end_of(first.value(), &value)? {
+                Some(behind) => end = end.max(behind),
+                None => damaged += 1,
             }
+        }
+        Ok(Some(end.max(1) + damaged * ROWS_MAX))
+    }
+
+    /// The ordinal behind a value's rows; none where it is damaged.
+    fn end_of(&self, first: u64, value: &Value<'_>) -> Result<Option<u64>, Error> {
+        match self.open(first, value) {
+            Ok(rows) => Ok(first.checked_add(u64::from(rows.preamble.rows)).filter(|end| *end < ORDINAL_MAX)),
+            Err(Error::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -3,12 +3,11 @@
 //! Places are ordinals of the run and, with the highest bit set, sequence numbers of the log. Levels are
 //! rewritten only from the newest down, so the order of places is the order of age.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use uuid::Uuid;
 
-use super::columns::{ColumnReader, Gone, Payload};
+use super::columns::{ColumnReader, Payload};
 use super::entry::{Entry, Interned, effect_of, group_names};
 use super::error::Error;
 use super::tables::{LOG, RUN, Snapshot};
@@ -67,7 +66,7 @@ pub(crate) enum Part<'k> {
         of: u64,
     },
     /// Only these.
-    Keys(&'k HashSet<(u32, Uuid)>),
+    Keys(&'k std::collections::HashSet<(u32, Uuid)>),
 }
 
 /// A fold over rows on disk.
@@ -88,14 +87,9 @@ pub(crate) enum Survivor<'a> {
 
 impl Folding {
     pub(crate) fn new(snapshot: &Snapshot) -> Result<Self, Error> {
-        Self::passing_over(snapshot, Gone::default(), Gone::default())
-    }
-
-    /// A fold that passes over what is gone of the run and of the log.
-    pub(crate) fn passing_over(snapshot: &Snapshot, run: Gone, log: Gone) -> Result<Self, Error> {
         Ok(Folding {
-            run: ColumnReader::passing_over(snapshot, RUN, run)?,
-            log: ColumnReader::passing_over(snapshot, LOG, log)?,
+            run: ColumnReader::new(snapshot, RUN)?,
+            log: ColumnReader::new(snapshot, LOG)?,
             interned: Interned::default(),
             slots: Slots::new(),
         })
@@ -104,35 +98,6 @@ impl Folding {
     /// Forgets the slots, for the next pass over the same rows.
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
-    }
-
-    /// The entities whose effect may be done with though it does not look so: a value is gone of a newer level
-    /// than theirs, and such a value may have said so. The slots are forgotten.
-    pub(crate) fn doubtful(
-        &mut self,
-        sources: &Sources,
-        part: Part<'_>,
-    ) -> Result<HashSet<(u32, Uuid)>, Error> {
-        let has_gone = |level: &Level| {
-            let range = level.range();
-            self.run.gone().rows.iter().any(|first| range.contains(first))
-        };
-        let Some(damaged) = sources.levels.iter().rposition(has_gone).filter(|level| *level > 0) else {
-            return Ok(HashSet::new());
-        };
-        let (older, newer) = sources.levels.split_at(damaged);
-        self.clear();
-        self.fold(&Sources { levels: older.to_vec(), log: 0..0 }, part)?;
-        let of = |slot: &PendingSlot| (slot.collection, slot.id);
-        let slots = self.slots.slots.iter();
-        let mut doubtful: HashSet<_> = slots.filter(|slot| slot.shape.operations > 0).map(of).collect();
-        self.clear();
-        self.fold(&Sources { levels: newer.to_vec(), log: sources.log.clone() }, part)?;
-        for slot in self.slots.slots.iter().filter(|slot| slot.extra.is_cut) {
-            doubtful.remove(&of(slot));
-        }
-        self.clear();
-        Ok(doubtful)
     }
 
     /// Where the log ends: the next sequence number.
@@ -145,12 +110,11 @@ impl Folding {
         let Folding { run, log, interned, slots } = self;
         for level in &sources.levels {
             run.scan(level.range(), |first, rows| {
-                fold_rows(interned, slots, part, first, rows, run.gone()).map_err(run.damaged_rows(first))
+                fold_rows(interned, slots, part, first, rows).map_err(run.damaged_rows(first))
             })?;
         }
         log.scan(sources.log.clone(), |first, rows| {
-            fold_rows(interned, slots, part, first | LOG_BIT, rows, log.gone())
-                .map_err(log.damaged_rows(first))
+            fold_rows(interned, slots, part, first | LOG_BIT, rows).map_err(log.damaged_rows(first))
         })
     }
 
@@ -296,7 +260,6 @@ fn fold_rows(
     part: Part<'_>,
     first_place: u64,
     rows: &Rows<'_>,
-    gone: &Gone,
 ) -> Result<(), FrameError> {
     let names = local_names(interned, rows)?;
     let sets: Vec<u32> = rows
@@ -313,13 +276,7 @@ fn fold_rows(
         chunk.clear();
         whom.clear();
         for (place, row) in all.by_ref() {
-            let mut row = row?;
-            if gone.has(place & !LOG_BIT, &row, rows) {
-                if !row.is_cut {
-                    continue;
-                }
-                row = row.cut_only();
-            }
+            let row = row?;
             let them = slots.whom(local(&names, row.name)?, row.id);
             let takes_part = match part {
                 Part::All => true,

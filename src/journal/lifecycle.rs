@@ -3,12 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use redb::Database;
+
 use super::columns::ColumnReader;
 use super::error::{Error, engine};
 use super::guard::discarded;
 use super::options::Origin;
 use super::tables::{LOG, Snapshot};
-use super::{Journal, open};
+use super::{Inner, Journal, Writer, open};
 
 impl Journal {
     /// Makes everything durable, closes the file and lets go of its lock, so that the system may stop the
@@ -44,22 +46,7 @@ impl Journal {
         }
         // The lock on the file must be free before it can be taken again.
         discarded(db.take());
-        // Never made anew: what this handle was opened on is there, or that is an error.
-        let origin = match &inner.origin {
-            Origin::File { path, .. } => Origin::File { path: path.clone(), may_create: false },
-            Origin::Storage(storage) => Origin::Storage(Arc::clone(storage)),
-        };
-        let opened = open::open(&origin, &inner.options)?;
-        if opened.replica != inner.replica {
-            discarded(opened.db);
-            let why = "another journal has taken this one's place".to_owned();
-            return Err(Error::NotAJournal { place: origin.place(), why });
-        }
-        writer.next_seq = opened.next_seq;
-        inner.has_parked.store(!opened.parked.is_empty(), Ordering::Release);
-        *inner.parked_lock() = opened.parked;
-        *db = Some(opened.db);
-        inner.has_failed.store(false, Ordering::Release);
+        inner.reopen(&mut writer, &mut db)?;
         drop((db, writer));
         inner.announce();
         Ok(())
@@ -87,6 +74,29 @@ impl Journal {
         }
         inner.discard_what_panicked();
         done
+    }
+}
+
+impl Inner {
+    /// Opens what this handle was opened on, once that is closed.
+    pub(crate) fn reopen(&self, writer: &mut Writer, slot: &mut Option<Database>) -> Result<(), Error> {
+        // Never made anew: what this handle was opened on is there, or that is an error.
+        let origin = match &self.origin {
+            Origin::File { path, .. } => Origin::File { path: path.clone(), may_create: false },
+            Origin::Storage(storage) => Origin::Storage(Arc::clone(storage)),
+        };
+        let opened = open::open(&origin, &self.options)?;
+        if opened.replica != self.replica {
+            discarded(opened.db);
+            let why = "another journal has taken this one's place".to_owned();
+            return Err(Error::NotAJournal { place: origin.place(), why });
+        }
+        writer.next_seq = opened.next_seq;
+        self.has_parked.store(!opened.parked.is_empty(), Ordering::Release);
+        *self.parked_lock() = opened.parked;
+        *slot = Some(opened.db);
+        self.has_failed.store(false, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -20,8 +20,11 @@ const SECTOR: u64 = 512;
 /// How many bytes the engine's magic number has.
 const MAGIC_LEN: usize = 9;
 
-/// The engine's header ends before this place.
-const HEADER_END: usize = 512;
+/// The engine's header ends here.
+const HEADER_END: usize = 320;
+
+/// Behind its magic number and a byte of flags: two of padding, and the size of a page.
+const HEADER_BEGIN: ([u8; 6], usize) = ([0, 0, 0, 16, 0, 0], 10);
 
 const CHUNK: usize = 64 * 1024;
 
@@ -37,7 +40,9 @@ fn is_unfinished(len: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> i
         let size = usize::try_from(len - offset).unwrap_or(CHUNK).min(CHUNK);
         let chunk = chunk.get_mut(..size).unwrap_or_default();
         read(offset, chunk)?;
-        let is_header = |place: usize| offset == 0 && (MAGIC_LEN..HEADER_END).contains(&place);
+        let (begin, at) = HEADER_BEGIN;
+        let has_header = offset == 0 && chunk.get(at..).is_some_and(|header| header.starts_with(&begin));
+        let is_header = |place: usize| has_header && (MAGIC_LEN..HEADER_END).contains(&place);
         if chunk.iter().enumerate().any(|(place, byte)| *byte != 0 && !is_header(place)) {
             return Ok(false);
         }
@@ -74,6 +79,10 @@ pub(crate) fn clear_file(path: &Path) -> io::Result<()> {
 pub(crate) fn require_finished_file(path: &Path, place: &str) -> Result<(), Error> {
     let io = |source| Error::Io { doing: format!("{place} cannot be opened"), source };
     let file = File::open(path).map_err(io)?;
+    // Who has it open may be making it this very moment; that is for the engine to say.
+    if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return Ok(());
+    }
     require_finished(file.metadata().map_err(io)?.len(), reader(&file), place)
 }
 

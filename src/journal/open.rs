@@ -89,12 +89,18 @@ pub(crate) fn require_journal(db: &Database, place: &str) -> Result<(), Error> {
         });
     }
     // Nothing can go on in the place of these.
-    snapshot.identity().and_then(|_| snapshot.state()).map(drop).map_err(|error| match error {
+    let state = snapshot.identity().and_then(|_| snapshot.state()).map_err(|error| match error {
         Error::Damaged { place: record, source } => {
             Error::NotAJournal { place: place.to_owned(), why: format!("{record}: {source}") }
         }
         error => error,
-    })
+    })?;
+    if state.is_possible() {
+        Ok(())
+    } else {
+        let why = "its state says what cannot be: levels of the run that overlap or have no end".to_owned();
+        Err(Error::NotAJournal { place: place.to_owned(), why })
+    }
 }
 
 fn may_create(origin: &Origin) -> bool {
@@ -174,7 +180,7 @@ fn initialise(db: &Database, options: &Options) -> Result<(), Error> {
 }
 
 /// Makes every table, so that no reader meets a missing one.
-fn open_all(txn: &WriteTransaction) -> Result<(), Error> {
+pub(crate) fn open_all(txn: &WriteTransaction) -> Result<(), Error> {
     for table in [LOG.rows, LOG.payload, RUN.rows, RUN.payload, BUNCH, SUPERSEDED, INBOX] {
         txn.open_table(table).map_err(engine)?;
     }

@@ -318,14 +318,20 @@ pub(crate) fn put(
 }
 
 fn take(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<Entry>, Error> {
+    let taken = get(txn, key)?;
+    if taken.is_some() {
+        let mut table = txn.open_table(PARKED).map_err(engine)?;
+        table.remove(entity_bytes(key).as_slice()).map_err(engine)?;
+    }
+    Ok(taken.map(|(entry, _)| entry))
+}
+
+/// An entity's parked effect.
+pub(crate) fn get(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<(Entry, ParkedRecord)>, Error> {
     let place = entity_bytes(key);
-    let mut table = txn.open_table(PARKED).map_err(engine)?;
-    let taken = match table.get(place.as_slice()).map_err(engine)? {
-        Some(guard) => read(&place, guard.value())?.0,
-        None => return Ok(None),
-    };
-    table.remove(place.as_slice()).map_err(engine)?;
-    Ok(Some(taken))
+    let table = txn.open_table(PARKED).map_err(engine)?;
+    let found = table.get(place.as_slice()).map_err(engine)?;
+    found.map(|guard| read(&place, guard.value())).transpose()
 }
 
 fn read(place: &[u8], bytes: &[u8]) -> Result<(Entry, ParkedRecord), Error> {
@@ -353,7 +359,8 @@ pub(crate) fn keys(snapshot: &Snapshot) -> Result<HashSet<EntityKey>, Error> {
     let mut found = HashSet::new();
     for row in table.iter().map_err(engine)? {
         let (place, _) = row.map_err(engine)?;
-        found.insert(entity_of(place.value()).map_err(damaged("a parked effect"))?);
+        // What names no entity is damaged, and nobody's edit will ask for it.
+        found.extend(entity_of(place.value()));
     }
     Ok(found)
 }

@@ -16,11 +16,10 @@ use super::columns::{ColumnWriter, remove};
 use super::entry::{Entry, parts_of};
 use super::error::{Error, engine};
 use super::folding::{Folding, Part, SLOT_BYTES, Sources, Survivor};
-use super::parked;
 use super::tables::{LOG, RUN, Snapshot, damaged};
 use crate::algebra::{CollectionName, Effect, EntityKey, Group};
 use crate::codec::columns::Layout;
-use crate::codec::records::{CauseRecord, JournalState, Level};
+use crate::codec::records::{JournalState, Level};
 use crate::codec::row::Row;
 
 /// The memory that one part of a pass may take: 80 MiB, so that the whole stays within 128 MiB, cache included.
@@ -28,10 +27,6 @@ pub(crate) const PASS_BYTES: u64 = 80 * 1024 * 1024;
 
 /// What is laid over the pending effects: nothing at all in place of an entity's effect, or another one.
 pub(crate) type Overrides = BTreeMap<EntityKey, Option<Entry>>;
-
-/// Why an effect is parked that nobody refused.
-const MAY_BE_DONE: &str = "a part of the journal was damaged that may have said that this was sent or given up: \
-                           retry it, edit it or drop it";
 
 /// How a level joins a rewrite: while it has at most so many times the rows that take part already.
 const GROWTH: u64 = 2;
@@ -43,34 +38,13 @@ pub(crate) fn rewrite(
     state: &mut JournalState,
     overrides: &Overrides,
 ) -> Result<(), Error> {
-    let folding = Folding::new(snapshot)?;
+    let mut folding = Folding::new(snapshot)?;
     let log_rows = folding.log_end(state.log_begins)? - state.log_begins;
     if log_rows == 0 && overrides.is_empty() {
         return Ok(());
     }
     let kept = levels_kept(&state.levels, log_rows + overrides.len() as u64);
-    rewrite_above(kept, txn, folding, state, overrides)
-}
-
-/// Folds everything that is not gone into one level, with the overrides on top. What may be done with is parked.
-pub(crate) fn salvage(
-    txn: &WriteTransaction,
-    folding: Folding,
-    state: &mut JournalState,
-    overrides: &Overrides,
-) -> Result<(), Error> {
-    rewrite_above(0, txn, folding, state, overrides)
-}
-
-fn rewrite_above(
-    kept: usize,
-    txn: &WriteTransaction,
-    mut folding: Folding,
-    state: &mut JournalState,
-    overrides: &Overrides,
-) -> Result<(), Error> {
-    let log = state.log_begins..folding.log_end(state.log_begins)?;
-    let log_rows = log.end - log.start;
+    let log = state.log_begins..state.log_begins + log_rows;
     let is_bottom = kept == 0;
     let sources = Sources { levels: state.levels.get(kept..).unwrap_or(&[]).to_vec(), log: log.clone() };
     let mut laid_over: HashMap<(u32, Uuid), ()> = HashMap::with_capacity(overrides.len());
@@ -83,16 +57,11 @@ fn rewrite_above(
     for part in 0..parts {
         folding.clear();
         let chosen = if parts == 1 { Part::All } else { Part::Hashed { part, of: parts } };
-        let doubtful = folding.doubtful(&sources, chosen)?;
         folding.fold(&sources, chosen)?;
         let is_free = |collection: u32, id: Uuid| !laid_over.contains_key(&(collection, id));
         folding.survivors(
             |_, slot| is_free(slot.collection, slot.id),
             |_, slot, survivor| {
-                if doubtful.contains(&(slot.collection, slot.id)) {
-                    let cause = CauseRecord::Refused { reason: MAY_BE_DONE.to_owned() };
-                    return parked::put(txn, &folding.entry(slot, survivor)?, cause, 0);
-                }
                 let name = folding.interned.collection(slot.collection).map_err(damaged("an entry"))?;
                 let groups: Vec<&str> =
                     folding.interned.groups(slot.extra.groups).iter().map(Group::as_str).collect();
@@ -190,19 +159,11 @@ pub(crate) fn effects_of(
     state: &JournalState,
     keys: &[EntityKey],
 ) -> Result<HashMap<EntityKey, Entry>, Error> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    effects_in(Folding::new(snapshot)?, state, keys)
-}
-
-/// The same, by this fold.
-pub(crate) fn effects_in(
-    mut folding: Folding,
-    state: &JournalState,
-    keys: &[EntityKey],
-) -> Result<HashMap<EntityKey, Entry>, Error> {
     let mut found = HashMap::new();
+    if keys.is_empty() {
+        return Ok(found);
+    }
+    let mut folding = Folding::new(snapshot)?;
     let mut chosen = std::collections::HashSet::with_capacity(keys.len());
     for key in keys {
         let name = folding.interned.name(key.collection().as_str()).map_err(damaged("a key"))?;

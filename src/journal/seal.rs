@@ -144,12 +144,8 @@ impl Work<'_> {
     }
 }
 
-/// The open bunch and its effects by entity, every byte checked.
-pub(crate) fn load(
-    snapshot: &Snapshot,
-    open: &OpenBunch,
-) -> Result<(Bunch, HashMap<EntityKey, Entry>), Error> {
-    let broken = |why: String| damaged("the open bunch")(FrameError::Body { why });
+/// The open bunch as it was sealed, without the sequence numbers of its operations.
+pub(crate) fn text(snapshot: &Snapshot, open: &OpenBunch) -> Result<Bunch, Error> {
     let table = snapshot.numbered(BUNCH)?;
     let mut text = Vec::new();
     for row in table.iter().map_err(engine)? {
@@ -160,10 +156,23 @@ pub(crate) fn load(
         );
     }
     let text = String::from_utf8(text).map_err(|_| broken("its text is not UTF-8".to_owned()))?;
-    let mut bunch = lines::parse_bunch_text(&text).map_err(|error| broken(error.to_string()))?;
+    let bunch = lines::parse_bunch_text(&text).map_err(|error| broken(error.to_string()))?;
     if bunch.id.0 != open.id || bunch.number != open.bunch_number() {
         return Err(broken("its text is not what was sealed".to_owned()));
     }
+    Ok(bunch)
+}
+
+fn broken(why: String) -> Error {
+    damaged("the open bunch")(FrameError::Body { why })
+}
+
+/// The open bunch and its effects by entity, every byte checked.
+pub(crate) fn load(
+    snapshot: &Snapshot,
+    open: &OpenBunch,
+) -> Result<(Bunch, HashMap<EntityKey, Entry>), Error> {
+    let mut bunch = text(snapshot, open)?;
     let entries = entries(snapshot, open)?;
     let mut seen = std::collections::HashSet::new();
     for planned in &mut bunch.operations {
@@ -180,22 +189,14 @@ pub(crate) fn load(
 }
 
 fn entries(snapshot: &Snapshot, open: &OpenBunch) -> Result<HashMap<EntityKey, Entry>, Error> {
-    let entries = entries_at(&ColumnReader::new(snapshot, RUN)?, open.level.range())?;
-    Ok(entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect())
-}
-
-/// The entries of these ordinals.
-pub(crate) fn entries_at(
-    reader: &ColumnReader,
-    ordinals: impl IntoIterator<Item = u64>,
-) -> Result<Vec<Entry>, Error> {
-    let mut entries = Vec::new();
-    reader.read(ordinals, |ordinal, row, preamble, payload| {
+    let reader = ColumnReader::new(snapshot, RUN)?;
+    let mut entries = HashMap::new();
+    reader.read(open.level.range(), |ordinal, row, preamble, payload| {
         let damaged = |error| reader.damaged_rows(ordinal)(error);
         let key = key_of(row, preamble).map_err(damaged)?;
         let groups = group_names(row, preamble).and_then(records::groups_of).map_err(damaged)?;
         let effect = effect_of(row, groups, payload).map_err(damaged)?;
-        entries.push(Entry { key, effect, first_at: row.first_at });
+        entries.insert(key.clone(), Entry { key, effect, first_at: row.first_at });
         Ok(())
     })?;
     Ok(entries)

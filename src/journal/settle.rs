@@ -162,7 +162,7 @@ impl Work<'_> {
     }
 
     /// Makes a sealed effect pending again, under what was done since.
-    pub(crate) fn come_back(&mut self, entry: &Entry, newer: Option<Entry>) {
+    fn come_back(&mut self, entry: &Entry, newer: Option<Entry>) {
         let entry = newer.map_or(entry.clone(), |newer| entry.then(&newer));
         self.overrides.insert(entry.key.clone(), Some(entry));
     }

@@ -1,6 +1,6 @@
 //! Every stored value of a journal, each opened by the rules of its table.
 
-use redb::ReadableTable;
+use redb::{ReadableTable, ReadableTableMetadata, TableHandle};
 
 use super::entry;
 use super::error::{Error, engine};
@@ -32,6 +32,22 @@ pub(crate) enum Table {
 pub(crate) enum Place {
     Number(u64),
     Key(Vec<u8>),
+}
+
+impl Place {
+    pub(crate) fn number(&self) -> Option<u64> {
+        match self {
+            Place::Number(number) => Some(*number),
+            Place::Key(_) => None,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        match self {
+            Place::Number(_) => None,
+            Place::Key(key) => Some(key),
+        }
+    }
 }
 
 /// A stored value.
@@ -77,6 +93,34 @@ impl Table {
             }
             (_, Place::Key(key)) => key_name(key),
         }
+    }
+
+    /// Whether it is the table of this name.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        match self {
+            Table::Rows(_) | Table::Payload(_) => false,
+            Table::Keyed { table, .. } => table.name() == name,
+            Table::Numbered { table, .. } => table.name() == name,
+        }
+    }
+
+    /// How many values the engine counts but does not find: some page of its own is damaged.
+    pub(crate) fn missing(&self, snapshot: &Snapshot) -> Result<u64, Error> {
+        let mut found = 0;
+        self.visit(snapshot, |_| {
+            found += 1;
+            Ok(())
+        })?;
+        let counted = match self {
+            Table::Rows(tables) => snapshot.numbered(tables.rows)?.len(),
+            Table::Payload(tables) => snapshot.numbered(tables.payload)?.len(),
+            Table::Keyed { table, .. } => snapshot.keyed(*table)?.len(),
+            Table::Numbered { table, .. } => match snapshot.numbered_if_there(*table)? {
+                Some(table) => table.len(),
+                None => return Ok(0),
+            },
+        };
+        Ok(counted.map_err(engine)?.saturating_sub(found))
     }
 
     /// Visits every value.

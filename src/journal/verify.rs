@@ -135,12 +135,6 @@ impl Report {
         let mut ranges: Vec<_> = sources.levels.iter().map(|level| level.range()).collect();
         ranges.extend(state.open.as_ref().map(|open| open.level.range()));
         ranges.sort_by_key(|range| range.start);
-        if ranges.windows(2).any(|pair| matches!(pair, [a, b] if a.end > b.start)) {
-            self.find("the state", "two levels of the run overlap");
-        }
-        if ranges.last().is_some_and(|last| last.end > state.next_ordinal) {
-            self.find("the state", "a level of the run ends behind its end");
-        }
         for (tables, ranges) in [(RUN, ranges), (LOG, vec![sources.log])] {
             let reader = ColumnReader::new(snapshot, tables)?;
             let mut known: u64 = 0;
