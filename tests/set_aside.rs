@@ -545,3 +545,49 @@ fn a_crash_while_it_is_set_aside_leaves_it_to_be_done() {
     }
     assert!(images > 30);
 }
+
+#[test]
+fn whatever_bit_of_a_file_is_flipped_it_goes_on_or_stays_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    std::fs::write(&path, prepared(true).bytes()).unwrap();
+    // Smaller than it was on the storage: no page of it is free.
+    Journal::open(&path).unwrap().reclaim().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let (mut unharmed, mut mended, mut refused) = (0, 0, 0);
+    for place in (0..bytes.len()).step_by(bytes.len() / 700) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << (place % 8);
+        let case = format!("byte {place} of {}", bytes.len());
+        std::fs::write(&path, &damaged).unwrap();
+        let journal = match Journal::open(&path) {
+            Ok(journal) => journal,
+            Err(error) => {
+                assert!(error.is_damage(), "{case}: {error}");
+                refused += 1;
+                continue;
+            }
+        };
+        match journal.mend() {
+            Ok(0) => unharmed += 1,
+            Ok(_) => mended += 1,
+            Err(error) => {
+                assert!(error.is_damage(), "{case}: {error}");
+                refused += 1;
+                continue;
+            }
+        }
+        let is_mended = !journal.set_aside().unwrap().is_empty();
+        go_on(&journal, &case);
+        drop(journal);
+        assert_eq!(verify(&path).unwrap().findings, [], "{case}");
+        if !is_mended {
+            continue;
+        }
+        let old = folder.path().join("journal.damaged");
+        std::fs::remove_file(old).unwrap_or_else(|error| panic!("{case}: the old one is kept: {error}"));
+    }
+    println!("{mended} mended, {unharmed} unharmed, {refused} refused");
+    assert!(mended > 50);
+    assert!(!folder.path().join("journal.mending").exists());
+}

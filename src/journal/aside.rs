@@ -30,7 +30,7 @@ use super::stored::{TABLES, Table};
 use super::tables::{
     BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, META, SET_ASIDE, Snapshot, damaged, put_record, put_state,
 };
-use super::{Inner, Journal, bases, open, seal, status};
+use super::{Inner, Journal, bases, open, seal, status, verify};
 use crate::algebra::{Base, Effect, EntityKey, Held, Knowledge, Millis, Seq};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
@@ -118,7 +118,7 @@ impl Inner {
         let done = match &self.origin {
             Origin::File { path, .. } => self.mend_file(path),
             Origin::Storage(_) => self.with_writer(|inner, db, writer| {
-                let Some(state) = salvaged(inner, db, db)? else { return Ok(false) };
+                let Some(state) = salvaged(inner, db, db, None)? else { return Ok(false) };
                 writer.next_seq = writer.next_seq.max(state.log_begins);
                 inner.note_parked_keys(db)?;
                 Ok(true)
@@ -154,7 +154,9 @@ impl Inner {
                 .create(&new)
                 .map_err(|error| open::refused(&new.display().to_string(), error))?;
             let source = slot.as_ref().ok_or(Error::Suspended)?;
-            let done = open::shielded(&path.display().to_string(), || salvaged(self, source, &target));
+            let engine = verify::engine_finds(path)?;
+            let done =
+                open::shielded(&path.display().to_string(), || salvaged(self, source, &target, engine));
             discarded(target);
             done.map(|state| state.is_some())
         };
@@ -208,8 +210,14 @@ fn kept_aside(path: &Path) -> std::io::Result<PathBuf> {
     }
 }
 
-/// Writes what opens of one database to another, which may be the same; none if everything did.
-fn salvaged(inner: &Inner, source: &Database, target: &Database) -> Result<Option<JournalState>, Error> {
+/// Writes what opens of one database to another, which may be the same; none if everything did, and the engine
+/// found nothing.
+fn salvaged(
+    inner: &Inner,
+    source: &Database,
+    target: &Database,
+    engine_found: Option<String>,
+) -> Result<Option<JournalState>, Error> {
     let mut txn = target.begin_write().map_err(engine)?;
     txn.set_quick_repair(true);
     let snapshot = Snapshot::of(source)?;
@@ -219,9 +227,13 @@ fn salvaged(inner: &Inner, source: &Database, target: &Database) -> Result<Optio
         snapshot: &snapshot,
         state: snapshot.state()?,
         now: (inner.options.clock)(),
+        is_in_place: std::ptr::eq(source, target),
         count: Cell::new(0),
     };
     let damage = salvage.copy_what_opens()?;
+    if let Some(why) = engine_found.filter(|_| salvage.count.get() == 0) {
+        salvage.keep(verify::ENGINE, FrameError::Body { why }, &[])?;
+    }
     salvage.rebuild(&damage)?;
     let Salvage { state, count, .. } = salvage;
     put_record(&txn, META, FrameKind::Identity, IDENTITY_KEY, &snapshot.identity()?)?;
@@ -241,6 +253,8 @@ struct Salvage<'t> {
     snapshot: &'t Snapshot,
     state: JournalState,
     now: Millis,
+    /// Whether what opens stays in the same database.
+    is_in_place: bool,
     /// How much was set aside.
     count: Cell<u64>,
 }
@@ -353,7 +367,8 @@ impl Salvage<'_> {
             },
         };
         let is_whole = damage.is_none() && matches!(sealed, Sealed::Stays(_)) && lists.are_whole()?;
-        if is_whole {
+        let is_as_it_was = self.count.get() == 0 || self.is_in_place;
+        if is_whole && is_as_it_was {
             return Ok(());
         }
         if self.count.get() == 0 {

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use redb::{AccessGuard, ReadOnlyTable, ReadableTable, Table, WriteTransaction};
+use redb::{AccessGuard, ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 use super::error::{Error, engine};
-use super::tables::{ColumnTables, Snapshot, damaged};
+use super::tables::{ColumnTables, Snapshot, damaged, require_all};
 use crate::codec::FrameError;
 use crate::codec::columns::{INLINE_BYTES_MAX, Layout, Preamble, ROWS_MAX, Rows, RowsDraft, VALUE_BYTES_MAX};
 use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameKind};
@@ -165,6 +165,20 @@ impl ColumnReader {
         if expected == range.end { Ok(()) } else { Err(self.gap(expected)) }
     }
 
+    /// As [`scan`](Self::scan), of a range that has to be all there is.
+    pub(crate) fn scan_all(
+        &self,
+        range: Range<u64>,
+        mut visit: impl FnMut(u64, &Rows<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut found = 0;
+        self.scan(range, |first, rows| {
+            found += 1;
+            visit(first, rows)
+        })?;
+        require_all(&self.rows, found, || self.tables.name(true, 0))
+    }
+
     /// Visits the values of rows from the one that holds an ordinal on, until the visitor has enough.
     pub(crate) fn scan_from(
         &self,
@@ -190,27 +204,39 @@ impl ColumnReader {
         move |error| damaged(tables.name(true, first))(error)
     }
 
-    /// The ordinal behind the last row, or nothing if there are no rows. Where the last value is damaged it is one
-    /// that no row can have had.
-    pub(crate) fn end(&self) -> Result<Option<u64>, Error> {
-        let Some((first, value)) =
-            self.rows.last().map_err(engine)?.map(|(first, value)| (first.value(), value))
-        else {
-            return Ok(None);
-        };
-        if let Some(end) = self.end_of(first, &value)? {
-            return Ok(Some(end));
+    /// The ordinal behind the last row of a list that begins with this one. Where a value is damaged that may have
+    /// been the last one, it is an ordinal that no row can have had.
+    pub(crate) fn end(&self, begins: u64) -> Result<u64, Error> {
+        // A number that is damaged stands anywhere, so the last value is the last one only where all are sound.
+        // Where they are few, they are all looked at.
+        const FEW: u64 = 64;
+        let count = self.rows.len().map_err(engine)?;
+        let last = self.rows.last().map_err(engine)?;
+        let last = last.map(|(first, value)| self.end_of(first.value(), &value)).transpose()?;
+        match last.flatten() {
+            Some(end) if count > FEW => Ok(end.max(begins)),
+            Some(_) | None => self.end_of_all(begins),
         }
-        // Its number may be damaged as well, so none of them counts but those of values that open.
-        let (mut end, mut damaged) = (0, 0);
+    }
+
+    /// The ordinal behind all rows, by every value; they begin with this one.
+    pub(crate) fn end_of_all(&self, begins: u64) -> Result<u64, Error> {
+        let (mut sound, mut damaged) = (Vec::new(), 0_u64);
         for value in self.rows.range::<u64>(..).map_err(engine)? {
             let (first, value) = value.map_err(engine)?;
             match self.end_of(first.value(), &value)? {
-                Some(behind) => end = end.max(behind),
+                Some(end) => sound.push((first.value(), end)),
                 None => damaged += 1,
             }
         }
-        Ok(Some(end.max(1) + damaged * ROWS_MAX))
+        sound.sort_unstable();
+        let (mut end, mut gaps) = (begins, 0);
+        for (first, behind) in sound {
+            gaps += u64::from(first > end);
+            end = end.max(behind);
+        }
+        // Those that fill no gap may have been the last ones.
+        Ok(end + damaged.saturating_sub(gaps) * ROWS_MAX)
     }
 
     /// The ordinal behind a value's rows; none where it is damaged.

@@ -102,7 +102,7 @@ impl Folding {
 
     /// Where the log ends: the next sequence number.
     pub(crate) fn log_end(&self, log_begins: u64) -> Result<u64, Error> {
-        Ok(self.log.end()?.map_or(log_begins, |end| end.max(log_begins)))
+        self.log.end(log_begins)
     }
 
     /// Folds the rows of the sources, oldest first.
@@ -113,7 +113,7 @@ impl Folding {
                 fold_rows(interned, slots, part, first, rows).map_err(run.damaged_rows(first))
             })?;
         }
-        log.scan(sources.log.clone(), |first, rows| {
+        log.scan_all(sources.log.clone(), |first, rows| {
             fold_rows(interned, slots, part, first | LOG_BIT, rows).map_err(log.damaged_rows(first))
         })
     }
@@ -144,7 +144,7 @@ impl Folding {
         for level in &sources.levels {
             run.scan(level.range(), |first, rows| note(rows).map_err(run.damaged_rows(first)))?;
         }
-        log.scan(sources.log.clone(), |first, rows| note(rows).map_err(log.damaged_rows(first)))?;
+        log.scan_all(sources.log.clone(), |first, rows| note(rows).map_err(log.damaged_rows(first)))?;
         let kept = smallest.len() as u64;
         let entities = if smallest.len() < KEPT {
             kept

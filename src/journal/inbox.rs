@@ -7,7 +7,7 @@ use redb::ReadableTable;
 use super::bases::{Bases, base_of};
 use super::error::{Error, engine};
 use super::moved::Pended;
-use super::tables::{INBOX, Snapshot, damaged};
+use super::tables::{INBOX, Snapshot, damaged, require_all};
 use super::{Journal, Work, seal};
 use crate::algebra::{
     Base, EntityKey, Epoch, Heard, Held, Index, Knowledge, ReadPlan, Row, Trigger, coalesce, heard,
@@ -225,6 +225,7 @@ fn triggers(snapshot: &Snapshot) -> Result<Vec<Trigger>, Error> {
                 .map_err(damaged(format!("trigger {index}")))?;
         found.push(trigger);
     }
+    require_all(&table, found.len() as u64, || "the inbox".to_owned())?;
     Ok(found)
 }
 

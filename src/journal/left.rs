@@ -29,14 +29,19 @@ pub(crate) struct Left<'g> {
     gone: &'g Gone,
     rows: ReadOnlyTable<u64, &'static [u8]>,
     payload: ReadOnlyTable<u64, &'static [u8]>,
+    /// Where the pieces that open begin, in order. A number that is damaged misleads the engine's search, so
+    /// nothing is looked for by searching.
+    pieces: Vec<u64>,
 }
+
+type Guard = AccessGuard<'static, &'static [u8]>;
 
 /// A piece of payload that is being walked over.
 struct Piece {
     /// Where the next piece begins.
     next: u64,
     /// None where it is gone.
-    value: Option<AccessGuard<'static, &'static [u8]>>,
+    value: Option<Guard>,
     /// Where the next entry's payload begins, as long as that is known.
     offset: Option<usize>,
 }
@@ -44,7 +49,14 @@ struct Piece {
 impl<'g> Left<'g> {
     pub(crate) fn new(snapshot: &Snapshot, tables: ColumnTables, gone: &'g Gone) -> Result<Self, Error> {
         let (rows, payload) = (snapshot.numbered(tables.rows)?, snapshot.numbered(tables.payload)?);
-        Ok(Left { tables, gone, rows, payload })
+        let mut pieces = Vec::new();
+        for piece in payload.range::<u64>(..).map_err(engine)? {
+            let first = piece.map_err(engine)?.0.value();
+            if !gone.payload.contains(&first) {
+                pieces.push(first);
+            }
+        }
+        Ok(Left { tables, gone, rows, payload, pieces })
     }
 
     /// Visits every entry of a range whose row is left, in order; without a payload where that is lost.
@@ -55,11 +67,15 @@ impl<'g> Left<'g> {
     ) -> Result<(), Error> {
         let mut piece: Option<Piece> = None;
         let mut expected = None;
-        for value in self.rows.range(range.clone()).map_err(engine)? {
+        let within = if self.gone.rows.is_empty() { range.clone() } else { 0..u64::MAX };
+        for value in self.rows.range(within).map_err(engine)? {
             let (first, value) = value.map_err(engine)?;
             let first = first.value();
             if self.gone.rows.contains(&first) {
                 expected = None;
+                continue;
+            }
+            if !range.contains(&first) {
                 continue;
             }
             if expected != Some(first)
@@ -120,17 +136,26 @@ impl<'g> Left<'g> {
 
     /// The last piece that begins at or before an entry with payload.
     fn piece_at(&self, ordinal: u64) -> Result<Piece, Error> {
-        let next = match self.payload.range(ordinal.saturating_add(1)..).map_err(engine)?.next() {
-            Some(next) => next.map_err(engine)?.0.value(),
-            None => u64::MAX,
+        let behind = self.pieces.partition_point(|first| *first <= ordinal);
+        let next = self.pieces.get(behind).copied().unwrap_or(u64::MAX);
+        let first = behind.checked_sub(1).and_then(|place| self.pieces.get(place)).copied();
+        let Some(first) = first else { return Ok(Piece { next, value: None, offset: None }) };
+        let value = match self.payload.get(first).map_err(engine)? {
+            Some(value) => Some(value),
+            None => self.found(first)?,
         };
-        let Some(found) = self.payload.range(..=ordinal).map_err(engine)?.next_back() else {
-            return Ok(Piece { next, value: None, offset: None });
-        };
-        let (first, value) = found.map_err(engine)?;
-        let first = first.value();
-        let value = (!self.gone.payload.contains(&first)).then_some(value);
         Ok(Piece { next, value, offset: (first == ordinal).then_some(0) })
+    }
+
+    /// A piece that the engine's search does not find.
+    fn found(&self, number: u64) -> Result<Option<Guard>, Error> {
+        for piece in self.payload.range::<u64>(..).map_err(engine)? {
+            let (first, value) = piece.map_err(engine)?;
+            if first.value() == number {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
 
     /// Where an entry's payload begins, reckoned from the end of its piece.

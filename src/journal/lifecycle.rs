@@ -103,5 +103,5 @@ impl Inner {
 /// The next sequence number of a journal.
 pub(crate) fn next_seq(snapshot: &Snapshot) -> Result<u64, Error> {
     let begins = snapshot.state()?.log_begins;
-    Ok(ColumnReader::new(snapshot, LOG)?.end()?.map_or(begins, |end| end.max(begins)))
+    ColumnReader::new(snapshot, LOG)?.end(begins)
 }

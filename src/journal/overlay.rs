@@ -52,6 +52,11 @@ impl Overlay {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
+        Self::over(file)
+    }
+
+    /// Lays an overlay over a file that the caller keeps others from writing to.
+    pub(crate) fn over(file: File) -> io::Result<Self> {
         // The length may have changed before the lock was held.
         let len = file.metadata()?.len();
         let layers = Layers { file, file_len: len, pages: Pages::default(), len };

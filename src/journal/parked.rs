@@ -11,7 +11,7 @@ use super::entry::{Entry, alone, from_alone, parts_of};
 use super::error::{Error, engine};
 use super::tables::{
     META, PARKED, RUN, STATE_KEY, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, key_name,
-    put_record, put_state,
+    put_record, put_state, require_all,
 };
 use super::{Inner, Journal, Work, rewrite};
 use crate::algebra::{BunchNumber, Effect, EntityKey, Epoch, Group, Operation, State};
@@ -186,6 +186,7 @@ impl Journal {
                     bunch: BunchNumber(record.bunch),
                 });
             }
+            require_all(&table, found.len() as u64, || "what gave way".to_owned())?;
             Ok(found)
         })
     }
@@ -350,6 +351,7 @@ pub(crate) fn all(snapshot: &Snapshot) -> Result<HashMap<EntityKey, (Entry, Park
         let (entry, record) = read(place.value(), value.value())?;
         found.insert(entry.key.clone(), (entry, record));
     }
+    require_all(&table, found.len() as u64, || "the parked effects".to_owned())?;
     Ok(found)
 }
 
@@ -376,5 +378,6 @@ pub(crate) fn waits(snapshot: &Snapshot) -> Result<HashMap<EntityKey, EntityKey>
             frame::open_record(FrameKind::Waits, place.value(), value.value()).map_err(damaged("a wait"))?;
         found.insert(key, records::key_of(&collection, id).map_err(damaged("a wait"))?);
     }
+    require_all(&table, found.len() as u64, || "who waits for whom".to_owned())?;
     Ok(found)
 }

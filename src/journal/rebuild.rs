@@ -63,12 +63,12 @@ pub(crate) struct Lists<'d> {
 impl<'d> Lists<'d> {
     /// Looks at what is left.
     pub(crate) fn new(snapshot: &Snapshot, state: &JournalState, damage: &'d Damage) -> Result<Self, Error> {
-        let end = ColumnReader::new(snapshot, LOG)?.end()?;
+        let end = ColumnReader::new(snapshot, LOG)?.end_of_all(state.log_begins)?;
         let mut lists = Lists {
             log: Left::new(snapshot, LOG, &damage.log)?,
             run: Left::new(snapshot, RUN, &damage.run)?,
             levels: state.levels.clone(),
-            log_range: state.log_begins..end.map_or(state.log_begins, |end| end.max(state.log_begins)),
+            log_range: state.log_begins..end,
             gone_above: None,
             cuts: HashMap::new(),
         };

@@ -1,6 +1,8 @@
 //! The tables of a journal, and the places by which their values are framed and named.
 
-use redb::{ReadTransaction, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -174,6 +176,21 @@ pub(crate) fn key_name(key: &[u8]) -> String {
         Ok(entity) => format!("the record of {entity}"),
         Err(_) => format!("the record {:?}", String::from_utf8_lossy(key)),
     }
+}
+
+/// Refuses a table of which fewer values were found than the engine counts: it does not check the pages by which
+/// it finds its way, and one that is damaged hides what lies behind it.
+pub(crate) fn require_all<K: redb::Key + 'static, V: redb::Value + 'static>(
+    table: &redb::ReadOnlyTable<K, V>,
+    found: u64,
+    place: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    let counted = table.len().map_err(engine)?;
+    if counted == found {
+        return Ok(());
+    }
+    let why = format!("{found} values are found, but the engine counts {counted}");
+    Err(damaged(place())(FrameError::Body { why }))
 }
 
 /// Writes one record under a key.

@@ -5,6 +5,7 @@
 //! what the values say of one another is compared.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::Path;
 
 use redb::{Builder, Database};
@@ -62,22 +63,47 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
     let bytes =
         overlay.len().map_err(|source| Error::Io { doing: format!("{place} cannot be measured"), source })?;
     newborn::require_finished(bytes, |offset, out| overlay.read(offset, out), &place)?;
-    let mut db = shielded(&place, || {
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE_BYTES_DEFAULT);
-        builder.create_with_backend(Backend(overlay)).map_err(|error| refused(&place, error))
-    })?;
+    let (db, engine) = looked_over(overlay, &place)?;
     let mut report = Report { bytes, ..Report::default() };
-    let engine_says = guarded(|| db.check_integrity());
-    match &engine_says {
-        Ok(true) => {}
-        Ok(false) => report.find("the engine's pages", "they were not as they should be, and were rebuilt"),
-        Err(error) => report.find("the engine's pages", error),
+    if let Some(what) = engine {
+        report.find(ENGINE, what);
     }
     let is_journal = shielded(&place, || require_journal(&db, &place));
     let done = is_journal.map(|()| report.check(&db));
     discarded(db);
     done.map(|()| report)
+}
+
+/// Where the engine's findings are.
+pub(crate) const ENGINE: &str = "the engine's pages";
+
+/// Opens a database on an overlay and lets the engine look at every page of its own; gives what it finds.
+fn looked_over(overlay: Overlay, place: &str) -> Result<(Database, Option<String>), Error> {
+    let mut db = shielded(place, || {
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE_BYTES_DEFAULT);
+        builder.create_with_backend(Backend(overlay)).map_err(|error| refused(place, error))
+    })?;
+    let found = match guarded(|| db.check_integrity()) {
+        Ok(true) => None,
+        Ok(false) => Some("they were not as they should be, and were rebuilt".to_owned()),
+        Err(error) => Some(error.to_string()),
+    };
+    Ok((db, found))
+}
+
+/// What the engine finds wrong with its own pages in a file that nobody writes to meanwhile.
+pub(crate) fn engine_finds(path: &Path) -> Result<Option<String>, Error> {
+    let place = path.display().to_string();
+    let io = |source| Error::Io { doing: format!("{place} cannot be read"), source };
+    let overlay = File::open(path).and_then(Overlay::over).map_err(io)?;
+    match looked_over(overlay, &place) {
+        Ok((db, found)) => {
+            discarded(db);
+            Ok(found)
+        }
+        Err(error) => Ok(Some(error.to_string())),
+    }
 }
 
 impl Report {

@@ -132,7 +132,7 @@ fn key_in_log(snapshot: &Snapshot, seq: Seq) -> Result<Option<EntityKey>, Error>
 /// The operations of one entity in the log.
 fn log_entries(snapshot: &Snapshot, begins: u64, key: &EntityKey) -> Result<Vec<(Seq, Entry)>, Error> {
     let reader = ColumnReader::new(snapshot, LOG)?;
-    let end = reader.end()?.map_or(begins, |end| end.max(begins));
+    let end = reader.end(begins)?;
     let mut places = Vec::new();
     reader.scan(begins..end, |first, rows| {
         for (ordinal, row) in (first..).zip(rows.iter()) {
