@@ -191,6 +191,99 @@ fn what_is_refused_is_parked_until_it_is_decided() {
 }
 
 #[test]
+fn only_what_is_parked_or_held_is_dropped_and_what_gave_way_is_shown_until_it_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("decided.journal");
+    let journal = text(&path);
+    let entity = format!("notes/{ID}");
+    done(&["append", journal], line(r#"{"op":"create","collection":"notes","id":"ID","state":{"mine":1}}"#));
+    let refused = run(&["parked", journal, "drop", &entity], "");
+    assert_eq!(refused.code, 1, "it is only pending");
+    assert!(refused.err.contains("is not parked"), "{}", refused.err);
+    done(&["seal", journal], "");
+    done(&["settle", journal], r#"{"bunch":1,"outcomes":[{"superseded":{"epoch":4,"state":{"theirs":2}}}]}"#);
+    for listed in [done(&["parked", journal], ""), done(&["show", journal, "notes"], "")] {
+        let line = json(&listed);
+        assert_eq!((&line["phase"], &line["epoch"]), (&Value::from("superseded"), &Value::from(4)));
+        assert_eq!((&line["state"]["theirs"], &line["operation"]["state"]["mine"]), (&json("2"), &json("1")));
+    }
+    done(&["parked", journal, "forget"], "");
+    assert_eq!(done(&["parked", journal], ""), "");
+}
+
+#[test]
+fn what_is_held_shows_what_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("held.journal");
+    let journal = text(&path);
+    let other = "11111111-1111-4111-8111-111111111111";
+    let create = |id: &str| {
+        format!("{{\"op\":\"create\",\"collection\":\"notes\",\"id\":\"{id}\",\"state\":{{\"a\":1}}}}\n")
+    };
+    done(&["append", journal], create(ID) + &create(other));
+    done(&["seal", journal], "");
+    let waits = format!(r#"{{"waits":{{"for":{{"collection":"notes","id":"{ID}"}}}}}}"#);
+    done(
+        &["settle", journal],
+        format!(r#"{{"bunch":1,"outcomes":[{{"refused":{{"reason":"no"}}}},{waits}]}}"#),
+    );
+    let listed = done(&["parked", journal], "");
+    let held = json(listed.lines().last().unwrap());
+    assert_eq!((&held["phase"], &held["operation"]["state"]["a"]), (&Value::from("held"), &json("1")));
+    let sealed = run(&["seal", journal], "");
+    assert!(sealed.err.contains("nothing to send; 1 parked and 1 held"), "{}", sealed.err);
+    done(&["parked", journal, "drop", &format!("notes/{other}")], "");
+    done(&["parked", journal, "drop", &format!("notes/{ID}")], "");
+    assert_eq!(json(&done(&["status", journal, "--json"], ""))["settled"], 2);
+}
+
+#[test]
+fn of_two_baseline_rows_the_newer_counts_wherever_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows");
+    let newer = line(r#"{"collection":"notes","id":"ID","state":{"x":1},"epoch":16}"#);
+    let older = line(r#"{"collection":"notes","id":"ID","state":null,"epoch":15}"#);
+    let delete = line(r#"{"op":"delete","collection":"notes","id":"ID"}"#);
+    for rows in [newer.clone() + &older, older + &newer] {
+        std::fs::write(&path, rows).unwrap();
+        let plan = done(&["fold", "--baseline", text(&path)], &delete);
+        assert!(plan.contains(r#""op":"delete""#), "{plan}");
+    }
+}
+
+#[test]
+fn answering_each_line_to_nobody_is_an_error_that_says_how_far_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("each.journal");
+    let operations = folder.path().join("operations");
+    std::fs::write(&operations, done(&["generate", "--operations", "500"], "")).unwrap();
+    let mut child = command(&["append", text(&path), text(&operations), "--each"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = ran(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("nobody reads the answers any more: stopped after "), "{}", ended.err);
+    let appended = json(&done(&["status", text(&path), "--json"], ""))["appended"].as_u64().unwrap();
+    assert!(
+        (1..500).contains(&appended) && ended.err.contains(&format!("after {appended} ")),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn a_stream_that_is_joined_late_begins_at_its_cursor() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.journal");
+    let trigger = line(r#"{"index":101,"collection":"notes","id":"ID","action":"upsert","epoch":3}"#);
+    let received = run(&["receive", text(&path), "--cursor", "100"], trigger);
+    assert!(received.code == 0 && received.err.contains("heard up to 101"), "{}", received.err);
+}
+
+#[test]
 fn triggers_are_coalesced_to_one_read_an_entity() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("triggers.journal");

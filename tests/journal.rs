@@ -125,6 +125,18 @@ fn a_delete_behind_a_revival_of_what_was_not_known_is_still_to_be_sent() {
 }
 
 #[test]
+fn of_two_rows_of_one_entity_the_newer_counts_in_whatever_order_they_come() {
+    let row =
+        |json: Option<&str>, epoch| Row { key: key(1), state: json.map(state), epoch: Some(Epoch(epoch)) };
+    let (older, newer) = (row(None, 15), row(Some("{}"), 16));
+    for rows in [[older.clone(), newer.clone()], [newer.clone(), older.clone()]] {
+        let journal = Journal::in_memory().unwrap();
+        journal.baseline(&rows, Listing::Partial).unwrap();
+        assert_eq!(journal.base(&key(1)).unwrap().epoch(), Some(Epoch(16)));
+    }
+}
+
+#[test]
 fn deleting_what_is_gone_forgets_no_epoch() {
     for result in [Resulting::AsSent, Resulting::Gone] {
         let journal = Journal::in_memory().unwrap();

@@ -70,6 +70,12 @@ impl Base {
         Base::Live(Held { epoch, state: Knowledge::State(state) })
     }
 
+    /// Whether what is told here is no older than what is held, as far as both have an epoch.
+    #[must_use]
+    pub fn is_newer_than(&self, held: &Base) -> bool {
+        held.epoch().zip(self.epoch()).is_none_or(|(held, new)| new >= held)
+    }
+
     /// The epoch that an operation on this base carries: 0 for known to be absent, none for unknown.
     #[must_use]
     pub fn epoch(&self) -> Option<Epoch> {

@@ -57,7 +57,11 @@ Examples:
   echo '{\"collection\":\"notes\",\"id\":\"8d56e5d3-d4f3-583e-9955-4d898ddc04c9\",\"state\":{}}' | foldlog baseline my.journal")]
     Baseline(BaselineArgs),
     /// What would be sent now, without changing the journal.
-    #[command(after_help = "Example:\n  foldlog plan my.journal | head")]
+    #[command(after_help = "\
+Examples:
+  foldlog plan my.journal | head
+  echo '{\"collections\":{\"notes\":{\"unique\":[[\"name\"]],\"references\":{\"folder\":{\"to\":\"folders\",\"on_delete\":\"cascade\"}}}}}' |
+    foldlog plan my.journal --schema -")]
     Plan(PlanArgs),
     /// Fold what came in since the last pass.
     #[command(after_help = "\
@@ -75,19 +79,32 @@ Examples:
     #[command(after_help = "\
 Example:
   echo '{\"bunch\":1,\"outcomes\":[{\"accepted\":{\"epoch\":9}},{\"refused\":{\"reason\":\"too late\"}}]}' |
-    foldlog settle my.journal")]
+    foldlog settle my.journal
+
+Outcomes, one an operation, in the bunch's order:
+  {\"accepted\":{\"epoch\":9}}                             also \"state\", where it became another one than was sent
+  {\"superseded\":{\"epoch\":8,\"state\":{…}}}               gave way to this; null: to a delete
+  {\"clash\":{\"unique\":[\"name\"],\"holder\":\"<uuid>\"}}      another entity holds a unique key: parked
+  {\"refused\":{\"reason\":\"…\"}}                           for good: parked
+  {\"waits\":{\"for\":{\"collection\":\"…\",\"id\":\"<uuid>\"}}}   pending again, held until that one is settled
+  {\"retry\":{}}                                         pending again")]
     Settle(InputArgs),
     /// Take triggers into the inbox; makes the journal if there is none.
     #[command(after_help = "\
 Example:
   echo '{\"index\":7,\"collection\":\"notes\",\"id\":\"8d56e5d3-d4f3-583e-9955-4d898ddc04c9\",\"action\":\"upsert\",\"epoch\":12}' |
-    foldlog receive my.journal")]
-    Receive(InputArgs),
+    foldlog receive my.journal
+  foldlog receive my.journal triggers.ndjson --cursor 100     begins behind trigger 100")]
+    Receive(ReceiveArgs),
     /// What has to be read to know what the triggers hint at: a line a collection.
     #[command(after_help = "Example:\n  foldlog reads my.journal     {\"collection\":\"notes\",\"ids\":[…]}")]
     Reads(JournalArgs),
     /// Take in the rows that were read.
-    #[command(after_help = "Example:\n  foldlog integrate my.journal rows.ndjson")]
+    #[command(after_help = "\
+Examples:
+  foldlog integrate my.journal rows.ndjson
+  echo '{\"collection\":\"notes\",\"id\":\"8d56e5d3-d4f3-583e-9955-4d898ddc04c9\",\"state\":null,\"epoch\":13}' |
+    foldlog integrate my.journal     a row without a state is a tombstone")]
     Integrate(InputArgs),
     /// How much waits, and for how long.
     #[command(
@@ -170,9 +187,13 @@ pub(super) struct PlanArgs {
 pub(super) struct CompactArgs {
     #[command(flatten)]
     pub(super) of: JournalArgs,
-    /// Look at every stored value first, and set aside what is damaged.
+    /// Look at every stored value first, and set aside what is damaged; the file as it was is kept beside the
+    /// journal, with `.damaged` behind its name.
     #[arg(long)]
     pub(super) mend: bool,
+    /// Forget what was set aside; the operations in it count as given up.
+    #[arg(long)]
+    pub(super) forget: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -208,6 +229,15 @@ pub(super) struct InputArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct ReceiveArgs {
+    #[command(flatten)]
+    pub(super) to: InputArgs,
+    /// Triggers up to this index are known from elsewhere (a full download, say) and not asked for.
+    #[arg(long, value_name = "INDEX")]
+    pub(super) cursor: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     pub(super) of: JournalArgs,
@@ -226,9 +256,9 @@ pub(super) struct ParkedArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ParkedAction {
-    /// List what is parked and what is held (the default).
+    /// List what is parked, what is held, and what gave way to the authority's side (the default).
     List,
-    /// Send an effect again as it is.
+    /// Send an effect again as it is, or let a held one go.
     Retry {
         /// The entity, as COLLECTION/UUID.
         entity: String,
@@ -239,11 +269,13 @@ pub(super) enum ParkedAction {
         #[arg(value_name = "FILE", default_value = "-")]
         input: Source,
     },
-    /// Give up what is parked and pending of an entity.
+    /// Give up what is parked or held of an entity, later edits included.
     Drop {
         /// The entity, as COLLECTION/UUID.
         entity: String,
     },
+    /// Forget what gave way to the authority's side.
+    Forget,
 }
 
 #[derive(Debug, ClapArgs)]

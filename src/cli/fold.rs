@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::progress::Progress;
 use super::words;
-use crate::algebra::{Base, BaseMap, Change, Fold, Held, Knowledge, Operation, Plan, Row, plan};
+use crate::algebra::{Base, BaseMap, Bases, Change, Fold, Held, Knowledge, Operation, Plan, Row, plan};
 
 pub(super) fn fold(args: &FoldArgs, output: &mut Output) -> Result<(), Failure> {
     let schema = args.schema.as_ref().map(super::input::Source::schema).transpose()?;
@@ -19,7 +19,9 @@ pub(super) fn fold(args: &FoldArgs, output: &mut Output) -> Result<(), Failure> 
                 Some(state) => Base::live(state, row.epoch),
                 None => Base::Dead(Held { epoch: row.epoch, state: Knowledge::Nothing }),
             };
-            bases.insert(row.key, base);
+            if base.is_newer_than(&bases.base(&row.key)) {
+                bases.insert(row.key, base);
+            }
         }
     }
     let mut log = Vec::new();

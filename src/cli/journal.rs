@@ -4,14 +4,16 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::args::{AppendArgs, BaselineArgs, CompactArgs, InputArgs, JournalArgs, PlanArgs, SealArgs};
+use super::args::{
+    AppendArgs, BaselineArgs, CompactArgs, InputArgs, JournalArgs, PlanArgs, ReceiveArgs, SealArgs,
+};
 use super::failure::Failure;
 use super::fold::{Summary, object};
 use super::input::Source;
 use super::output::{Output, say};
 use super::progress::Progress;
 use super::words;
-use crate::algebra::{EntityKey, Heard, Limits, Operation, Outcomes, Row, Trigger};
+use crate::algebra::{EntityKey, Heard, Index, Limits, Operation, Outcomes, Row, Trigger};
 use crate::codec::lines::{Line, ReadList};
 use crate::journal::{Appended, Durability, Journal, Listing};
 
@@ -74,8 +76,15 @@ fn each(
     for operation in lines {
         let appended = journal.append(&[operation?], Durability::Durable)?;
         number += 1;
-        output.text(&format!(r#"{{"seq":{}}}"#, appended.last))?;
-        output.flush()?;
+        let answer = format!(r#"{{"seq":{}}}"#, appended.last);
+        output.text(&answer).and_then(|()| output.flush()).map_err(|failure| match failure {
+            // Elsewhere that is no error; here the rest of the input would be missing without a word.
+            Failure::BrokenPipe => Failure::Failed(format!(
+                "nobody reads the answers any more: stopped after {}, which are in the journal",
+                words::operations(number)
+            )),
+            failure => failure,
+        })?;
     }
     let said = format!("appended {}, each by itself", words::operations(number));
     output.summary(true, &said, || object(json!({"appended": number})))
@@ -86,9 +95,8 @@ pub(super) fn baseline(args: &BaselineArgs, output: &mut Output) -> Result<(), F
     let listing = if args.complete { Listing::Complete } else { Listing::Partial };
     creating(&args.to.journal, |journal| Ok(journal.baseline(&rows, listing)?))?;
     let number = rows.len() as u64;
-    let rest = if args.complete { "absent" } else { "as before" };
-    let said =
-        format!("noted what the authority holds of {}; all others are {rest}", words::entities(number));
+    let rest = if args.complete { "what was never listed is absent" } else { "all others are as before" };
+    let said = format!("noted what the authority holds of {}; {rest}", words::entities(number));
     output.summary(false, &said, || object(json!({"rows": number, "complete": args.complete})))
 }
 
@@ -110,6 +118,9 @@ pub(super) fn compact(args: &CompactArgs, output: &mut Output) -> Result<(), Fai
     if args.mend {
         journal.mend()?;
     }
+    if args.forget {
+        journal.forget_set_aside()?;
+    }
     journal.compact()?;
     let set_aside = journal.set_aside()?;
     for aside in &set_aside {
@@ -119,7 +130,7 @@ pub(super) fn compact(args: &CompactArgs, output: &mut Output) -> Result<(), Fai
     let status = journal.status()?;
     let left = status.pending.entities + status.held.entities;
     let operations = status.pending.operations + status.held.operations;
-    let said = format!("{} are folded to {}", words::operations(operations), words::entities(left));
+    let said = format!("folded {} to {}", words::operations(operations), words::entities(left));
     output.summary(false, &said, || {
         let set_aside: Vec<serde_json::Value> =
             set_aside.iter().map(|aside| json!({"place": aside.place, "why": aside.why})).collect();
@@ -139,7 +150,17 @@ pub(super) fn seal(args: &SealArgs, output: &mut Output) -> Result<(), Failure> 
     }
     let was_open = journal.open_bunch()?.is_some();
     match journal.seal_with(limits, schema.as_ref())? {
-        None => output.summary(true, "nothing to send", || object(json!({"bunch": null, "operations": 0}))),
+        None => {
+            let status = journal.status()?;
+            let (parked, held) = (status.parked.entities, status.held.entities);
+            let said = match parked + held {
+                0 => "nothing to send".to_owned(),
+                _ => format!("nothing to send; {parked} parked and {held} held, see `parked`"),
+            };
+            output.summary(true, &said, || {
+                object(json!({"bunch": null, "operations": 0, "parked": parked, "held": held}))
+            })
+        }
         Some(bunch) => {
             output.line(&bunch)?;
             let again = if was_open { ", again: it is not settled yet" } else { "" };
@@ -192,9 +213,14 @@ pub(super) fn settle(args: &InputArgs, output: &mut Output) -> Result<(), Failur
     })
 }
 
-pub(super) fn receive(args: &InputArgs, output: &mut Output) -> Result<(), Failure> {
-    let triggers: Vec<Trigger> = all(&args.input, "reading triggers")?;
-    let received = creating(&args.journal, |journal| Ok(journal.receive(&triggers)?))?;
+pub(super) fn receive(args: &ReceiveArgs, output: &mut Output) -> Result<(), Failure> {
+    let triggers: Vec<Trigger> = all(&args.to.input, "reading triggers")?;
+    let received = creating(&args.to.journal, |journal| {
+        if let Some(cursor) = args.cursor {
+            journal.set_cursor(Index(cursor))?;
+        }
+        Ok(journal.receive(&triggers)?)
+    })?;
     let number = triggers.len() as u64;
     let said = format!(
         "{}, {} new; {}",

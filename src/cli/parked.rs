@@ -14,15 +14,20 @@ pub(super) fn parked(args: &ParkedArgs, output: &mut Output) -> Result<(), Failu
     let journal = Journal::open(&args.of.journal)?;
     match args.action.as_ref().unwrap_or(&ParkedAction::List) {
         ParkedAction::List => {
-            let (parked, held) = (journal.parked()?, journal.held()?);
+            let (parked, held, superseded) = (journal.parked()?, journal.held()?, journal.superseded()?);
             for parked in &parked {
                 output.text(&show::parked_line(parked).end())?;
             }
             for held in &held {
                 output.text(&show::held_line(held).end())?;
             }
-            let said = format!("{} parked, {} held", parked.len(), held.len());
-            output.summary(true, &said, || object(json!({"parked": parked.len(), "held": held.len()})))
+            for superseded in &superseded {
+                output.text(&show::superseded_line(superseded).end())?;
+            }
+            let (parked, held, gone) = (parked.len(), held.len(), superseded.len());
+            let said = format!("{parked} parked, {held} held, {gone} gave way");
+            output
+                .summary(true, &said, || object(json!({"parked": parked, "held": held, "superseded": gone})))
         }
         ParkedAction::Retry { entity } => {
             let key = words::entity(entity)?;
@@ -45,11 +50,19 @@ pub(super) fn parked(args: &ParkedArgs, output: &mut Output) -> Result<(), Failu
         }
         ParkedAction::Drop { entity } => {
             let key = words::entity(entity)?;
-            if !journal.discard(&key)? {
+            // What is merely pending is nobody's decision here.
+            let is_held = || Ok::<_, Error>(journal.held()?.iter().any(|held| held.key == key));
+            if !journal.parked()?.iter().any(|parked| parked.key == key) && !is_held()? {
                 return Err(Error::NotParked { key }.into());
             }
+            journal.discard(&key)?;
             output
                 .summary(false, &format!("{key} is given up"), || object(json!({"dropped": key.to_string()})))
+        }
+        ParkedAction::Forget => {
+            let number = journal.forget_superseded()?;
+            let said = format!("forgot {} that gave way", words::counted(number, "effect", "effects"));
+            output.summary(false, &said, || object(json!({"forgotten": number})))
         }
     }
 }

@@ -6,9 +6,9 @@ use super::args::ShowArgs;
 use super::failure::Failure;
 use super::output::Output;
 use super::words;
-use crate::algebra::{Base, CollectionName, EntityKey, Held, Planned, Seq, State, draft};
+use crate::algebra::{Base, CollectionName, Effect, EntityKey, Held, Planned, Seq, State, draft};
 use crate::codec::lines::Line;
-use crate::journal::{Cause, HeldEffect, Journal, Parked};
+use crate::journal::{Cause, HeldEffect, Journal, Parked, Superseded};
 
 enum What {
     All,
@@ -52,6 +52,9 @@ pub(super) fn show(args: &ShowArgs, output: &mut Output) -> Result<(), Failure> 
     }
     for held in journal.held()?.iter().filter(|held| what.has(&held.key)) {
         output.text(&held_line(held).end())?;
+    }
+    for superseded in journal.superseded()?.iter().filter(|superseded| what.has(&superseded.key)) {
+        output.text(&superseded_line(superseded).end())?;
     }
     let plan = journal.plan()?;
     for planned in plan.operations.iter().filter(|planned| what.has(&planned.operation.key)) {
@@ -125,13 +128,25 @@ pub(super) fn parked_line(parked: &Parked) -> ShowLine {
             line.with("clash", &json!({"unique": unique, "holder": holder.to_string()}).to_string())
         }
     };
-    // What it would send to somebody of whom nothing is known.
-    let sent = draft(&parked.key, &parked.effect, &Base::Unknown);
-    line.with("operation", &sent.map_or_else(|_| "null".to_owned(), |draft| draft.planned.to_line()))
+    line.with("operation", &sent(&parked.key, &parked.effect))
 }
 
-/// A held effect: for whom it waits.
+/// A held effect: for whom it waits, and what it would send.
 pub(super) fn held_line(held: &HeldEffect) -> ShowLine {
     let on = json!(held.waits_for.as_ref().map(ToString::to_string)).to_string();
-    ShowLine::new(&held.key, "held").with("waits_for", &on)
+    ShowLine::new(&held.key, "held").with("waits_for", &on).with("operation", &sent(&held.key, &held.effect))
+}
+
+/// What gave way, and to what.
+pub(super) fn superseded_line(superseded: &Superseded) -> ShowLine {
+    ShowLine::new(&superseded.key, "superseded")
+        .with("bunch", &superseded.bunch.to_string())
+        .with("epoch", &superseded.epoch.to_string())
+        .with("state", superseded.state.as_ref().map_or("null", State::as_json))
+        .with("operation", &sent(&superseded.key, &superseded.effect))
+}
+
+/// What an effect would send to somebody of whom nothing is known.
+fn sent(key: &EntityKey, effect: &Effect) -> String {
+    draft(key, effect, &Base::Unknown).map_or_else(|_| "null".to_owned(), |draft| draft.planned.to_line())
 }

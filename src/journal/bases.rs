@@ -34,12 +34,13 @@ impl Journal {
             work.folds = false;
             work.has_written = true;
             work.state.is_complete |= listing == Listing::Complete;
-            let bases = Bases::new(work.snapshot, &work.state)?;
+            let mut bases = Bases::new(work.snapshot, &work.state)?;
             for row in rows {
                 let base = base_of(row);
-                let held = bases.get(&row.key)?;
-                if held.epoch().zip(base.epoch()).is_none_or(|(held, new)| new >= held) {
+                if base.is_newer_than(&bases.get(&row.key)?) {
                     put(work.txn, &row.key, &base)?;
+                    // A later row of the same entity is held against this one.
+                    bases.expected.insert(row.key.clone(), base);
                 }
             }
             Ok(())

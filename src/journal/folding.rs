@@ -47,12 +47,14 @@ pub(crate) type PendingSlot = Slot<u64, Kept>;
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pub(crate) levels: Vec<Level>,
-    pub(crate) log: Range<u64>,
+    /// All of the log, or none of it.
+    pub(crate) log: Option<Range<u64>>,
 }
 
 impl Sources {
     pub(crate) fn rows(&self) -> u64 {
-        self.levels.iter().map(|level| level.rows).sum::<u64>() + (self.log.end - self.log.start)
+        let log = self.log.as_ref().map_or(0, |log| log.end - log.start);
+        self.levels.iter().map(|level| level.rows).sum::<u64>() + log
     }
 }
 
@@ -113,9 +115,12 @@ impl Folding {
                 fold_rows(interned, slots, part, first, rows).map_err(run.damaged_rows(first))
             })?;
         }
-        log.scan_all(sources.log.clone(), |first, rows| {
-            fold_rows(interned, slots, part, first | LOG_BIT, rows).map_err(log.damaged_rows(first))
-        })
+        match &sources.log {
+            None => Ok(()),
+            Some(range) => log.scan_all(range.clone(), |first, rows| {
+                fold_rows(interned, slots, part, first | LOG_BIT, rows).map_err(log.damaged_rows(first))
+            }),
+        }
     }
 
     /// About how much memory it takes to fold the sources at once: the entities are estimated from the smallest
@@ -144,7 +149,9 @@ impl Folding {
         for level in &sources.levels {
             run.scan(level.range(), |first, rows| note(rows).map_err(run.damaged_rows(first)))?;
         }
-        log.scan_all(sources.log.clone(), |first, rows| note(rows).map_err(log.damaged_rows(first)))?;
+        if let Some(range) = &sources.log {
+            log.scan_all(range.clone(), |first, rows| note(rows).map_err(log.damaged_rows(first)))?;
+        }
         let kept = smallest.len() as u64;
         let entities = if smallest.len() < KEPT {
             kept

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::error::Error;
 use super::parked::{self, HeldEffect};
 use super::tables::Snapshot;
-use super::{Journal, pending::Pending};
+use super::{Journal, pending::Pending, rewrite};
 use crate::algebra::{Draft, EntityKey, Operation, Planned, Schema, draft, waiting};
 
 impl Journal {
@@ -19,10 +19,16 @@ impl Journal {
     pub fn held(&self) -> Result<Vec<HeldEffect>, Error> {
         let schema = self.inner.options.schema.as_ref();
         self.inner.read(|snapshot| {
-            let pending = Pending::load(snapshot, &snapshot.state()?)?;
+            let state = snapshot.state()?;
+            let pending = Pending::load(snapshot, &state)?;
             let mut waits = parked::waits(snapshot)?;
-            let held = entities(snapshot, &pending, schema)?;
-            Ok(held.into_iter().map(|key| HeldEffect { waits_for: waits.remove(&key), key }).collect())
+            let held: Vec<EntityKey> = entities(snapshot, &pending, schema)?.into_iter().collect();
+            let mut effects = rewrite::effects_of(snapshot, &state, &held)?;
+            let held = held.into_iter().filter_map(|key| {
+                let effect = effects.remove(&key)?.effect;
+                Some(HeldEffect { waits_for: waits.remove(&key), key, effect })
+            });
+            Ok(held.collect())
         })
     }
 }

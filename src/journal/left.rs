@@ -126,7 +126,7 @@ impl<'g> Left<'g> {
         let body = frame::open_checked(value.value()).map_err(damaged(self.tables.name(false, ordinal)))?;
         let offset = match piece.offset {
             Some(offset) => Some(offset),
-            None => self.from_behind(ordinal, piece.next.min(end), body.len())?,
+            None => self.reckoned_back(ordinal, piece.next.min(end), body.len())?,
         };
         let range = offset.and_then(|offset| Some(offset..offset.checked_add(size)?));
         let bytes = range.clone().and_then(|range| body.get(range));
@@ -159,7 +159,7 @@ impl<'g> Left<'g> {
     }
 
     /// Where an entry's payload begins, reckoned from the end of its piece.
-    fn from_behind(&self, ordinal: u64, end: u64, body: usize) -> Result<Option<usize>, Error> {
+    fn reckoned_back(&self, ordinal: u64, end: u64, body: usize) -> Result<Option<usize>, Error> {
         // A piece whose own number is damaged would be missing here, and nobody could tell.
         if !self.gone.payload.is_empty() {
             return Ok(None);

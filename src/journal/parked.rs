@@ -55,6 +55,8 @@ pub enum Cause {
 pub struct HeldEffect {
     /// The entity.
     pub key: EntityKey,
+    /// What is held.
+    pub effect: Effect,
     /// The entity it waits for, where the authority named one; otherwise it shares a group or needs what
     /// is parked.
     pub waits_for: Option<EntityKey>,

@@ -46,7 +46,8 @@ pub(crate) fn rewrite(
     let kept = levels_kept(&state.levels, log_rows + overrides.len() as u64);
     let log = state.log_begins..state.log_begins + log_rows;
     let is_bottom = kept == 0;
-    let sources = Sources { levels: state.levels.get(kept..).unwrap_or(&[]).to_vec(), log: log.clone() };
+    let sources =
+        Sources { levels: state.levels.get(kept..).unwrap_or(&[]).to_vec(), log: Some(log.clone()) };
     let mut laid_over: HashMap<(u32, Uuid), ()> = HashMap::with_capacity(overrides.len());
     for key in overrides.keys() {
         let name = folding.interned.name(key.collection().as_str()).map_err(damaged("an override"))?;
@@ -159,18 +160,36 @@ pub(crate) fn effects_of(
     state: &JournalState,
     keys: &[EntityKey],
 ) -> Result<HashMap<EntityKey, Entry>, Error> {
+    let folding = Folding::new(snapshot)?;
+    let sources = all(&folding, state)?;
+    effects_in(folding, &sources, keys)
+}
+
+/// The same, without what is in the log.
+pub(crate) fn compacted_effects_of(
+    snapshot: &Snapshot,
+    state: &JournalState,
+    keys: &[EntityKey],
+) -> Result<HashMap<EntityKey, Entry>, Error> {
+    let sources = Sources { levels: state.levels.clone(), log: None };
+    effects_in(Folding::new(snapshot)?, &sources, keys)
+}
+
+fn effects_in(
+    mut folding: Folding,
+    sources: &Sources,
+    keys: &[EntityKey],
+) -> Result<HashMap<EntityKey, Entry>, Error> {
     let mut found = HashMap::new();
     if keys.is_empty() {
         return Ok(found);
     }
-    let mut folding = Folding::new(snapshot)?;
     let mut chosen = std::collections::HashSet::with_capacity(keys.len());
     for key in keys {
         let name = folding.interned.name(key.collection().as_str()).map_err(damaged("a key"))?;
         chosen.insert((name, key.id()));
     }
-    let sources = all(&folding, state)?;
-    folding.fold(&sources, Part::Keys(&chosen))?;
+    folding.fold(sources, Part::Keys(&chosen))?;
     folding.survivors(
         |_, _| true,
         |_, slot, survivor| {
@@ -184,5 +203,6 @@ pub(crate) fn effects_of(
 
 /// Everything that is pending.
 pub(crate) fn all(folding: &Folding, state: &JournalState) -> Result<Sources, Error> {
-    Ok(Sources { levels: state.levels.clone(), log: state.log_begins..folding.log_end(state.log_begins)? })
+    let log = state.log_begins..folding.log_end(state.log_begins)?;
+    Ok(Sources { levels: state.levels.clone(), log: Some(log) })
 }

@@ -161,7 +161,7 @@ impl Report {
         let mut ranges: Vec<_> = sources.levels.iter().map(|level| level.range()).collect();
         ranges.extend(state.open.as_ref().map(|open| open.level.range()));
         ranges.sort_by_key(|range| range.start);
-        for (tables, ranges) in [(RUN, ranges), (LOG, vec![sources.log])] {
+        for (tables, ranges) in [(RUN, ranges), (LOG, sources.log.into_iter().collect())] {
             let reader = ColumnReader::new(snapshot, tables)?;
             let mut known: u64 = 0;
             for range in ranges {

@@ -8,7 +8,7 @@ use super::entry::{Entry, effect_of, group_names, key_of};
 use super::error::Error;
 use super::pending::Pending;
 use super::tables::{LOG, Snapshot};
-use super::{Journal, Work, lifecycle, seal};
+use super::{Journal, Work, lifecycle, rewrite, seal};
 use crate::algebra::{EntityKey, Seq, Shape};
 use crate::codec::records;
 
@@ -83,9 +83,8 @@ impl Journal {
 impl Work<'_> {
     /// Lays over the entity's effect what it would be without one operation of the log.
     fn cancel_in_log(&mut self, key: &EntityKey, cancelled: Seq) -> Result<(), Error> {
-        let levels_only = records::JournalState { log_begins: u64::MAX, ..self.state.clone() };
-        let compacted =
-            super::rewrite::effects_of(self.snapshot, &levels_only, std::slice::from_ref(key))?.remove(key);
+        let keys = std::slice::from_ref(key);
+        let compacted = rewrite::compacted_effects_of(self.snapshot, &self.state, keys)?.remove(key);
         let mut entry = compacted;
         for (seq, operation) in log_entries(self.snapshot, self.state.log_begins, key)? {
             if seq != cancelled {
