@@ -5,6 +5,23 @@
 //! answer is the same bunch; what the authority made of it is recorded operation by operation. What comes
 //! back as *triggers* ("this entity changed") is coalesced so that each entity is read at most once.
 //!
+//! ```
+//! use foldlog::algebra::Limits;
+//! use foldlog::{Journal, Uuid};
+//!
+//! let journal = Journal::in_memory()?; // or Journal::create("my.journal")
+//! let notes = journal.collection::<serde_json::Value>("notes")?;
+//! let id = Uuid::new_v4();
+//! notes.create(id, &serde_json::json!({"title": "milk"}))?;
+//! notes.patch(id, &serde_json::json!({"done": true}))?; // durable when it returns
+//! let bunch = journal.seal(Limits::default())?.expect("something to send");
+//! assert_eq!(bunch.operations.len(), 1); // one create, with the final state
+//! # Ok::<(), foldlog::journal::Error>(())
+//! ```
+//!
+//! Where to begin: [`Journal`] and its typed face [`Collection`](journal::Collection); [`algebra`] for operations
+//! and outcomes; [`codec::lines`] for NDJSON; the `testing` feature for property tests of your own.
+//!
 //! | word | meaning |
 //! |---|---|
 //! | collection, entity | a named set; one thing in it, named by collection and UUID |
@@ -61,11 +78,6 @@
 //! ```
 //!
 //! Each step is one transaction: killed at any instruction, the journal is the old or the new one.
-//!
-//! # Where to begin
-//!
-//! [`Journal`] and its typed face [`Collection`](journal::Collection); [`algebra`] for operations and
-//! outcomes; [`codec::lines`] for NDJSON; the `testing` feature for property tests of your own.
 
 #![forbid(unsafe_code)]
 

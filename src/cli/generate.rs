@@ -1,9 +1,13 @@
 //! `generate`: a workload as lines.
 
+use serde_json::json;
+
 use super::args::GenerateArgs;
 use super::failure::Failure;
+use super::fold::object;
 use super::output::Output;
 use super::progress::Progress;
+use super::words;
 use crate::workload::Workload;
 
 pub(super) fn generate(args: &GenerateArgs, output: &mut Output) -> Result<(), Failure> {
@@ -23,5 +27,7 @@ pub(super) fn generate(args: &GenerateArgs, output: &mut Output) -> Result<(), F
         collection: args.collection.clone(),
     };
     let operations = workload.iter().map_err(|error| Failure::Usage(error.to_string()))?;
-    Progress::new("making operations").over(operations).try_for_each(|operation| output.line(&operation))
+    Progress::new("making operations").over(operations).try_for_each(|operation| output.line(&operation))?;
+    let said = format!("made {} from seed {}", words::operations(args.operations), args.seed);
+    output.summary(true, &said, || object(json!({"operations": args.operations, "seed": args.seed})))
 }

@@ -110,7 +110,9 @@ pub(super) fn plan(args: &PlanArgs, output: &mut Output) -> Result<(), Failure> 
     let sent: u64 = plan.operations.iter().map(|planned| u64::from(planned.operations)).sum();
     let nothing: u64 = plan.nothing.iter().map(|nothing| u64::from(nothing.operations)).sum();
     let summary = Summary::of(&plan);
-    output.summary(true, &summary.words(sent + nothing), || summary.json(sent + nothing))
+    let open = journal.open_bunch()?.map(|bunch| format!("; behind bunch {}, which is open", bunch.number));
+    let said = summary.words(sent + nothing) + open.as_deref().unwrap_or_default();
+    output.summary(true, &said, || summary.json(sent + nothing))
 }
 
 pub(super) fn compact(args: &CompactArgs, output: &mut Output) -> Result<(), Failure> {

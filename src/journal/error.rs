@@ -30,7 +30,9 @@ pub enum Error {
         place: String,
     },
     /// The file is something else, or was cut short.
-    #[error("{place} is no journal, or is damaged beyond opening: {why}")]
+    #[error(
+        "{place} is no journal, or is damaged beyond opening: {why}; if it was one, keep it and restore a copy"
+    )]
     NotAJournal {
         /// Which file.
         place: String,

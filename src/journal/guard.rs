@@ -49,7 +49,7 @@ pub(crate) enum GuardedError<E> {
 
 /// What the engine said when it panicked.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{message} (at {place})")]
+#[error("the storage engine gave up: {message} (at {place})")]
 pub(crate) struct Panic {
     /// Its message, shortened.
     pub(crate) message: String,
@@ -131,7 +131,9 @@ fn silence_the_engine() {
             if INSIDE.try_with(Cell::get).unwrap_or(0) == 0 {
                 return next(info);
             }
-            let place = info.location().map(|place| format!("{}:{}", place.file(), place.line()));
+            // The file's own name: where the program was built is nobody's business.
+            let name = |file: &str| file.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+            let place = info.location().map(|place| format!("{}:{}", name(place.file()), place.line()));
             let _ = PLACE.try_with(|cell| cell.set(place));
         }));
     });
@@ -147,9 +149,10 @@ fn message(payload: Box<dyn Any + Send>) -> String {
             None => "no message".to_owned(),
         },
     };
+    let words = words.lines().next().unwrap_or_default();
     match words.char_indices().nth(CHARS_MAX) {
         Some((end, _)) => words.get(..end).unwrap_or_default().to_owned() + "…",
-        None => words,
+        None => words.to_owned(),
     }
 }
 
