@@ -177,6 +177,8 @@ fn there_and_back<T: Line + PartialEq + std::fmt::Debug>(values: &[T]) -> Result
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn operations_come_back(operations in vec(operation(), 0..4)) {
         there_and_back(&operations)?;

@@ -14,17 +14,12 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
-use redb::{Builder, Database, ReadableTable, ReadableTableMetadata, TableHandle, WriteTransaction};
+use redb::{Database, ReadableTable, ReadableTableMetadata, TableHandle, WriteTransaction};
 
 use super::entry::Entry;
 use super::error::{Error, engine};
-use super::guard::discarded;
 use super::left::Gone;
-use super::options::Origin;
 use super::rebuild::{Damage, Lists, Sealed};
 use super::stored::{TABLES, Table};
 use super::tables::{
@@ -53,19 +48,6 @@ pub struct SetAside {
 }
 
 impl Journal {
-    /// Looks at every stored value and sets aside what is damaged, so that the rest goes on; says how many
-    /// values are set aside by now. Its cost follows the size of the file.
-    ///
-    /// Whatever folds, seals or settles does this by itself once it, or a read before it, met with damage. A file
-    /// that was damaged is kept as it was beside the new one, with `.damaged` behind its name.
-    ///
-    /// # Errors
-    /// A journal whose identity or state is damaged; otherwise as [`Journal::compact`].
-    pub fn mend(&self) -> Result<u64, Error> {
-        self.inner.set_aside_damage()?;
-        self.inner.read(count)
-    }
-
     /// What was damaged and is set aside, oldest first.
     ///
     /// # Errors
@@ -109,113 +91,13 @@ pub(crate) fn count(snapshot: &Snapshot) -> Result<u64, Error> {
     }
 }
 
-impl Inner {
-    /// Sets aside what is damaged, all at once or not at all; says whether anything was.
-    ///
-    /// A file is never written to that is damaged, for the engine's own pages may be: what opens goes into a new
-    /// file, which takes the old one's place; that one stays beside it. On any other storage it is one transaction.
-    pub(crate) fn set_aside_damage(&self) -> Result<bool, Error> {
-        let done = match &self.origin {
-            Origin::File { path, .. } => self.mend_file(path),
-            Origin::Storage(_) => self.with_writer(|inner, db, writer| {
-                let Some(state) = salvaged(inner, db, db, None)? else { return Ok(false) };
-                writer.next_seq = writer.next_seq.max(state.log_begins);
-                inner.note_parked_keys(db)?;
-                Ok(true)
-            }),
-        };
-        if done.is_err() {
-            // It is still there.
-            self.has_damage.store(true, Ordering::Release);
-        }
-        self.announce();
-        done
-    }
-
-    fn mend_file(&self, path: &Path) -> Result<bool, Error> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.has_failed.load(Ordering::Acquire) {
-            return Err(Error::Failed);
-        }
-        let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        let io = |doing: &str, path: &Path| {
-            let doing = format!("{} cannot be {doing}", path.display());
-            move |source| Error::Io { doing, source }
-        };
-        let new = beside(path, "mending");
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io("removed", &new)(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        let is_any = {
-            let target = Builder::new()
-                .create(&new)
-                .map_err(|error| open::refused(&new.display().to_string(), error))?;
-            let source = slot.as_ref().ok_or(Error::Suspended)?;
-            let engine = verify::engine_finds(path)?;
-            let done =
-                open::shielded(&path.display().to_string(), || salvaged(self, source, &target, engine));
-            discarded(target);
-            done.map(|state| state.is_some())
-        };
-        if !matches!(is_any, Ok(true)) {
-            // The old one is as it was.
-            std::fs::remove_file(&new).map_err(io("removed", &new))?;
-            return is_any;
-        }
-        let as_before = |file: &Path| std::fs::set_permissions(file, std::fs::metadata(path)?.permissions());
-        as_before(&new).map_err(io("given its permissions", &new))?;
-        let old = kept_aside(path).map_err(io("kept beside the new one", path))?;
-        tracing::warn!(old = %old.display(), "a damaged file was mended; it is kept as it was");
-        if cfg!(windows) {
-            // What is open cannot be replaced there.
-            discarded(slot.take());
-        }
-        std::fs::rename(&new, path).map_err(io("replaced", path))?;
-        // So that the new name survives a crash; not every system lets a folder be synced.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if let Ok(folder) = std::fs::File::open(folder) {
-            drop(folder.sync_all());
-        }
-        discarded(slot.take());
-        self.reopen(&mut writer, &mut slot)?;
-        Ok(true)
-    }
-}
-
-/// The same path with something behind its name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Gives a file a second name, or copies it where files have only one.
-fn kept_aside(path: &Path) -> std::io::Result<PathBuf> {
-    let mut number = 1;
-    loop {
-        let suffix = if number == 1 { "damaged".to_owned() } else { format!("damaged-{number}") };
-        let old = beside(path, &suffix);
-        if old.exists() {
-            number += 1;
-            continue;
-        }
-        if std::fs::hard_link(path, &old).is_err() {
-            std::fs::copy(path, &old)?;
-        }
-        return Ok(old);
-    }
-}
-
 /// Writes what opens of one database to another, which may be the same; none if everything did, and the engine
-/// found nothing.
-fn salvaged(
+/// found nothing. Numbers below `next_seq` are not given out again.
+pub(crate) fn salvaged(
     inner: &Inner,
     source: &Database,
     target: &Database,
+    next_seq: u64,
     engine_found: Option<String>,
 ) -> Result<Option<JournalState>, Error> {
     let mut txn = target.begin_write().map_err(engine)?;
@@ -228,6 +110,7 @@ fn salvaged(
         state: snapshot.state()?,
         now: (inner.options.clock)(),
         is_in_place: std::ptr::eq(source, target),
+        next_seq,
         count: Cell::new(0),
     };
     let damage = salvage.copy_what_opens()?;
@@ -255,6 +138,8 @@ struct Salvage<'t> {
     now: Millis,
     /// Whether what opens stays in the same database.
     is_in_place: bool,
+    /// The next sequence number as this handle knows it.
+    next_seq: u64,
     /// How much was set aside.
     count: Cell<u64>,
 }
@@ -378,6 +263,7 @@ impl Salvage<'_> {
         let keep = |place: String, why: FrameError, bytes: &[u8]| self.keep(&place, why, bytes);
         let mut state = self.state.clone();
         lists.rebuild(self.txn, &mut state, sealed, &keep)?;
+        state.log_begins = state.log_begins.max(self.next_seq);
         self.state = state;
         Ok(())
     }

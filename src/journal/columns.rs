@@ -221,22 +221,21 @@ impl ColumnReader {
 
     /// The ordinal behind all rows, by every value; they begin with this one.
     pub(crate) fn end_of_all(&self, begins: u64) -> Result<u64, Error> {
-        let (mut sound, mut damaged) = (Vec::new(), 0_u64);
+        let mut sound = Vec::new();
         for value in self.rows.range::<u64>(..).map_err(engine)? {
             let (first, value) = value.map_err(engine)?;
-            match self.end_of(first.value(), &value)? {
-                Some(end) => sound.push((first.value(), end)),
-                None => damaged += 1,
-            }
+            sound.extend(self.end_of(first.value(), &value)?.map(|end| (first.value(), end)));
         }
         sound.sort_unstable();
+        // Those that are counted and not found are as good as damaged.
+        let unsound = self.rows.len().map_err(engine)?.saturating_sub(sound.len() as u64);
         let (mut end, mut gaps) = (begins, 0);
         for (first, behind) in sound {
             gaps += u64::from(first > end);
             end = end.max(behind);
         }
         // Those that fill no gap may have been the last ones.
-        Ok(end + damaged.saturating_sub(gaps) * ROWS_MAX)
+        Ok(end + unsound.saturating_sub(gaps) * ROWS_MAX)
     }
 
     /// The ordinal behind a value's rows; none where it is damaged.

@@ -29,6 +29,7 @@ mod left;
 mod lifecycle;
 mod log;
 mod memory;
+mod mend;
 mod moved;
 mod newborn;
 mod open;
