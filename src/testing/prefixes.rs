@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::laws::{Violation, require};
-use crate::algebra::{Change, EntityKey, Operation, Schema, Update, parse_id};
+use crate::algebra::{
+    Base, BaseMap, Bases, Change, EntityKey, Fold, Operation, Schema, Update, parse_id, plan,
+};
 
 /// The most operations whose orders are searched: there are 2¹⁶ sets of them.
 pub const OPERATIONS_MAX: usize = 16;
@@ -27,6 +29,36 @@ pub enum Standing {
 
 /// What is known of each entity; one that is not listed is unknown.
 pub type Standings = BTreeMap<EntityKey, Standing>;
+
+/// What a base says of an entity. Of one that is live and whose state is not known every field may be anything.
+#[must_use]
+pub fn standing(base: &Base) -> Standing {
+    match base {
+        Base::Absent | Base::Dead(_) => Standing::Gone,
+        Base::Live(held) => {
+            held.state.state().map_or(Standing::Unknown, |state| Standing::Live(parsed(state.as_json())))
+        }
+        Base::Unknown => Standing::Unknown,
+    }
+}
+
+fn parsed(json: &str) -> Map<String, Value> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
+/// Law 6 for a log: its plan on these bases is valid at every prefix, if any order of the plan's operations is.
+///
+/// # Errors
+/// The order, where another one would have done.
+pub fn of_log(log: &[Operation], bases: &BaseMap, schema: &Schema) -> Result<(), Violation> {
+    let mut fold = Fold::new();
+    fold.extend(log);
+    let planned = plan(fold.effects(), bases, Some(schema)).operations;
+    let operations: Vec<Operation> = planned.into_iter().map(|planned| planned.operation).collect();
+    let listed = bases.iter().map(|(key, base)| (key.clone(), standing(base)));
+    let named = log.iter().map(|operation| (operation.key.clone(), standing(&bases.base(&operation.key))));
+    prefixes(&listed.chain(named).collect(), &operations, schema)
+}
 
 /// What is broken: the entities and the field of each.
 #[must_use]
@@ -61,19 +93,18 @@ pub fn faults(standings: &Standings, schema: &Schema) -> Vec<(EntityKey, String)
 
 /// Carries out one operation.
 pub fn apply(standings: &mut Standings, operation: &Operation) {
-    let fields = |json: &str| serde_json::from_str::<Map<String, Value>>(json).unwrap_or_default();
     let standing = standings.entry(operation.key.clone()).or_insert(Standing::Unknown);
     *standing = match &operation.change {
         Change::Delete => Standing::Gone,
         Change::Create(state) | Change::Update(Update::State(state)) => {
-            Standing::Live(fields(state.as_json()))
+            Standing::Live(parsed(state.as_json()))
         }
         Change::Update(Update::Patch(patch)) => {
             let mut all = match standing {
                 Standing::Live(old) => std::mem::take(old),
                 Standing::Unknown | Standing::Gone => Map::new(),
             };
-            all.extend(fields(patch.as_json()));
+            all.extend(parsed(patch.as_json()));
             Standing::Live(all)
         }
     };

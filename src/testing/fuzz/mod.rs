@@ -10,10 +10,10 @@ mod lines;
 pub use frames::frames;
 pub use lines::lines;
 
-use super::{laws, player};
+use super::{laws, player, prefixes};
 use build::Bytes;
 
-/// Laws 1 to 5 on the log, the baseline and the cuts that these bytes mean.
+/// Laws 1 to 6 on the log, the baseline, the cuts and the schema that these bytes mean.
 ///
 /// # Panics
 /// If one does not hold.
@@ -24,6 +24,10 @@ pub fn fold_laws(data: &[u8]) {
     let log = bytes.log(24);
     if let Err(violation) = laws::all(&log, &cuts, &baseline) {
         panic!("{violation}\nlog: {log:?}\ncuts: {cuts:?}\nbaseline: {baseline:?}");
+    }
+    let schema = bytes.schema().unwrap_or_default();
+    if let Err(violation) = prefixes::of_log(&log, baseline.bases(), &schema) {
+        panic!("{violation}\nlog: {log:?}\nbaseline: {baseline:?}\nschema: {schema:?}");
     }
 }
 
