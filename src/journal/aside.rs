@@ -91,14 +91,14 @@ pub(crate) fn count(snapshot: &Snapshot) -> Result<u64, Error> {
     }
 }
 
-/// Writes what opens of one database to another, which may be the same; none if everything did, and the engine
-/// found nothing. Numbers below `next_seq` are not given out again.
+/// Writes what opens of one database to another, which may be the same; none if everything did, and nothing was
+/// met with otherwise. Numbers below `next_seq` are not given out again.
 pub(crate) fn salvaged(
     inner: &Inner,
     source: &Database,
     target: &Database,
     next_seq: u64,
-    engine_found: Option<String>,
+    met: Option<String>,
 ) -> Result<Option<JournalState>, Error> {
     let mut txn = target.begin_write().map_err(engine)?;
     txn.set_quick_repair(true);
@@ -109,13 +109,17 @@ pub(crate) fn salvaged(
         snapshot: &snapshot,
         state: snapshot.state()?,
         now: (inner.options.clock)(),
-        is_in_place: std::ptr::eq(source, target),
+        rebuilds: !std::ptr::eq(source, target),
         next_seq,
         count: Cell::new(0),
     };
     let damage = salvage.copy_what_opens()?;
-    if let Some(why) = engine_found.filter(|_| salvage.count.get() == 0) {
-        salvage.keep(verify::ENGINE, FrameError::Body { why }, &[])?;
+    if let Some(why) = met {
+        // Every value may open, and the engine still go astray among its own pages.
+        salvage.rebuilds = true;
+        if salvage.count.get() == 0 {
+            salvage.keep(verify::ENGINE, FrameError::Body { why }, &[])?;
+        }
     }
     salvage.rebuild(&damage)?;
     let Salvage { state, count, .. } = salvage;
@@ -136,8 +140,8 @@ struct Salvage<'t> {
     snapshot: &'t Snapshot,
     state: JournalState,
     now: Millis,
-    /// Whether what opens stays in the same database.
-    is_in_place: bool,
+    /// Whether the lists are built anew even if they are whole.
+    rebuilds: bool,
     /// The next sequence number as this handle knows it.
     next_seq: u64,
     /// How much was set aside.
@@ -252,7 +256,7 @@ impl Salvage<'_> {
             },
         };
         let is_whole = damage.is_none() && matches!(sealed, Sealed::Stays(_)) && lists.are_whole()?;
-        let is_as_it_was = self.count.get() == 0 || self.is_in_place;
+        let is_as_it_was = self.count.get() == 0 || !self.rebuilds;
         if is_whole && is_as_it_was {
             return Ok(());
         }

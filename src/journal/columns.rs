@@ -227,6 +227,7 @@ impl ColumnReader {
             sound.extend(self.end_of(first.value(), &value)?.map(|end| (first.value(), end)));
         }
         sound.sort_unstable();
+        sound.dedup();
         // Those that are counted and not found are as good as damaged.
         let unsound = self.rows.len().map_err(engine)?.saturating_sub(sound.len() as u64);
         let (mut end, mut gaps) = (begins, 0);

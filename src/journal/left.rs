@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use redb::{AccessGuard, ReadOnlyTable};
+use redb::{AccessGuard, ReadOnlyTable, ReadableTableMetadata};
 
 use super::columns::Payload;
 use super::error::{Error, engine};
@@ -29,12 +29,45 @@ pub(crate) struct Left<'g> {
     gone: &'g Gone,
     rows: ReadOnlyTable<u64, &'static [u8]>,
     payload: ReadOnlyTable<u64, &'static [u8]>,
-    /// Where the pieces that open begin, in order. A number that is damaged misleads the engine's search, so
-    /// nothing is looked for by searching.
+    /// Where the pieces that open begin, in order.
     pieces: Vec<u64>,
+    /// Whether every piece is there, opens, and stands in its place.
+    has_all_pieces: bool,
+    /// The numbers of the values of rows that open, in order; none where walking over the table visits just these.
+    /// A page of the engine's own that is damaged leads a walk to a wrong place, or twice to the same.
+    sorted: Option<Vec<u64>>,
 }
 
 type Guard = AccessGuard<'static, &'static [u8]>;
+
+/// The numbers of the values that open, in order, and whether a walk over the table meets just these: strictly
+/// ascending, as many as the engine counts.
+fn numbers(
+    table: &ReadOnlyTable<u64, &'static [u8]>,
+    gone: &BTreeSet<u64>,
+) -> Result<(Vec<u64>, bool), Error> {
+    let mut numbers = Vec::new();
+    let mut is_ascending = true;
+    for value in table.range::<u64>(..).map_err(engine)? {
+        let first = value.map_err(engine)?.0.value();
+        if !gone.contains(&first) {
+            is_ascending &= numbers.last().is_none_or(|last| *last < first);
+            numbers.push(first);
+        }
+    }
+    let is_all = numbers.len() as u64 == table.len().map_err(engine)?;
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok((numbers, is_ascending && is_all))
+}
+
+/// Where a walk over the entries is.
+struct Walk {
+    piece: Option<Piece>,
+    /// The ordinal behind the last row, unless a gap may follow it.
+    expected: Option<u64>,
+    range: Range<u64>,
+}
 
 /// A piece of payload that is being walked over.
 struct Piece {
@@ -49,14 +82,10 @@ struct Piece {
 impl<'g> Left<'g> {
     pub(crate) fn new(snapshot: &Snapshot, tables: ColumnTables, gone: &'g Gone) -> Result<Self, Error> {
         let (rows, payload) = (snapshot.numbered(tables.rows)?, snapshot.numbered(tables.payload)?);
-        let mut pieces = Vec::new();
-        for piece in payload.range::<u64>(..).map_err(engine)? {
-            let first = piece.map_err(engine)?.0.value();
-            if !gone.payload.contains(&first) {
-                pieces.push(first);
-            }
-        }
-        Ok(Left { tables, gone, rows, payload, pieces })
+        let (pieces, has_all_pieces) = numbers(&payload, &gone.payload)?;
+        let (sorted, is_straight) = numbers(&rows, &gone.rows)?;
+        let sorted = (!is_straight).then_some(sorted);
+        Ok(Left { tables, gone, rows, payload, pieces, has_all_pieces, sorted })
     }
 
     /// Visits every entry of a range whose row is left, in order; without a payload where that is lost.
@@ -65,52 +94,63 @@ impl<'g> Left<'g> {
         range: Range<u64>,
         mut visit: impl FnMut(u64, &Row, &Preamble, Option<Payload<'_>>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut piece: Option<Piece> = None;
-        let mut expected = None;
-        let within = if self.gone.rows.is_empty() { range.clone() } else { 0..u64::MAX };
-        for value in self.rows.range(within).map_err(engine)? {
-            let (first, value) = value.map_err(engine)?;
-            let first = first.value();
-            if self.gone.rows.contains(&first) {
-                expected = None;
-                continue;
+        let mut walk = Walk { piece: None, expected: None, range: range.clone() };
+        let Some(sorted) = &self.sorted else {
+            for value in self.rows.range(range).map_err(engine)? {
+                let (first, value) = value.map_err(engine)?;
+                self.visit(&mut walk, first.value(), value.value(), &mut visit)?;
             }
-            if !range.contains(&first) {
-                continue;
+            return Ok(());
+        };
+        for first in sorted.iter().copied().filter(|first| range.contains(first)) {
+            match self.rows.get(first).map_err(engine)? {
+                Some(value) => self.visit(&mut walk, first, value.value(), &mut visit)?,
+                // It was met with on a walk, and cannot be looked up.
+                None => walk.expected = None,
             }
-            if expected != Some(first)
-                && let Some(piece) = &mut piece
-            {
-                piece.offset = None;
-            }
-            let rows = self.open(first, value.value())?;
-            let mut inline_offset = 0;
-            for (ordinal, row) in (first..).zip(rows.iter()) {
-                let row = row.map_err(damaged(self.tables.name(true, first)))?;
-                let size = row.payload_bytes();
-                let bytes = match rows.inline {
-                    Some(inline) => {
-                        inline_offset += size;
-                        inline.get(inline_offset - size..inline_offset)
-                    }
-                    None if size == 0 => Some(&[][..]),
-                    None => {
-                        let piece = match &mut piece {
-                            Some(piece) if ordinal < piece.next => piece,
-                            other => other.insert(self.piece_at(ordinal)?),
-                        };
-                        self.take(piece, ordinal, size, range.end)?
-                    }
-                };
-                let payload = bytes.map(|bytes| {
-                    let split = bytes.split_at_checked(row.fields_bytes as usize);
-                    let (fields, extra) = split.unwrap_or((bytes, &[]));
-                    Payload { fields, extra }
-                });
-                visit(ordinal, &row, &rows.preamble, payload)?;
-            }
-            expected = first.checked_add(u64::from(rows.preamble.rows));
         }
+        Ok(())
+    }
+
+    fn visit(
+        &self,
+        walk: &mut Walk,
+        first: u64,
+        bytes: &[u8],
+        visit: &mut impl FnMut(u64, &Row, &Preamble, Option<Payload<'_>>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if walk.expected != Some(first)
+            && let Some(piece) = &mut walk.piece
+        {
+            piece.offset = None;
+        }
+        let rows = self.open(first, bytes)?;
+        let mut inline_offset = 0;
+        for (ordinal, row) in (first..).zip(rows.iter()) {
+            let row = row.map_err(damaged(self.tables.name(true, first)))?;
+            let size = row.payload_bytes();
+            let bytes = match rows.inline {
+                Some(inline) => {
+                    inline_offset += size;
+                    inline.get(inline_offset - size..inline_offset)
+                }
+                None if size == 0 => Some(&[][..]),
+                None => {
+                    let piece = match &mut walk.piece {
+                        Some(piece) if ordinal < piece.next => piece,
+                        other => other.insert(self.piece_at(ordinal, walk.range.start)?),
+                    };
+                    self.take(piece, ordinal, size, walk.range.end)?
+                }
+            };
+            let payload = bytes.map(|bytes| {
+                let split = bytes.split_at_checked(row.fields_bytes as usize);
+                let (fields, extra) = split.unwrap_or((bytes, &[]));
+                Payload { fields, extra }
+            });
+            visit(ordinal, &row, &rows.preamble, payload)?;
+        }
+        walk.expected = first.checked_add(u64::from(rows.preamble.rows));
         Ok(())
     }
 
@@ -129,39 +169,36 @@ impl<'g> Left<'g> {
             None => self.reckoned_back(ordinal, piece.next.min(end), body.len())?,
         };
         let range = offset.and_then(|offset| Some(offset..offset.checked_add(size)?));
-        let bytes = range.clone().and_then(|range| body.get(range));
-        piece.offset = bytes.and(range).map(|range| range.end);
-        Ok(bytes)
+        match range.filter(|range| range.end <= body.len()) {
+            Some(range) => {
+                piece.offset = Some(range.end);
+                let body = piece.value.as_ref().map(AccessGuard::value).map(frame::open_checked);
+                Ok(body.and_then(Result::ok).and_then(|body| body.get(range)))
+            }
+            None => {
+                // Nor will it be known of the next ones.
+                piece.value = None;
+                Ok(None)
+            }
+        }
     }
 
     /// The last piece that begins at or before an entry with payload.
-    fn piece_at(&self, ordinal: u64) -> Result<Piece, Error> {
+    fn piece_at(&self, ordinal: u64, begins: u64) -> Result<Piece, Error> {
         let behind = self.pieces.partition_point(|first| *first <= ordinal);
         let next = self.pieces.get(behind).copied().unwrap_or(u64::MAX);
         let first = behind.checked_sub(1).and_then(|place| self.pieces.get(place)).copied();
-        let Some(first) = first else { return Ok(Piece { next, value: None, offset: None }) };
-        let value = match self.payload.get(first).map_err(engine)? {
-            Some(value) => Some(value),
-            None => self.found(first)?,
+        let Some(first) = first.filter(|first| *first >= begins) else {
+            return Ok(Piece { next, value: None, offset: None });
         };
+        let value = self.payload.get(first).map_err(engine)?;
         Ok(Piece { next, value, offset: (first == ordinal).then_some(0) })
-    }
-
-    /// A piece that the engine's search does not find.
-    fn found(&self, number: u64) -> Result<Option<Guard>, Error> {
-        for piece in self.payload.range::<u64>(..).map_err(engine)? {
-            let (first, value) = piece.map_err(engine)?;
-            if first.value() == number {
-                return Ok(Some(value));
-            }
-        }
-        Ok(None)
     }
 
     /// Where an entry's payload begins, reckoned from the end of its piece.
     fn reckoned_back(&self, ordinal: u64, end: u64, body: usize) -> Result<Option<usize>, Error> {
-        // A piece whose own number is damaged would be missing here, and nobody could tell.
-        if !self.gone.payload.is_empty() {
+        // A piece that is not there, or a row, and nobody could tell where this one ends.
+        if !self.has_all_pieces || self.sorted.is_some() && self.gone.rows.is_empty() {
             return Ok(None);
         }
         let begin = self.rows.range(..=ordinal).map_err(engine)?.next_back();

@@ -1,5 +1,6 @@
 //! Suspending, resuming, and giving space back.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -11,6 +12,7 @@ use super::guard::discarded;
 use super::options::Origin;
 use super::tables::{LOG, Snapshot};
 use super::{Inner, Journal, Writer, open};
+use crate::algebra::EntityKey;
 
 impl Journal {
     /// Makes everything durable, closes the file and lets go of its lock, so that the system may stop the
@@ -91,12 +93,24 @@ impl Inner {
             let why = "another journal has taken this one's place".to_owned();
             return Err(Error::NotAJournal { place: origin.place(), why });
         }
-        writer.next_seq = opened.next_seq;
-        self.has_parked.store(!opened.parked.is_empty(), Ordering::Release);
-        *self.parked_lock() = opened.parked;
-        *slot = Some(opened.db);
-        self.has_failed.store(false, Ordering::Release);
+        self.opened_anew(opened.db, opened.next_seq, opened.parked, writer, slot);
         Ok(())
+    }
+
+    /// Goes on with another database.
+    pub(crate) fn opened_anew(
+        &self,
+        db: Database,
+        next_seq: u64,
+        parked: HashSet<EntityKey>,
+        writer: &mut Writer,
+        slot: &mut Option<Database>,
+    ) {
+        writer.next_seq = next_seq;
+        self.has_parked.store(!parked.is_empty(), Ordering::Release);
+        *self.parked_lock() = parked;
+        *slot = Some(db);
+        self.has_failed.store(false, Ordering::Release);
     }
 }
 

@@ -1,109 +1,158 @@
 //! Mending: what is damaged is looked for and set aside, all at once or not at all.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use redb::Builder;
+use redb::{Builder, Database};
 
 use super::aside::{count, salvaged};
 use super::error::Error;
 use super::guard::discarded;
 use super::options::Origin;
-use super::{Inner, Journal, open, verify};
+use super::tables::Snapshot;
+use super::{Inner, Journal, lifecycle, open, parked, verify};
 
 impl Journal {
     /// Looks at every stored value and sets aside what is damaged, so that the rest goes on; says how many
     /// values are set aside by now. Its cost follows the size of the file.
     ///
-    /// Whatever folds, seals or settles does this by itself once it, or a read before it, met with damage. A file
-    /// that was damaged is kept as it was beside the new one, with `.damaged` behind its name.
+    /// Whatever folds, seals or settles does this by itself once it, or a read before it, met with damage. A copy of
+    /// a file that was damaged is kept beside the new one, with `.damaged` behind its name.
     ///
     /// # Errors
     /// A journal whose identity or state is damaged; otherwise as [`Journal::compact`].
     pub fn mend(&self) -> Result<u64, Error> {
-        self.inner.set_aside_damage()?;
+        self.inner.set_aside_damage(None)?;
         self.inner.read(count)
     }
 }
 
 impl Inner {
-    /// Sets aside what is damaged, all at once or not at all; says whether anything was.
+    /// Sets aside what is damaged, all at once or not at all; what was met with says that something is.
     ///
     /// A file is never written to that is damaged, for the engine's own pages may be: what opens goes into a new
     /// file, which takes the old one's place; that one stays beside it. On any other storage it is one transaction.
-    pub(crate) fn set_aside_damage(&self) -> Result<bool, Error> {
+    pub(crate) fn set_aside_damage(&self, met: Option<String>) -> Result<(), Error> {
         let done = match &self.origin {
-            Origin::File { path, .. } => self.mend_file(path),
+            Origin::File { path, .. } => self.mend_file(path, met),
             Origin::Storage(_) => self.with_writer(|inner, db, writer| {
-                let Some(state) = salvaged(inner, db, db, writer.next_seq, None)? else {
-                    return Ok(false);
-                };
-                writer.next_seq = writer.next_seq.max(state.log_begins);
-                inner.note_parked_keys(db)?;
-                Ok(true)
+                if let Some(state) = salvaged(inner, db, db, writer.next_seq, met)? {
+                    writer.next_seq = writer.next_seq.max(state.log_begins);
+                    inner.note_parked_keys(db)?;
+                }
+                Ok(())
             }),
         };
-        if done.is_err() {
-            // It is still there.
-            self.has_damage.store(true, Ordering::Release);
-        }
+        self.has_damage.store(done.is_err(), Ordering::Release);
         self.announce();
         done
     }
 
-    fn mend_file(&self, path: &Path) -> Result<bool, Error> {
+    fn mend_file(&self, path: &Path, met: Option<String>) -> Result<(), Error> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if self.has_failed.load(Ordering::Acquire) {
             return Err(Error::Failed);
         }
         let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        let io = |doing: &str, path: &Path| {
-            let doing = format!("{} cannot be {doing}", path.display());
-            move |source| Error::Io { doing, source }
-        };
-        let new = beside(path, "mending");
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io("removed", &new)(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
         let source = slot.as_ref().ok_or(Error::Suspended)?;
-        let engine = verify::engine_finds(path)?;
-        let is_any = {
-            let target = Builder::new()
-                .set_cache_size(self.options.cache_bytes)
-                .create(&new)
-                .map_err(|error| open::refused(&new.display().to_string(), error))?;
-            let done = open::shielded(&path.display().to_string(), || {
-                salvaged(self, source, &target, writer.next_seq, engine)
-            });
-            discarded(target);
-            done.map(|state| state.is_some())
+        let place = path.display().to_string();
+        let io = |source| Error::Io { doing: format!("{place} cannot be mended"), source };
+        // A link stays one: what it leads to is replaced.
+        let path = &std::fs::canonicalize(path).map_err(io)?;
+        let met = verify::engine_finds(path)?.or(met);
+        let new = NewFile::beside(path).map_err(io)?;
+        let target = new.database(self.options.cache_bytes)?;
+        let done = open::shielded(&place, || salvaged(self, source, &target, writer.next_seq, met));
+        let is_any = match done {
+            Ok(state) => state.is_some(),
+            Err(error) => {
+                discarded(target);
+                // Whether it was the old file that failed: then its engine takes nothing more.
+                let goes_on = open::shielded(&place, || Snapshot::of(source)?.state());
+                let is_panic = matches!(error, Error::NotAJournal { .. });
+                if is_panic || goes_on.is_err() {
+                    self.has_failed.store(true, Ordering::Release);
+                    discarded(slot.take());
+                }
+                return Err(error);
+            }
         };
-        if !matches!(is_any, Ok(true)) {
-            // The old one is as it was.
-            std::fs::remove_file(&new).map_err(io("removed", &new))?;
-            return is_any;
+        if !is_any {
+            discarded(target);
+            return Ok(());
         }
-        let as_before = |file: &Path| std::fs::set_permissions(file, std::fs::metadata(path)?.permissions());
-        as_before(&new).map_err(io("given its permissions", &new))?;
-        let old = kept_aside(path).map_err(io("kept beside the new one", path))?;
-        tracing::warn!(old = %old.display(), "a damaged file was mended; it is kept as it was");
+        let old = kept_aside(path).map_err(io)?;
+        tracing::warn!(old = %old.display(), "a damaged file was mended; a copy of it is kept");
         if cfg!(windows) {
             // What is open cannot be replaced there.
             discarded(slot.take());
+            discarded(target);
+            new.takes_place_of(path).map_err(io)?;
+            return self.reopen(&mut writer, &mut slot);
         }
-        std::fs::rename(&new, path).map_err(io("replaced", path))?;
-        // So that the new name survives a crash; not every system lets a folder be synced.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if let Ok(folder) = std::fs::File::open(folder) {
-            drop(folder.sync_all());
-        }
+        new.takes_place_of(path).map_err(io)?;
+        // The lock on the new file was never let go.
+        let found = open::shielded(&place, || {
+            let snapshot = Snapshot::of(&target)?;
+            Ok((lifecycle::next_seq(&snapshot)?, parked::keys(&snapshot)?))
+        });
         discarded(slot.take());
-        self.reopen(&mut writer, &mut slot)?;
-        Ok(true)
+        let (next_seq, parked) = found.inspect_err(|_| self.has_failed.store(true, Ordering::Release))?;
+        self.opened_anew(target, next_seq, parked, &mut writer, &mut slot);
+        Ok(())
+    }
+}
+
+/// A file that is to take the place of another one; removed if it does not.
+struct NewFile {
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// Makes it, as private as the one beside it.
+    fn beside(old: &Path) -> io::Result<Self> {
+        let new = NewFile { path: beside(old, "mending") };
+        // One that an earlier attempt left.
+        match std::fs::remove_file(&new.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = File::create_new(&new.path)?;
+        let as_before = std::fs::metadata(old)?;
+        file.set_permissions(as_before.permissions())?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{MetadataExt, fchown};
+            // Only some may; whoever may not is the owner already.
+            drop(fchown(&file, Some(as_before.uid()), Some(as_before.gid())));
+        }
+        Ok(new)
+    }
+
+    fn database(&self, cache_bytes: usize) -> Result<Database, Error> {
+        let place = self.path.display().to_string();
+        let made = Builder::new().set_cache_size(cache_bytes).create(&self.path);
+        made.map_err(|error| open::refused(&place, error))
+    }
+
+    fn takes_place_of(&self, old: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, old)?;
+        // So that the new name survives a crash; not every system lets a folder be synced.
+        match old.parent().map(File::open) {
+            Some(Ok(folder)) => drop(folder.sync_all()),
+            Some(Err(_)) | None => {}
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Nothing is there any more if it took the other one's place.
+        drop(std::fs::remove_file(&self.path));
     }
 }
 
@@ -115,19 +164,22 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Gives a file a second name, or copies it where files have only one.
-fn kept_aside(path: &Path) -> std::io::Result<PathBuf> {
+/// Copies a file before its engine closes it: that writes, by what is damaged.
+fn kept_aside(path: &Path) -> io::Result<PathBuf> {
     let mut number = 1;
     loop {
         let suffix = if number == 1 { "damaged".to_owned() } else { format!("damaged-{number}") };
         let old = beside(path, &suffix);
-        if old.exists() {
+        if std::fs::symlink_metadata(&old).is_ok() {
             number += 1;
             continue;
         }
-        if std::fs::hard_link(path, &old).is_err() {
-            std::fs::copy(path, &old)?;
-        }
-        return Ok(old);
+        return match std::fs::copy(path, &old) {
+            Ok(_) => Ok(old),
+            Err(error) => {
+                drop(std::fs::remove_file(&old));
+                Err(error)
+            }
+        };
     }
 }

@@ -277,14 +277,15 @@ impl Inner {
     /// and what the work laid over the pending effects. Damage that was met with is set aside first, in a
     /// transaction of its own.
     pub(crate) fn maintain<T>(&self, work: impl Fn(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        if self.has_damage.swap(false, Ordering::AcqRel) {
-            self.set_aside_damage()?;
+        if self.has_damage.load(Ordering::Acquire)
+            && let Err(error) = self.set_aside_damage(Some("a read met with damage".to_owned()))
+        {
+            // What is asked for now may have nothing to do with it.
+            tracing::warn!(%error, "what is damaged cannot be set aside");
         }
         let done = match self.maintain_once(&work) {
-            Err(damage @ Error::Damaged { .. }) => {
-                if !self.set_aside_damage()? {
-                    return Err(damage);
-                }
+            Err(Error::Damaged { place, source }) => {
+                self.set_aside_damage(Some(format!("{place}: {source}")))?;
                 self.maintain_once(&work)
             }
             done => done,

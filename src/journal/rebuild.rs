@@ -197,7 +197,8 @@ impl Copy<'_> {
                 Ok(entry) => entry,
                 Err(error) => {
                     let fields = payload.map_or(&[][..], |payload| payload.fields);
-                    return (self.unreadable)(left.entry_name(ordinal), error, fields);
+                    (self.unreadable)(left.entry_name(ordinal), error, fields)?;
+                    None
                 }
             };
             let Some(entry) = entry else {
@@ -219,6 +220,12 @@ impl Copy<'_> {
         Ok(end)
     }
 
+    /// Whether gone rows of a newer level may have said that an entry of this level is done with.
+    fn is_doubtful(&self, number: usize, key: &EntityKey) -> bool {
+        let is_cut_later = || self.lists.cuts.get(key).is_some_and(|cut| *cut > number);
+        self.lists.gone_above.is_some_and(|gone| number < gone) && !is_cut_later()
+    }
+
     /// Puts an entry where it belongs, if it does not simply go on.
     fn sorted(&mut self, number: usize, row: &Row, entry: &Entry) -> Result<Goes, Error> {
         let shape = entry.effect.shape;
@@ -228,7 +235,10 @@ impl Copy<'_> {
             if row.is_cut {
                 self.newer.remove(&entry.key);
             }
-            if shape.operations > 0 && shape.last > sealed.effect.shape.last {
+            // Of what was restored from the text it is not known when it was sealed; it was after what stands
+            // below gone rows and was not seen to be done with.
+            let is_older = shape.last <= sealed.effect.shape.last || self.is_doubtful(number, &entry.key);
+            if shape.operations > 0 && !is_older {
                 let newer = match self.newer.remove(&entry.key) {
                     Some(older) => older.then(entry),
                     None => entry.clone(),
@@ -237,9 +247,9 @@ impl Copy<'_> {
             }
             return Ok(Goes::Elsewhere);
         }
-        let Some(gone_above) = self.lists.gone_above.filter(|_| shape.operations > 0) else {
+        if self.lists.gone_above.is_none() || shape.operations == 0 {
             return Ok(Goes::On);
-        };
+        }
         if let Sealed::Stays(stays) = self.sealed
             && stays.get(&entry.key).is_some_and(|sealed| shape.last <= sealed.effect.shape.last)
         {
@@ -251,8 +261,7 @@ impl Copy<'_> {
             }
             return Ok(Goes::Elsewhere);
         }
-        let is_cut_later = self.lists.cuts.get(&entry.key).is_some_and(|cut| *cut > number);
-        if number >= gone_above || is_cut_later {
+        if !self.is_doubtful(number, &entry.key) {
             return Ok(Goes::On);
         }
         parked::put(self.txn, entry, CauseRecord::Refused { reason: MAY_BE_DONE.to_owned() }, 0)?;

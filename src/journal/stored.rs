@@ -28,7 +28,7 @@ pub(crate) enum Table {
 }
 
 /// Where a value lies in its table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     Number(u64),
     Key(Vec<u8>),
@@ -106,9 +106,13 @@ impl Table {
 
     /// How many values the engine counts but does not find: some page of its own is damaged.
     pub(crate) fn missing(&self, snapshot: &Snapshot) -> Result<u64, Error> {
-        let mut found = 0;
-        self.visit(snapshot, |_| {
-            found += 1;
+        // A damaged page leads a walk twice to the same values as well: only those that ascend count.
+        let (mut found, mut last) = (0, None);
+        self.visit(snapshot, |value| {
+            if last.as_ref().is_none_or(|last| *last < value.place) {
+                found += 1;
+                last = Some(value.place);
+            }
             Ok(())
         })?;
         let counted = match self {
