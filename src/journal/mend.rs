@@ -15,6 +15,9 @@ use super::options::Origin;
 use super::tables::Snapshot;
 use super::{Inner, Journal, lifecycle, open, parked, verify};
 
+/// What is said where it is not remembered which value it was.
+pub(crate) const READ_MET_IT: &str = "a read met with damage";
+
 impl Journal {
     /// Looks at every stored value and sets aside what is damaged, so that the rest goes on; says how many
     /// values are set aside by now. Its cost follows the size of the file.
@@ -25,7 +28,8 @@ impl Journal {
     /// # Errors
     /// A journal whose identity or state is damaged; otherwise as [`Journal::compact`].
     pub fn mend(&self) -> Result<u64, Error> {
-        self.inner.set_aside_damage(None)?;
+        let has_damage = self.inner.has_damage.load(Ordering::Acquire);
+        self.inner.set_aside_damage(has_damage.then(|| READ_MET_IT.to_owned()))?;
         self.inner.read(count)
     }
 }

@@ -278,7 +278,7 @@ impl Inner {
     /// transaction of its own.
     pub(crate) fn maintain<T>(&self, work: impl Fn(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
         if self.has_damage.load(Ordering::Acquire)
-            && let Err(error) = self.set_aside_damage(Some("a read met with damage".to_owned()))
+            && let Err(error) = self.set_aside_damage(Some(mend::READ_MET_IT.to_owned()))
         {
             // What is asked for now may have nothing to do with it.
             tracing::warn!(%error, "what is damaged cannot be set aside");
