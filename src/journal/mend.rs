@@ -145,9 +145,8 @@ impl NewFile {
     fn takes_place_of(&self, old: &Path) -> io::Result<()> {
         std::fs::rename(&self.path, old)?;
         // So that the new name survives a crash; not every system lets a folder be synced.
-        match old.parent().map(File::open) {
-            Some(Ok(folder)) => drop(folder.sync_all()),
-            Some(Err(_)) | None => {}
+        if let Some(Ok(folder)) = old.parent().map(File::open) {
+            drop(folder.sync_all());
         }
         Ok(())
     }
