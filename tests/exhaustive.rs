@@ -5,10 +5,12 @@
 //! schemas, which have tests of their own. Several plans, one behind the other: `exhaustive_cuts`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+mod every_log;
 mod short_logs;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use every_log::every_log;
 use foldlog::algebra::{Existence, Operation, Patch};
 use foldlog::testing::baseline::Baseline;
 use foldlog::testing::{laws, strategies};
@@ -44,9 +46,8 @@ fn baselines() -> Vec<Baseline> {
 #[test]
 fn every_short_log_on_every_base() {
     let (operations, baselines) = (operations(), baselines());
-    let (logs, cases) = (AtomicU64::new(0), AtomicU64::new(0));
+    let cases = AtomicU64::new(0);
     let check = |log: &[Operation]| {
-        logs.fetch_add(1, Ordering::Relaxed);
         laws::fold_is_composition(log).unwrap();
         let run: Vec<Operation> =
             log.iter().filter(|operation| operation.key == strategies::entity(0)).cloned().collect();
@@ -63,32 +64,10 @@ fn every_short_log_on_every_base() {
             cases.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let first = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let place = usize::try_from(first.fetch_add(1, Ordering::Relaxed)).unwrap();
-                    let Some(operation) = operations.get(place) else { break };
-                    grow(&mut vec![operation.clone()], &operations, &check);
-                }
-            });
-        }
-    });
     check(&[]);
-    let (logs, cases) = (logs.into_inner(), cases.into_inner());
+    let logs = 1 + every_log(&operations, LENGTH, check);
+    let cases = cases.into_inner();
     println!("{logs} logs on {} bases: {cases} cases", baselines.len());
     let expected: u64 = (0..=u32::try_from(LENGTH).unwrap()).map(|length| 10_u64.pow(length)).sum();
     assert_eq!(logs, expected);
-}
-
-fn grow(log: &mut Vec<Operation>, operations: &[Operation], check: &impl Fn(&[Operation])) {
-    check(log);
-    if log.len() < LENGTH {
-        for operation in operations {
-            log.push(operation.clone());
-            grow(log, operations, check);
-            log.pop();
-        }
-    }
 }

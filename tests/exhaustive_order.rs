@@ -3,8 +3,9 @@
 //! key at some prefix, a search over all orders says whether another one would have done.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod every_log;
 
+use every_log::every_log;
 use foldlog::Uuid;
 use foldlog::algebra::{
     Base, BaseMap, Collection, CollectionName, EntityKey, OnDelete, Operation, Patch, Reference, Schema,
@@ -91,39 +92,14 @@ fn schemas() -> Vec<Schema> {
 #[test]
 fn every_short_log_is_planned_in_a_valid_order_where_there_is_one() {
     let (operations, baselines, schemas) = (operations(), baselines(), schemas());
-    let (logs, first) = (AtomicU64::new(0), AtomicU64::new(0));
-    let check = |log: &[Operation]| {
-        logs.fetch_add(1, Ordering::Relaxed);
+    let logs = every_log(&operations, LENGTH, |log| {
         for bases in &baselines {
             for schema in &schemas {
                 prefixes::of_log(log, bases, schema)
                     .unwrap_or_else(|violation| panic!("{violation}\nlog: {log:?}\nbases: {bases:?}"));
             }
         }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let place = usize::try_from(first.fetch_add(1, Ordering::Relaxed)).unwrap();
-                    let Some(operation) = operations.get(place) else { break };
-                    grow(&mut vec![operation.clone()], &operations, &check);
-                }
-            });
-        }
     });
-    let logs = logs.into_inner();
     println!("{logs} logs on {} baselines with {} schemas", baselines.len(), schemas.len());
     assert_eq!(logs, (1..=5).map(|length| 10_u64.pow(length)).sum::<u64>());
-}
-
-fn grow(log: &mut Vec<Operation>, operations: &[Operation], check: &impl Fn(&[Operation])) {
-    check(log);
-    if log.len() < LENGTH {
-        for operation in operations {
-            log.push(operation.clone());
-            grow(log, operations, check);
-            log.pop();
-        }
-    }
 }
