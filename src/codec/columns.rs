@@ -1,8 +1,8 @@
 //! Columns: how operations and effects lie on disk.
 //!
-//! A list of entries is stored as two columns, each cut into values of its own: *rows*
-//! (which entity, what kind, how long), themselves a column for each of their numbers, and *payload* (the fields' canonical JSON, and what little else
-//! an entry says). A pass that folds reads only rows; a payload is touched only if it survives. Every
+//! A list of entries is stored as two columns, each cut into values of its own: *rows* (which entity, what
+//! kind, how long), themselves a column for each of their numbers, and *payload* (the fields' canonical
+//! JSON, and what little else an entry says). A pass that folds reads only rows; a payload is touched only if it survives. Every
 //! value is keyed by the ordinal of its first entry, so the two columns are cut independently, each just
 //! under a power of two pages. A list that is small altogether is one value: its rows, then its payload.
 //!
@@ -26,6 +26,9 @@ pub(crate) const VALUE_BYTES_MAX: usize = 65_000;
 /// A list whose rows and payload together stay below this is stored as one value: a quarter of a full
 /// one, so that small commits touch one tree only.
 pub(crate) const INLINE_BYTES_MAX: usize = VALUE_BYTES_MAX / 4;
+
+/// Beyond any number or ordinal that is ever reached: what says it is there was damaged.
+pub(crate) const ORDINAL_MAX: u64 = 1 << 62;
 
 /// No value holds more rows: an id is 16 bytes.
 pub(crate) const ROWS_MAX: u64 = (VALUE_BYTES_MAX / ID_BYTES) as u64;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::columns::ORDINAL_MAX;
 use super::frame::FrameError;
 use crate::algebra::{
     Action, Base, BunchNumber, CollectionName, Digest, EntityKey, Epoch, FieldStamp, Held, Index, Knowledge,
@@ -259,7 +260,7 @@ impl JournalState {
             }
         }
         let numbers = [self.log_begins, self.next_ordinal, self.last_bunch, self.next_superseded];
-        free <= self.next_ordinal && numbers.iter().all(|number| *number < 1 << 62)
+        free <= self.next_ordinal && numbers.iter().all(|number| *number < ORDINAL_MAX)
     }
 
     /// A journal in which nothing ever happened.

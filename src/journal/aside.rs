@@ -21,7 +21,7 @@ use super::entry::Entry;
 use super::error::{Error, engine};
 use super::left::Gone;
 use super::rebuild::{Damage, Lists, Sealed};
-use super::stored::{TABLES, Table};
+use super::stored::{TABLES, Table, cannot_be_found};
 use super::tables::{
     BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, META, SET_ASIDE, Snapshot, damaged, put_record, put_state,
 };
@@ -154,10 +154,10 @@ impl Salvage<'_> {
         self.copy_what_is_aside()?;
         let mut damage = Damage::default();
         for table in TABLES {
-            let mut found = 0;
-            match &table {
-                Table::Rows(tables) => found = self.gone(&table, &mut damage.of(*tables).rows)?,
-                Table::Payload(tables) => found = self.gone(&table, &mut damage.of(*tables).payload)?,
+            let mut found = 0_u64;
+            let missing = match &table {
+                Table::Rows(tables) => self.gone(&table, &mut damage.of(*tables).rows)?,
+                Table::Payload(tables) => self.gone(&table, &mut damage.of(*tables).payload)?,
                 Table::Keyed { table: keyed, .. } => {
                     self.txn.delete_table(*keyed).map_err(engine)?;
                     let mut copy = self.txn.open_table(*keyed).map_err(engine)?;
@@ -174,7 +174,7 @@ impl Salvage<'_> {
                                 self.keep(&table.place_name(&value.place), why, value.bytes)
                             }
                         }
-                    })?;
+                    })?
                 }
                 Table::Numbered { table: numbered, .. } if numbered.name() == SET_ASIDE.name() => continue,
                 Table::Numbered { table: numbered, .. } => {
@@ -187,10 +187,15 @@ impl Salvage<'_> {
                             self.keep(&table.place_name(&value.place), why, value.bytes)
                         }
                         (None, Ok(_)) => Ok(()),
-                    })?;
+                    })?
                 }
+            };
+            if missing > 0 {
+                // Some page of the engine's own is damaged.
+                let why = cannot_be_found(missing);
+                self.keep(table.name(), FrameError::Body { why }, &[])?;
             }
-            found += self.note_unreachable(&table)?;
+            found += missing;
             if found > 0 && table.is(BASE.name()) {
                 // Of which entity it was is not certain: its key may be what is damaged. So no entity is taken
                 // for absent because it is not listed.
@@ -204,26 +209,13 @@ impl Salvage<'_> {
         Ok(damage)
     }
 
-    /// Keeps the values of a list that do not open; gives how many.
+    /// Keeps the values of a list that do not open; gives how many cannot be found.
     fn gone(&self, table: &Table, gone: &mut BTreeSet<u64>) -> Result<u64, Error> {
-        let mut found = 0;
         table.visit(self.snapshot, |value| {
             let Err(why) = value.opened else { return Ok(()) };
             gone.extend(value.place.number());
-            found += 1;
             self.keep(&table.place_name(&value.place), why, value.bytes)
-        })?;
-        Ok(found)
-    }
-
-    /// Where the engine counts more values than it finds, one of its own pages is damaged.
-    fn note_unreachable(&self, table: &Table) -> Result<u64, Error> {
-        let missing = table.missing(self.snapshot)?;
-        if missing > 0 {
-            let why = format!("{missing} values cannot be found any more");
-            self.keep(table.name(), FrameError::Body { why }, &[])?;
-        }
-        Ok(missing)
+        })
     }
 
     /// Copies what was set aside before, numbered anew.

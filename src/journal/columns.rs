@@ -6,17 +6,20 @@ use std::ops::Range;
 
 use redb::{AccessGuard, ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
+use uuid::Uuid;
+
+use super::entry::{Entry, parts_of};
 use super::error::{Error, engine};
 use super::tables::{ColumnTables, Snapshot, damaged, require_all};
+use crate::algebra::{CollectionName, Effect, Group};
 use crate::codec::FrameError;
-use crate::codec::columns::{INLINE_BYTES_MAX, Layout, Preamble, ROWS_MAX, Rows, RowsDraft, VALUE_BYTES_MAX};
+use crate::codec::columns::{
+    INLINE_BYTES_MAX, Layout, ORDINAL_MAX, Preamble, ROWS_MAX, Rows, RowsDraft, VALUE_BYTES_MAX,
+};
 use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameKind};
 use crate::codec::row::Row;
 
 type Value<'a> = AccessGuard<'a, &'static [u8]>;
-
-/// Beyond any ordinal that is ever reached: what is numbered from here on was damaged.
-pub(crate) const ORDINAL_MAX: u64 = 1 << 62;
 
 /// Appends entries to a pair of column tables, through buffers of one value each.
 pub(crate) struct ColumnWriter<'t> {
@@ -83,6 +86,27 @@ impl<'t> ColumnWriter<'t> {
         self.draft.push(row, name, groups);
         self.next += 1;
         Ok(())
+    }
+
+    /// Appends an effect with its entity.
+    pub(crate) fn push_entry(&mut self, entry: &Entry, is_cut: bool) -> Result<(), Error> {
+        let Entry { key, effect, first_at } = entry;
+        self.push_effect(key.collection(), key.id(), effect, *first_at, is_cut)
+    }
+
+    /// Appends an effect on an entity.
+    pub(crate) fn push_effect(
+        &mut self,
+        name: &CollectionName,
+        id: Uuid,
+        effect: &Effect,
+        first_at: u64,
+        is_cut: bool,
+    ) -> Result<(), Error> {
+        let parts = parts_of(id, effect, first_at, is_cut)
+            .map_err(|error| damaged(format!("the effect of {name}/{id}"))(error))?;
+        let groups: Vec<&str> = effect.groups.iter().map(Group::as_str).collect();
+        self.push(parts.row, name.as_str(), &groups, parts.fields.as_bytes(), &parts.extra)
     }
 
     /// Writes what is still buffered and gives the ordinal behind the last entry.

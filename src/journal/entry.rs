@@ -125,6 +125,13 @@ pub(crate) fn effect_of(row: &Row, groups: Vec<Group>, payload: Payload<'_>) -> 
     Ok(Effect { content, shape: row.shape, groups, written, exceptions })
 }
 
+/// The entry of a row and its payload.
+pub(crate) fn entry_of(row: &Row, preamble: &Preamble, payload: Payload<'_>) -> Result<Entry, FrameError> {
+    let key = key_of(row, preamble)?;
+    let groups = records::groups_of(group_names(row, preamble)?)?;
+    Ok(Entry { key, effect: effect_of(row, groups, payload)?, first_at: row.first_at })
+}
+
 /// One entry as a value of its own, for a record that holds it.
 pub(crate) fn alone(place: &[u8], entry: &Entry) -> Result<Vec<u8>, FrameError> {
     let parts = parts_of(entry.key.id(), &entry.effect, entry.first_at, false)?;
@@ -141,11 +148,9 @@ pub(crate) fn from_alone(place: &[u8], bytes: &[u8]) -> Result<Entry, FrameError
     let row = rows.row(0).ok_or_else(wrong)?;
     let body = rows.inline.ok_or_else(wrong)?;
     let (fields, extra) = body.split_at_checked(row.fields_bytes as usize).ok_or_else(wrong)?;
-    let key = key_of(&row, &rows.preamble)?;
-    let groups = records::groups_of(group_names(&row, &rows.preamble)?)?;
-    let effect = effect_of(&row, groups, Payload { fields, extra })?;
-    require_valid(&effect)?;
-    Ok(Entry { key, effect, first_at: row.first_at })
+    let entry = entry_of(&row, &rows.preamble, Payload { fields, extra })?;
+    require_valid(&entry.effect)?;
+    Ok(entry)
 }
 
 /// Refuses an effect whose fields are no valid JSON: the last check before they leave the journal.

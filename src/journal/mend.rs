@@ -37,8 +37,9 @@ impl Journal {
 impl Inner {
     /// Sets aside what is damaged, all at once or not at all; what was met with says that something is.
     ///
-    /// A file is never written to that is damaged, for the engine's own pages may be: what opens goes into a new
-    /// file, which takes the old one's place; that one stays beside it. On any other storage it is one transaction.
+    /// A damaged file is not mended in place, for the engine's own pages may be damaged: what opens goes into a new
+    /// file, which takes the old one's place; a copy of that stays beside it. On any other storage it is one
+    /// transaction.
     pub(crate) fn set_aside_damage(&self, met: Option<String>) -> Result<(), Error> {
         let done = match &self.origin {
             Origin::File { path, .. } => self.mend_file(path, met),

@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::append::{Appended, Durability};
 use super::columns::ColumnWriter;
-use super::entry::{Entry, alone, from_alone, parts_of};
+use super::entry::{Entry, alone, from_alone};
 use super::error::{Error, engine};
 use super::tables::{
     META, PARKED, RUN, STATE_KEY, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, key_name,
     put_record, put_state, require_all,
 };
 use super::{Inner, Journal, Work, rewrite};
-use crate::algebra::{BunchNumber, Effect, EntityKey, Epoch, Group, Operation, State};
+use crate::algebra::{BunchNumber, Effect, EntityKey, Epoch, Operation, State};
 use crate::codec::columns::Layout;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::records::{self, CauseRecord, JournalState, Level, ParkedRecord, SupersededRecord};
@@ -293,11 +293,7 @@ impl Inner {
                 Err(Error::Damaged { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let parts = parts_of(key.id(), &entry.effect, entry.first_at, false)
-                .map_err(damaged(format!("the effect of {key}")))?;
-            let groups: Vec<&str> = entry.effect.groups.iter().map(Group::as_str).collect();
-            let name = key.collection().as_str();
-            writer.push(parts.row, name, &groups, parts.fields.as_bytes(), &parts.extra)?;
+            writer.push_entry(&entry, false)?;
         }
         let end = writer.finish()?;
         if end > state.next_ordinal {

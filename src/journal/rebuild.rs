@@ -15,15 +15,15 @@ use std::collections::HashMap;
 use redb::WriteTransaction;
 
 use super::columns::{ColumnReader, ColumnWriter, Payload};
-use super::entry::{Entry, effect_of, group_names, key_of, parts_of, require_valid};
+use super::entry::{Entry, entry_of, key_of, require_valid};
 use super::error::{Error, engine};
 use super::left::{Gone, Left};
 use super::parked;
-use super::tables::{LOG, RUN, Snapshot, damaged};
+use super::tables::{LOG, RUN, Snapshot};
 use crate::algebra::{EntityKey, Group};
 use crate::codec::FrameError;
 use crate::codec::columns::{Layout, Preamble};
-use crate::codec::records::{self, CauseRecord, JournalState, Level};
+use crate::codec::records::{CauseRecord, JournalState, Level};
 use crate::codec::row::Row;
 
 /// Why an effect is parked that nobody refused.
@@ -278,11 +278,7 @@ fn written(
 ) -> Result<Level, Error> {
     let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, first)?;
     for entry in entries {
-        let parts = parts_of(entry.key.id(), &entry.effect, entry.first_at, is_cut)
-            .map_err(damaged(format!("the effect of {}", entry.key)))?;
-        let groups: Vec<&str> = entry.effect.groups.iter().map(Group::as_str).collect();
-        let name = entry.key.collection().as_str();
-        writer.push(parts.row, name, &groups, parts.fields.as_bytes(), &parts.extra)?;
+        writer.push_entry(&entry, is_cut)?;
     }
     Ok(Level { first, rows: writer.finish()? - first })
 }
@@ -290,9 +286,7 @@ fn written(
 /// An entry, read as strictly as if it came from outside; none where its payload is lost.
 fn opened(row: &Row, preamble: &Preamble, payload: Option<Payload<'_>>) -> Result<Option<Entry>, FrameError> {
     let Some(payload) = payload else { return Ok(None) };
-    let key = key_of(row, preamble)?;
-    let groups = records::groups_of(group_names(row, preamble)?)?;
-    let effect = effect_of(row, groups, payload)?;
-    require_valid(&effect)?;
-    Ok(Some(Entry { key, effect, first_at: row.first_at }))
+    let entry = entry_of(row, preamble, payload)?;
+    require_valid(&entry.effect)?;
+    Ok(Some(entry))
 }

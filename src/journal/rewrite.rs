@@ -13,11 +13,11 @@ use redb::WriteTransaction;
 use uuid::Uuid;
 
 use super::columns::{ColumnWriter, remove};
-use super::entry::{Entry, parts_of};
+use super::entry::Entry;
 use super::error::{Error, engine};
 use super::folding::{Folding, Part, SLOT_BYTES, Sources, Survivor};
 use super::tables::{LOG, RUN, Snapshot, damaged};
-use crate::algebra::{CollectionName, Effect, EntityKey, Group};
+use crate::algebra::{Effect, EntityKey, Group};
 use crate::codec::columns::Layout;
 use crate::codec::records::{JournalState, Level};
 use crate::codec::row::Row;
@@ -73,7 +73,7 @@ pub(crate) fn rewrite(
                         writer.push(row, name.as_str(), &groups, payload.fields, payload.extra)
                     }
                     Survivor::Composed(effect) => {
-                        put(&mut writer, name, slot.id, &effect, slot.extra.first_at, is_cut)
+                        writer.push_effect(name, slot.id, &effect, slot.extra.first_at, is_cut)
                     }
                 }
             },
@@ -84,17 +84,17 @@ pub(crate) fn rewrite(
             });
             for slot in cuts {
                 let name = folding.interned.collection(slot.collection).map_err(damaged("an entry"))?;
-                put(&mut writer, name, slot.id, &Effect::identity(), 0, true)?;
+                writer.push_effect(name, slot.id, &Effect::identity(), 0, true)?;
             }
         }
     }
     for (key, entry) in overrides {
         match entry {
             Some(entry) => {
-                put(&mut writer, key.collection(), key.id(), &entry.effect, entry.first_at, !is_bottom)?;
+                writer.push_entry(entry, !is_bottom)?;
             }
             None if is_bottom => {}
-            None => put(&mut writer, key.collection(), key.id(), &Effect::identity(), 0, true)?,
+            None => writer.push_effect(key.collection(), key.id(), &Effect::identity(), 0, true)?,
         }
     }
     let end = writer.finish()?;
@@ -138,20 +138,6 @@ fn parts(folding: &mut Folding, sources: &Sources) -> Result<u64, Error> {
         return Ok(1);
     }
     Ok(folding.estimated_bytes(sources)?.div_ceil(PASS_BYTES).max(1))
-}
-
-fn put(
-    writer: &mut ColumnWriter<'_>,
-    name: &CollectionName,
-    id: Uuid,
-    effect: &Effect,
-    first_at: u64,
-    is_cut: bool,
-) -> Result<(), Error> {
-    let parts = parts_of(id, effect, first_at, is_cut)
-        .map_err(|error| damaged(format!("the effect of {name}/{id}"))(error))?;
-    let groups: Vec<&str> = effect.groups.iter().map(Group::as_str).collect();
-    writer.push(parts.row, name.as_str(), &groups, parts.fields.as_bytes(), &parts.extra)
 }
 
 /// The pending effects of some entities, composed of all levels and the log.

@@ -6,19 +6,19 @@ use redb::ReadableTable;
 
 use super::bases::Bases;
 use super::columns::{ColumnReader, ColumnWriter};
-use super::entry::{Entry, effect_of, group_names, key_of, parts_of};
+use super::entry::{Entry, entry_of};
 use super::error::{Error, engine};
 use super::pending::{Pending, by_key, prefix};
 use super::tables::{BUNCH, RUN, Snapshot, damaged};
 use super::{Journal, Work};
 use crate::algebra::{
-    Base, Bunch, BunchNumber, EntityKey, Group, Limits, Nothing, Planned, Schema, arranged, selected,
+    Base, Bunch, BunchNumber, EntityKey, Limits, Nothing, Planned, Schema, arranged, selected,
 };
 use crate::codec::FrameError;
 use crate::codec::columns::{Layout, VALUE_BYTES_MAX};
 use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameKind};
 use crate::codec::lines;
-use crate::codec::records::{self, JournalState, Level, OpenBunch};
+use crate::codec::records::{JournalState, Level, OpenBunch};
 
 impl Journal {
     /// Freezes the next bunch and gives it, or the open one again, byte for byte; none if there is nothing
@@ -113,11 +113,7 @@ impl Work<'_> {
         for planned in bunch.operations.iter().filter(|planned| !planned.is_completion()) {
             let key = &planned.operation.key;
             let Some(entry) = entries.get(key) else { continue };
-            let parts = parts_of(key.id(), &entry.effect, entry.first_at, false)
-                .map_err(damaged(format!("the effect of {key}")))?;
-            let groups: Vec<&str> = entry.effect.groups.iter().map(Group::as_str).collect();
-            let name = key.collection().as_str();
-            writer.push(parts.row, name, &groups, parts.fields.as_bytes(), &parts.extra)?;
+            writer.push_entry(entry, false)?;
             self.overrides.insert(key.clone(), None);
         }
         let end = writer.finish()?;
@@ -192,11 +188,8 @@ fn entries(snapshot: &Snapshot, open: &OpenBunch) -> Result<HashMap<EntityKey, E
     let reader = ColumnReader::new(snapshot, RUN)?;
     let mut entries = HashMap::new();
     reader.read(open.level.range(), |ordinal, row, preamble, payload| {
-        let damaged = |error| reader.damaged_rows(ordinal)(error);
-        let key = key_of(row, preamble).map_err(damaged)?;
-        let groups = group_names(row, preamble).and_then(records::groups_of).map_err(damaged)?;
-        let effect = effect_of(row, groups, payload).map_err(damaged)?;
-        entries.insert(key.clone(), Entry { key, effect, first_at: row.first_at });
+        let entry = entry_of(row, preamble, payload).map_err(reader.damaged_rows(ordinal))?;
+        entries.insert(entry.key.clone(), entry);
         Ok(())
     })?;
     Ok(entries)

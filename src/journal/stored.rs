@@ -104,72 +104,66 @@ impl Table {
         }
     }
 
-    /// How many values the engine counts but does not find: some page of its own is damaged.
-    pub(crate) fn missing(&self, snapshot: &Snapshot) -> Result<u64, Error> {
-        // A damaged page leads a walk twice to the same values as well: only those that ascend count.
-        let (mut found, mut last) = (0, None);
-        self.visit(snapshot, |value| {
-            if last.as_ref().is_none_or(|last| *last < value.place) {
-                found += 1;
-                last = Some(value.place);
-            }
-            Ok(())
-        })?;
-        let counted = match self {
-            Table::Rows(tables) => snapshot.numbered(tables.rows)?.len(),
-            Table::Payload(tables) => snapshot.numbered(tables.payload)?.len(),
-            Table::Keyed { table, .. } => snapshot.keyed(*table)?.len(),
-            Table::Numbered { table, .. } => match snapshot.numbered_if_there(*table)? {
-                Some(table) => table.len(),
-                None => return Ok(0),
-            },
-        };
-        Ok(counted.map_err(engine)?.saturating_sub(found))
-    }
-
-    /// Visits every value.
+    /// Visits every value; gives how many the engine counts but does not find, for some page of its own is damaged.
     pub(crate) fn visit(
         &self,
         snapshot: &Snapshot,
         mut visit: impl FnMut(Value<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        match self {
+    ) -> Result<u64, Error> {
+        // A damaged page leads a walk twice to the same values as well: only those that ascend count.
+        let (mut found, mut last) = (0, None);
+        let mut visit = |value: Value<'_>| {
+            if last.as_ref().is_none_or(|last| *last < value.place) {
+                found += 1;
+                last = Some(value.place.clone());
+            }
+            visit(value)
+        };
+        let counted = match self {
             Table::Rows(tables) => numbered(snapshot, tables.rows, |first, bytes| {
                 let opened = count(tables, first, bytes);
                 visit(Value { place: Place::Number(first), bytes, opened })
-            }),
+            })?,
             Table::Payload(tables) => numbered(snapshot, tables.payload, |first, bytes| {
                 let opened = frame::open(FrameKind::Payload, &tables.place(false, first), bytes).map(|_| 0);
                 visit(Value { place: Place::Number(first), bytes, opened })
-            }),
+            })?,
             Table::Numbered { table, opens, .. } => numbered(snapshot, *table, |number, bytes| {
                 let opened = opens(&number.to_le_bytes(), bytes).map(|()| 0);
                 visit(Value { place: Place::Number(number), bytes, opened })
-            }),
+            })?,
             Table::Keyed { table, opens, .. } => {
-                for value in snapshot.keyed(*table)?.iter().map_err(engine)? {
+                let table = snapshot.keyed(*table)?;
+                for value in table.iter().map_err(engine)? {
                     let (key, value) = value.map_err(engine)?;
                     let (key, bytes) = (key.value(), value.value());
                     let opened = opens(key, bytes).map(|()| 0);
                     visit(Value { place: Place::Key(key.to_owned()), bytes, opened })?;
                 }
-                Ok(())
+                table.len().map_err(engine)?
             }
-        }
+        };
+        Ok(counted.saturating_sub(found))
     }
 }
 
+/// What is said of values that are counted and not found.
+pub(crate) fn cannot_be_found(values: u64) -> String {
+    format!("{values} values cannot be found any more")
+}
+
+/// Visits the values of a table; gives how many the engine counts.
 fn numbered(
     snapshot: &Snapshot,
     table: Numbered,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let Some(table) = snapshot.numbered_if_there(table)? else { return Ok(()) };
+) -> Result<u64, Error> {
+    let Some(table) = snapshot.numbered_if_there(table)? else { return Ok(0) };
     for value in table.iter().map_err(engine)? {
         let (number, value) = value.map_err(engine)?;
         visit(number.value(), value.value())?;
     }
-    Ok(())
+    table.len().map_err(engine)
 }
 
 /// How many rows a value of rows holds, each of them read.

@@ -21,8 +21,7 @@ use super::overlay::Overlay;
 use super::storage::{Backend, Storage};
 use super::stored::TABLES;
 use super::tables::{LOG, RUN, Snapshot};
-use super::{entry, newborn, rewrite, seal};
-use crate::codec::records;
+use super::{entry, newborn, rewrite, seal, stored};
 
 /// What was looked at, and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,14 +136,18 @@ impl Report {
         };
         for table in TABLES {
             self.run(table.name(), |report| {
-                table.visit(&snapshot, |value| {
+                let missing = table.visit(&snapshot, |value| {
                     report.values += 1;
                     match value.opened {
                         Ok(rows) => report.operations += rows,
                         Err(error) => report.find(table.place_name(&value.place), error),
                     }
                     Ok(())
-                })
+                })?;
+                if missing > 0 {
+                    report.find(table.name(), stored::cannot_be_found(missing));
+                }
+                Ok(())
             });
         }
         if self.findings.is_empty() {
@@ -172,12 +175,10 @@ impl Report {
             for range in ranges {
                 known += range.end - range.start;
                 reader.read(range, |ordinal, row, preamble, payload| {
-                    let damaged = |error| reader.damaged_rows(ordinal)(error);
-                    entry::key_of(row, preamble).map_err(damaged)?;
-                    let names = entry::group_names(row, preamble).map_err(damaged)?;
-                    let groups = records::groups_of(names).map_err(damaged)?;
-                    let effect = entry::effect_of(row, groups, payload).map_err(damaged)?;
-                    entry::require_valid(&effect).map_err(damaged)
+                    let opened = entry::entry_of(row, preamble, payload);
+                    opened
+                        .and_then(|entry| entry::require_valid(&entry.effect))
+                        .map_err(reader.damaged_rows(ordinal))
                 })?;
             }
             let stored = reader.count()?;

@@ -4,13 +4,12 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::columns::ColumnReader;
-use super::entry::{Entry, effect_of, group_names, key_of};
+use super::entry::{Entry, entry_of, key_of};
 use super::error::Error;
 use super::pending::Pending;
 use super::tables::{LOG, Snapshot};
 use super::{Journal, Work, lifecycle, rewrite, seal};
 use crate::algebra::{EntityKey, Seq, Shape};
-use crate::codec::records;
 
 /// Whether an operation could be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,10 +144,8 @@ fn log_entries(snapshot: &Snapshot, begins: u64, key: &EntityKey) -> Result<Vec<
     })?;
     let mut entries = Vec::new();
     reader.read(places, |ordinal, row, preamble, payload| {
-        let damaged = |error| reader.damaged_rows(ordinal)(error);
-        let groups = group_names(row, preamble).and_then(records::groups_of).map_err(damaged)?;
-        let effect = effect_of(row, groups, payload).map_err(damaged)?;
-        entries.push((Seq(ordinal), Entry { key: key.clone(), effect, first_at: row.first_at }));
+        let entry = entry_of(row, preamble, payload).map_err(reader.damaged_rows(ordinal))?;
+        entries.push((Seq(ordinal), entry));
         Ok(())
     })?;
     Ok(entries)
