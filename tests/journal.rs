@@ -3,7 +3,7 @@
 
 use foldlog::algebra::{
     Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes, Patch,
-    ReplicaId, Resulting, Row, Seq, Stamp, State,
+    ReplicaId, Resulting, Row, Seq, Stamp, State, Update,
 };
 use foldlog::journal::{Durability, Error, Journal, Listing};
 use uuid::Uuid;
@@ -151,6 +151,24 @@ fn deleting_what_is_gone_forgets_no_epoch() {
         journal.settle(&Outcomes { bunch: bunch.number, outcomes: vec![outcome] }).unwrap();
         assert_eq!(journal.base(&note).unwrap().epoch(), Some(Epoch(2)));
     }
+}
+
+/// Somebody else wrote between what the deleter had seen and its delete, so the tombstone is not what the deleter
+/// had seen either.
+#[test]
+fn a_tombstone_that_had_to_be_told_is_not_taken_for_what_the_base_said() {
+    let journal = Journal::in_memory().unwrap();
+    let note = key(1);
+    let row = Row { key: note.clone(), state: Some(state(r#"{"a":1}"#)), epoch: Some(Epoch(1)) };
+    journal.baseline(&[row], Listing::Partial).unwrap();
+    journal.append(&[Operation::delete(note.clone())], Durability::Durable).unwrap();
+    let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+    let outcome = Outcome::Accepted { epoch: Some(Epoch(3)), result: Resulting::Gone, overwrote: None };
+    journal.settle(&Outcomes { bunch: bunch.number, outcomes: vec![outcome] }).unwrap();
+    journal.append(&[Operation::patch(note, patch(r#"{"b":2}"#))], Durability::Durable).unwrap();
+    let revival = journal.seal(Limits::default()).unwrap().unwrap();
+    // A create would bring `a` back as it was; the patch lets the authority say what was there.
+    assert_eq!(revival.operations[0].operation.change, Change::Update(Update::Patch(patch(r#"{"b":2}"#))));
 }
 
 #[test]

@@ -218,13 +218,16 @@ fn accepted(before: &Base, assumed: &Base, epoch: Option<Epoch>, result: &Result
     let now = match result {
         Resulting::AsSent => assumed.clone(),
         Resulting::Live(state) => Base::live(state.clone(), epoch),
-        Resulting::Gone => match assumed {
-            // Deleting what is gone gets no epoch of its own: the one that is held stays.
-            Base::Live(held) | Base::Dead(held) => {
-                Base::Dead(Held { epoch: epoch.or(held.epoch), state: held.state.clone() })
-            }
-            Base::Unknown | Base::Absent => Base::Dead(Held { epoch, state: Knowledge::Nothing }),
-        },
+        // A tombstone's state is told by no outcome, and where the result had to be told, it need not be what the
+        // base says: somebody may have written in between.
+        Resulting::Gone => {
+            let held = match assumed {
+                // Deleting what is gone gets no epoch of its own: the one that is held stays.
+                Base::Live(held) | Base::Dead(held) => held.epoch,
+                Base::Unknown | Base::Absent => None,
+            };
+            Base::Dead(Held { epoch: epoch.or(held), state: Knowledge::Nothing })
+        }
     };
     latest(before, now)
 }

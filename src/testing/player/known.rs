@@ -24,11 +24,15 @@ pub(super) struct Version {
 impl Known {
     /// What a row says: fields, or a tombstone whose fields it does not tell.
     pub(super) fn told(fields: Option<PlainFields>, epoch: Epoch) -> Self {
-        let epoch = Some(epoch);
         match fields {
-            Some(fields) => Known::Live(Version { epoch, fields: Some(fields) }),
-            None => Known::Dead(Version { epoch, fields: None }),
+            Some(fields) => Known::Live(Version { epoch: Some(epoch), fields: Some(fields) }),
+            None => Known::gone(Some(epoch)),
         }
+    }
+
+    /// A tombstone whose fields are not told.
+    pub(super) fn gone(epoch: Option<Epoch>) -> Self {
+        Known::Dead(Version { epoch, fields: None })
     }
 
     pub(super) fn epoch(&self) -> Option<Epoch> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Played;
-use super::known::Known;
+use super::known::{Known, Version};
 use super::run::Run;
 use crate::algebra::{
     Bunch, Change, EntityKey, Epoch, Group, Index, Operation, Outcome, Outcomes, Resulting, Row, Seq, State,
@@ -179,10 +179,10 @@ impl Model {
                     let told = match result {
                         Resulting::AsSent => assumed.clone(),
                         Resulting::Live(state) => live(state, *epoch),
-                        Resulting::Gone => match entity.known.after([&Change::Delete], *epoch) {
-                            Known::Absent => Known::Dead(Default::default()),
-                            gone => gone,
-                        },
+                        Resulting::Gone => Known::gone(epoch.or(match assumed {
+                            Known::Live(Version { epoch, .. }) | Known::Dead(Version { epoch, .. }) => epoch,
+                            Known::Unknown | Known::Absent => None,
+                        })),
                     };
                     let to = latest(&entity.known, told);
                     // Of a version whose fields are not known, whatever is told of it is no change.
