@@ -277,6 +277,15 @@ impl Effect {
         }
     }
 
+    /// The effect with only this patch as its content; the fields of it keep their stamps.
+    #[must_use]
+    pub(crate) fn with_patch(&self, patch: Patch) -> Effect {
+        let mut effect = self.clone();
+        effect.exceptions.retain(|(name, _)| patch.raw(name).is_some());
+        effect.content = Content::Merge(patch);
+        effect
+    }
+
     /// When a field of the content was written.
     #[must_use]
     pub fn stamp_of(&self, field: &str) -> FieldStamp {

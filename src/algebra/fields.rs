@@ -124,6 +124,11 @@ impl State {
         Patch(builder.finish())
     }
 
+    /// The state without the fields that are not wanted.
+    pub(crate) fn only(&self, is_wanted: impl Fn(&str) -> bool) -> State {
+        State(self.0.only(is_wanted))
+    }
+
     /// The blake3 hash of the canonical text.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -192,11 +197,7 @@ impl Patch {
 
     /// The patch without the fields that are not wanted.
     pub(crate) fn only(&self, is_wanted: impl Fn(&str) -> bool) -> Patch {
-        let mut builder = Builder::with_capacity(self.0.text.len());
-        for entry in self.0.entries().filter(|entry| is_wanted(&entry.name())) {
-            builder.push(entry.raw_name, entry.value);
-        }
-        Patch(builder.finish())
+        Patch(self.0.only(is_wanted))
     }
 
     /// What is left of the patch once everything that the state already says is taken out.
@@ -305,6 +306,14 @@ impl Fields {
 
     fn raw(&self, field: &str) -> Option<&str> {
         self.entries().find(|entry| entry.is_named(field)).map(|entry| entry.value)
+    }
+
+    fn only(&self, is_wanted: impl Fn(&str) -> bool) -> Fields {
+        let mut builder = Builder::with_capacity(self.text.len());
+        for entry in self.entries().filter(|entry| is_wanted(&entry.name())) {
+            builder.push(entry.raw_name, entry.value);
+        }
+        builder.finish()
     }
 
     fn overlaid(&self, later: &Fields, nulls: Nulls) -> Fields {

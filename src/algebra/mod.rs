@@ -2,6 +2,7 @@
 //! no threads.
 
 mod base;
+mod conflict;
 mod effect;
 mod error;
 mod fields;
@@ -20,9 +21,11 @@ pub(crate) mod slots;
 mod stamp;
 mod text;
 mod trigger;
+mod version;
 mod waiting;
 
 pub use base::{Base, BaseMap, Bases, Held, Knowledge};
+pub use conflict::{Decision, Other, decide, overwritten, written};
 pub(crate) use effect::joined;
 pub use effect::{Content, Effect, Kind, Liveness, Shape};
 pub use error::Error;
@@ -45,4 +48,5 @@ pub use stamp::{Clock, FieldStamp, Stamp};
 pub use text::NESTING_MAX;
 pub(crate) use text::{Name as TextName, members as text_members};
 pub use trigger::{Action, Heard, ReadPlan, Trigger, coalesce, heard};
+pub use version::{Stamps, Version};
 pub use waiting::waiting;

@@ -1,0 +1,177 @@
+//! Versions: an entity as somebody holds it, with the time at which each of its fields was last changed.
+//!
+//! An entity has one stamp, that of its creation, and exceptions for the fields that were changed or removed
+//! since; its last deletion or revival has a stamp of its own. Invariant: a field that keeps its value keeps its
+//! stamp, and a field that changes gets one that is later than the one it had.
+
+use super::effect::{Content, Effect, Liveness};
+use super::names::{Millis, ReplicaId};
+use super::operation::Existence;
+use super::stamp::Stamp;
+
+/// When an entity's fields were changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamps {
+    /// When it was made: the stamp of every field that is not listed. None where nobody said.
+    pub created: Option<Stamp>,
+    /// When it was last deleted, or last revived.
+    pub turned: Option<Stamp>,
+    /// The fields that were changed or removed since it was made, in the order of their names.
+    pub fields: Vec<(String, Stamp)>,
+}
+
+impl Stamps {
+    /// When a field was last changed.
+    #[must_use]
+    pub fn of(&self, field: &str) -> Option<Stamp> {
+        let listed = self.fields.binary_search_by(|(name, _)| name.as_str().cmp(field));
+        listed.ok().and_then(|place| self.fields.get(place)).map(|(_, stamp)| *stamp).or(self.created)
+    }
+
+    /// The latest of all of them.
+    #[must_use]
+    pub fn latest(&self) -> Option<Stamp> {
+        self.fields.iter().map(|(_, stamp)| *stamp).chain(self.created).chain(self.turned).max()
+    }
+
+    /// The same with every time that is beyond the limit set to it.
+    #[must_use]
+    pub fn clamped(mut self, limit: Millis) -> Self {
+        let all = self.fields.iter_mut().map(|(_, stamp)| stamp);
+        for stamp in all.chain(&mut self.created).chain(&mut self.turned) {
+            stamp.at = stamp.at.min(limit);
+        }
+        self
+    }
+
+    fn set(&mut self, field: String, stamp: Stamp) {
+        match self.fields.binary_search_by(|(name, _)| name.cmp(&field)) {
+            Ok(place) => {
+                if let Some((_, held)) = self.fields.get_mut(place) {
+                    *held = stamp;
+                }
+            }
+            Err(place) => self.fields.insert(place, (field, stamp)),
+        }
+    }
+}
+
+/// An entity with its stamps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Whether it is there, and its state.
+    pub existence: Existence,
+    /// When its fields were changed.
+    pub stamps: Stamps,
+}
+
+impl Version {
+    /// What an effect makes of it; stamps that name no replica are this writer's.
+    #[must_use]
+    pub fn after(&self, effect: &Effect, writer: ReplicaId) -> Version {
+        let existence = effect.apply(&self.existence);
+        let by = |stamp: Stamp| Stamp { replica: stamp.replica.or(Some(writer)), ..stamp };
+        let mut stamps = self.stamps.clone();
+        let turned = effect.shape.since.time().map(|at| by(Stamp { at, replica: None }));
+        match (&self.existence, existence.state()) {
+            (Existence::Absent, Some(state)) => {
+                let created = effect.written.time().map(|at| by(Stamp { at, replica: None }));
+                stamps.created = created;
+                for (name, _) in state.iter() {
+                    match effect.stamp_of(&name).stamp().map(by) {
+                        Some(stamp) if Some(stamp) != created => stamps.set(name, stamp),
+                        Some(_) | None => {}
+                    }
+                }
+            }
+            (Existence::Live(before) | Existence::Dead(before), Some(state))
+                if !matches!(effect.content, Content::Keep) =>
+            {
+                for (name, _) in before.changes_to(state).iter() {
+                    if let Some(stamp) = effect.stamp_of(&name).stamp().map(by) {
+                        let stamp = later_than(self.stamps.of(&name), stamp);
+                        stamps.set(name, stamp);
+                    }
+                }
+            }
+            (Existence::Absent | Existence::Live(_) | Existence::Dead(_), _) => {}
+        }
+        let was_there = !matches!(self.existence, Existence::Absent);
+        let is_other = self.existence.is_live() != existence.is_live() && was_there;
+        let was_born_dead = !was_there && matches!(existence, Existence::Dead(_));
+        let turns = effect.shape.liveness != Liveness::Keep
+            && (is_other || was_born_dead || (effect.shape.has_turned && was_there));
+        if turns && let Some(turned) = turned {
+            stamps.turned = Some(later_than(self.stamps.turned, turned));
+        }
+        Version { existence, stamps }
+    }
+}
+
+/// The stamp, moved on where the clock that gave it was behind what it follows.
+fn later_than(before: Option<Stamp>, stamp: Stamp) -> Stamp {
+    match before {
+        Some(before) if stamp.at <= before.at => {
+            Stamp { at: Millis(before.at.0.saturating_add(1)).min(Millis::MAX), ..stamp }
+        }
+        Some(_) | None => stamp,
+    }
+}
+
+impl Existence {
+    /// The state of what is there or was there.
+    #[must_use]
+    pub fn state(&self) -> Option<&super::fields::State> {
+        match self {
+            Existence::Absent => None,
+            Existence::Live(state) | Existence::Dead(state) => Some(state),
+        }
+    }
+
+    /// Whether it is there.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self, Existence::Live(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::algebra::{CollectionName, EntityKey, Operation, Patch, Seq, State};
+
+    const OWN: ReplicaId = ReplicaId(Uuid::from_u128(7));
+
+    fn played(operations: &[Operation]) -> Version {
+        operations
+            .iter()
+            .fold(Version::default(), |version, operation| version.after(&Effect::of(Seq(1), operation), OWN))
+    }
+
+    fn at(stamp: Option<Stamp>) -> u64 {
+        stamp.map_or(0, |stamp| stamp.at.0)
+    }
+
+    #[test]
+    fn a_field_that_keeps_its_value_keeps_its_stamp_and_one_that_changes_gets_a_later_one() {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        let state = |json| State::from_json(json).unwrap();
+        let patch = |json| Operation::patch(key.clone(), Patch::from_json(json).unwrap());
+        let mut log = vec![
+            Operation::create(key.clone(), state(r#"{"a":1,"b":1,"c":1}"#)).at(10).unwrap(),
+            patch(r#"{"a":1,"b":2,"c":null}"#).at(5).unwrap(),
+        ];
+        let version = played(&log);
+        let of = |version: &Version, field| at(version.stamps.of(field));
+        assert_eq!([of(&version, "a"), of(&version, "b"), of(&version, "c")], [10, 11, 11]);
+        assert_eq!(version.stamps.turned, None);
+        log.push(Operation::delete(key.clone()).at(20).unwrap());
+        log.push(patch(r#"{"c":3}"#).at(30).unwrap());
+        let version = played(&log);
+        assert_eq!([of(&version, "a"), of(&version, "c"), at(version.stamps.turned)], [10, 30, 30]);
+        assert_eq!(version.stamps.latest().and_then(|stamp| stamp.replica), Some(OWN));
+        assert_eq!(at(version.stamps.clamped(Millis(15)).latest()), 15);
+    }
+}
