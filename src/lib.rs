@@ -82,6 +82,7 @@
 #![forbid(unsafe_code)]
 
 pub mod algebra;
+pub mod authority;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod codec;

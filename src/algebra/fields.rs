@@ -200,6 +200,13 @@ impl Patch {
         Patch(self.0.only(is_wanted))
     }
 
+    /// The patch that removes one field.
+    #[must_use]
+    pub fn removing(field: &str) -> Self {
+        let name = serde_json::Value::String(field.to_owned());
+        Patch::from_json(&format!("{{{name}:null}}")).unwrap_or_else(|_| Patch::empty())
+    }
+
     /// What is left of the patch once everything that the state already says is taken out.
     #[must_use]
     pub fn changing(&self, state: &State) -> Patch {

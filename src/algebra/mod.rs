@@ -8,6 +8,7 @@ mod error;
 mod fields;
 mod finite;
 mod fold;
+mod keys;
 mod names;
 mod operation;
 mod order;
@@ -32,13 +33,14 @@ pub use error::Error;
 pub(crate) use error::shortened;
 pub use fields::{Digest, FIELDS_BYTES_MAX, Patch, State};
 pub use fold::Fold;
+pub use keys::{key_values, referred};
 pub use names::{
     BunchNumber, COLLECTION_NAME_BYTES_MAX, CollectionName, EntityKey, Epoch, GROUP_NAME_BYTES_MAX, Group,
     Index, Millis, ReplicaId, Seq, parse_id,
 };
 pub use operation::{Change, Existence, Operation, Update};
 pub use order::{Arranged, arranged};
-pub use outcome::{Bunch, Outcome, Outcomes, Resulting, Row};
+pub use outcome::{Bunch, FullRow, Outcome, Outcomes, Resulting, Row, Writer};
 pub use plan::{Draft, Fate, Nothing, Plan, Planned, draft, plan, rank};
 pub use rebase::{Rebased, changing, rebased};
 pub use schema::{Collection, OnDelete, Policy, Reference, Schema};

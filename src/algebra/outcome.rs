@@ -6,6 +6,7 @@ use super::fields::{Digest, State};
 use super::names::{BunchNumber, EntityKey, Epoch, ReplicaId};
 use super::plan::Planned;
 use super::stamp::Stamp;
+use super::version::Version;
 
 /// The operations frozen for one send: numbered, immutable, identified by the blake3 of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,4 +93,26 @@ pub struct Row {
     pub state: Option<State>,
     /// The epoch of its last change, where told.
     pub epoch: Option<Epoch>,
+}
+
+/// An entity with all that the authority tells of it: a tombstone with its last state, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FullRow {
+    /// The entity.
+    pub key: EntityKey,
+    /// What it is; never absent.
+    pub version: Version,
+    /// The epoch of its last change.
+    pub epoch: Epoch,
+    /// Who wrote it last, where told.
+    pub writer: Option<Writer>,
+}
+
+/// Who wrote an entity: a replica, by one of its bunches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Writer {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Its bunch.
+    pub bunch: BunchNumber,
 }

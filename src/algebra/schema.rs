@@ -210,6 +210,12 @@ impl Collection {
         self.references.iter().map(|(field, reference)| (field.as_str(), reference))
     }
 
+    /// The reference that a field is, if it is one.
+    #[must_use]
+    pub fn reference_of(&self, field: &str) -> Option<&Reference> {
+        self.references.get(field)
+    }
+
     fn check(&self, schema: &Schema) -> Result<(), String> {
         for key in &self.unique {
             if key.is_empty() {

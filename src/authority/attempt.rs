@@ -1,0 +1,360 @@
+//! One attempt to apply a bunch without what failed in earlier ones.
+//!
+//! Each operation is judged against the epochs before the bunch and laid on what the operations before it made;
+//! then deletes take what they reach, references and unique keys are checked. What fails is named with the
+//! operation that has to answer for it, and the next attempt goes without it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::deliver::Rules;
+use super::store::{Store, Stored};
+use super::units;
+use super::world::World;
+use crate::algebra::{
+    Decision, Effect, EntityKey, Existence, Group, OnDelete, Operation, Other, Outcome, Patch, Planned,
+    Policy, ReplicaId, Seq, State, Version, decide, key_values, referred,
+};
+
+/// The operations of a bunch, with what does not change from one attempt to the next.
+pub(super) struct Given<'a, S> {
+    pub(super) store: &'a S,
+    pub(super) rules: &'a Rules<'a>,
+    pub(super) replica: ReplicaId,
+    pub(super) operations: Vec<Given1<'a>>,
+    /// The operations on each entity, by their places.
+    pub(super) of: HashMap<&'a EntityKey, Vec<usize>>,
+    by_group: HashMap<&'a Group, Vec<usize>>,
+}
+
+/// One operation.
+pub(super) struct Given1<'a> {
+    pub(super) planned: &'a Planned,
+    /// What it does, its times clamped.
+    pub(super) effect: Effect,
+    /// The entity as it was before the bunch.
+    pub(super) before: Option<Stored>,
+}
+
+/// What cannot be applied: by what it is answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Out {
+    pub(super) failed: BTreeMap<usize, Outcome>,
+    /// The other side prevails.
+    pub(super) superseded: BTreeSet<usize>,
+}
+
+/// What an attempt came to.
+pub(super) struct Attempt<'a, S> {
+    pub(super) world: World<'a, S>,
+    /// All that was not applied, with what waits for it.
+    pub(super) out: Out,
+    /// What was replaced that the operation had not seen.
+    pub(super) overwrote: BTreeMap<usize, State>,
+}
+
+/// Something that does not hold at the bunch's end.
+struct Objection {
+    place: usize,
+    outcome: Option<Outcome>,
+    /// The operation without which it would hold.
+    cause: Option<usize>,
+}
+
+impl Given1<'_> {
+    pub(super) fn key(&self) -> &EntityKey {
+        &self.planned.operation.key
+    }
+
+    /// Whether somebody changed the entity since the base that the operation was made on.
+    pub(super) fn is_concurrent(&self) -> bool {
+        match (self.planned.base, &self.before) {
+            (Some(base), Some(before)) => before.epoch > base,
+            (Some(_), None) | (None, _) => false,
+        }
+    }
+
+    /// What becomes of it on what is there now.
+    fn judged(&self, policy: Policy, replica: ReplicaId, now: &Version) -> Decision {
+        let Some(base) = self.planned.base.filter(|_| self.is_concurrent()) else {
+            return if self.effect.apply(&now.existence) == now.existence {
+                Decision::Agreed
+            } else {
+                let (overwrites, loses) = (State::empty(), Patch::empty());
+                Decision::Local { effect: self.effect.clone(), overwrites, loses }
+            };
+        };
+        let has_changed =
+            |field: &str| self.before.as_ref().is_some_and(|before| before.epoch_of(field) > base);
+        let other = Other { version: now, has_changed: &has_changed, was_absent: base.0 == 0 };
+        decide(policy, &self.effect, replica, &other)
+    }
+}
+
+impl<'a, S: Store> Given<'a, S> {
+    pub(super) fn new(
+        store: &'a S,
+        rules: &'a Rules<'a>,
+        replica: ReplicaId,
+        operations: &'a [Planned],
+    ) -> Result<Self, S::Error> {
+        let mut given = Given {
+            store,
+            rules,
+            replica,
+            operations: Vec::new(),
+            of: HashMap::new(),
+            by_group: HashMap::new(),
+        };
+        for (place, planned) in operations.iter().enumerate() {
+            let key = &planned.operation.key;
+            given.of.entry(key).or_default().push(place);
+            for group in &planned.operation.groups {
+                given.by_group.entry(group).or_default().push(place);
+            }
+            let effect = Effect::of(Seq(1), &rules.clamped(&planned.operation));
+            given.operations.push(Given1 { planned, effect, before: store.entity(key)? });
+        }
+        Ok(given)
+    }
+
+    pub(super) fn policy(&self, key: &EntityKey) -> Policy {
+        self.rules.schema.policy(key.collection())
+    }
+
+    pub(super) fn operation(&self, place: usize) -> Option<&Given1<'a>> {
+        self.operations.get(place)
+    }
+
+    /// The operations on an entity.
+    pub(super) fn on(&self, key: &EntityKey) -> impl Iterator<Item = (usize, &Given1<'a>)> {
+        let places = self.of.get(key).into_iter().flatten();
+        places.filter_map(|place| Some((*place, self.operations.get(*place)?)))
+    }
+
+    /// Adds what stands or falls with what is out: the other operations on an entity, and who shares a group
+    /// with what failed.
+    fn closed(&self, mut out: Out) -> Out {
+        for place in out.superseded.clone() {
+            let key = self.operation(place).map(Given1::key);
+            out.superseded.extend(key.and_then(|key| self.of.get(key)).into_iter().flatten());
+        }
+        let mut open: Vec<usize> = out.failed.keys().copied().collect();
+        let mut seen: HashSet<&Group> = HashSet::new();
+        while let Some(place) = open.pop() {
+            let Some(operation) = self.operation(place) else { continue };
+            let key = operation.key();
+            let Some(outcome) = out.failed.get(&place).cloned() else { continue };
+            for other in self.of.get(key).into_iter().flatten() {
+                out.superseded.remove(other);
+                out.failed.entry(*other).or_insert_with(|| outcome.clone());
+            }
+            for group in operation.planned.operation.groups.iter().filter(|group| seen.insert(group)) {
+                for other in self.by_group.get(group).into_iter().flatten() {
+                    if !out.failed.contains_key(other) {
+                        out.superseded.remove(other);
+                        out.failed.insert(*other, Outcome::Waits { on: key.clone() });
+                        open.push(*other);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// Applies what is not out.
+    ///
+    /// # Errors
+    /// What the store says; or, as the inner one, what has to go out too.
+    pub(super) fn attempt(&'a self, out: Out) -> Result<Result<Attempt<'a, S>, Out>, S::Error> {
+        let mut out = self.closed(out);
+        for (place, operation) in self.operations.iter().enumerate() {
+            let before = operation.before.as_ref().map(|before| before.version.clone()).unwrap_or_default();
+            let judged = operation.judged(self.policy(operation.key()), self.replica, &before);
+            if matches!(judged, Decision::Other | Decision::Held) && !out.failed.contains_key(&place) {
+                out.superseded.insert(place);
+            }
+        }
+        let mut world = World::new(self.store, self.rules.schema);
+        units::supersede(self, &world, &mut out)?;
+        let mut out = self.closed(out);
+        let mut overwrote = BTreeMap::new();
+        for (place, operation) in self.operations.iter().enumerate() {
+            if out.failed.contains_key(&place) || out.superseded.contains(&place) {
+                continue;
+            }
+            let key = operation.key();
+            let now = world.now(key)?;
+            match operation.judged(self.policy(key), self.replica, &now) {
+                Decision::Agreed => {}
+                Decision::Local { effect, overwrites, .. } => {
+                    overwrote.insert(place, overwrites);
+                    world.put(key, now.after(&effect, self.replica), place);
+                }
+                // It was judged against what was there before; what the bunch itself did cannot change that.
+                Decision::Other | Decision::Held => drop(out.superseded.insert(place)),
+            }
+        }
+        let mut objections = self.cascades(&mut world)?;
+        self.require_references(&mut world, &out, &mut objections)?;
+        self.require_unique(&world, &mut objections)?;
+        if objections.is_empty() {
+            return Ok(Ok(Attempt { world, out, overwrote }));
+        }
+        objections.sort_by_key(|objection| objection.place);
+        let mut fell: BTreeSet<usize> = BTreeSet::new();
+        for Objection { place, outcome, cause } in objections {
+            if fell.contains(&place) || cause.is_some_and(|cause| fell.contains(&cause)) {
+                continue;
+            }
+            fell.insert(place);
+            match outcome {
+                Some(outcome) => drop(out.failed.insert(place, outcome)),
+                None => drop(out.superseded.insert(place)),
+            }
+        }
+        Ok(Err(out))
+    }
+
+    /// What was deleted takes what refers to it, as the schema says; but never what the bunch itself writes.
+    fn cascades(&self, world: &mut World<'a, S>) -> Result<Vec<Objection>, S::Error> {
+        let mut objections = Vec::new();
+        let deleted: Vec<(EntityKey, usize)> = world
+            .touched()
+            .filter(|(_, touched)| matches!(touched.version.existence, Existence::Dead(_)))
+            .map(|(key, touched)| (key.clone(), touched.origin))
+            .collect();
+        let mut open: Vec<(EntityKey, usize)> = deleted.into_iter().rev().collect();
+        while let Some((parent, place)) = open.pop() {
+            let Some(origin) = self.operation(place) else { continue };
+            let at = origin.effect.shape.clock.time().map_or(0, |at| at.0);
+            for (from, field, reference) in self.rules.schema.referrers(parent.collection()) {
+                for child in world.referrers(&parent, from, field)? {
+                    if reference.on_delete != OnDelete::Restrict && self.of.contains_key(&child) {
+                        continue;
+                    }
+                    let part = match reference.on_delete {
+                        OnDelete::Restrict => {
+                            let reason = format!("{child} still refers to {parent} by {field:?}");
+                            let outcome = Some(Outcome::Refused { reason });
+                            objections.push(Objection { place, outcome, cause: world.origin(&child) });
+                            continue;
+                        }
+                        OnDelete::Cascade => Operation::delete(child.clone()),
+                        OnDelete::SetNull => Operation::patch(child.clone(), Patch::removing(field)),
+                    };
+                    let is_delete = reference.on_delete == OnDelete::Cascade;
+                    let effect =
+                        Effect::of(Seq(1), &Operation { at: Some(crate::algebra::Millis(at)), ..part });
+                    let version = world.now(&child)?.after(&effect, self.replica);
+                    world.put(&child, version, place);
+                    if is_delete {
+                        open.push((child, place));
+                    }
+                }
+            }
+        }
+        Ok(objections)
+    }
+
+    /// Every reference of what was written leads to something live; a parent that is gone comes back with its
+    /// child where the child's policy lets it.
+    fn require_references(
+        &self,
+        world: &mut World<'a, S>,
+        out: &Out,
+        objections: &mut Vec<Objection>,
+    ) -> Result<(), S::Error> {
+        let mut open: Vec<EntityKey> = world.touched().map(|(key, _)| key.clone()).collect();
+        while let Some(key) = open.pop() {
+            let Some(declared) = self.rules.schema.collection(key.collection()) else { continue };
+            for (field, reference) in declared.references() {
+                let version = world.now(&key)?;
+                let Existence::Live(state) = &version.existence else { break };
+                let Some(place) = world.origin(&key) else { break };
+                let mut refuse = |reason: String| {
+                    objections.push(Objection {
+                        place,
+                        outcome: Some(Outcome::Refused { reason }),
+                        cause: None,
+                    });
+                };
+                let target = match referred(state, field, reference) {
+                    Err(error) => {
+                        refuse(format!("{field:?} refers to nothing: {error}"));
+                        continue;
+                    }
+                    Ok(None) if reference.is_required => {
+                        refuse(format!("{field:?} is required"));
+                        continue;
+                    }
+                    Ok(None) => continue,
+                    Ok(Some(target)) => target,
+                };
+                let there = world.now(&target)?;
+                let has_failed = self.on(&target).any(|(place, _)| out.failed.contains_key(&place));
+                match &there.existence {
+                    Existence::Live(_) => {}
+                    Existence::Absent | Existence::Dead(_) if has_failed => {
+                        let cause = self.on(&target).map(|(place, _)| place).next();
+                        objections.push(Objection {
+                            place,
+                            outcome: Some(Outcome::Waits { on: target }),
+                            cause,
+                        });
+                    }
+                    Existence::Absent => refuse(format!("{field:?} refers to {target}, which is not known")),
+                    Existence::Dead(_) if reference.on_delete == OnDelete::SetNull => {
+                        let dropped = Operation::patch(key.clone(), Patch::removing(field));
+                        world.put(&key, self.like(&version, dropped), place);
+                    }
+                    Existence::Dead(_) => match self.policy(&key) {
+                        Policy::Manual => objections.push(Objection { place, outcome: None, cause: None }),
+                        Policy::FirstToAuthority => refuse(format!("{target} was deleted")),
+                        Policy::Newest if version.stamps.latest() <= there.stamps.turned => {
+                            refuse(format!("{target} was deleted later"));
+                        }
+                        Policy::LastOperation | Policy::Newest => {
+                            let revival = Operation::patch(target.clone(), Patch::empty());
+                            let at = version.stamps.latest().map(|stamp| stamp.at);
+                            let effect = Effect::of(Seq(1), &Operation { at, ..revival });
+                            world.put(&target, there.after(&effect, self.replica), place);
+                            open.push(target);
+                        }
+                    },
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A version after an operation that is stamped like it.
+    fn like(&self, version: &Version, operation: Operation) -> Version {
+        let at = version.stamps.latest().map(|stamp| stamp.at);
+        version.after(&Effect::of(Seq(1), &Operation { at, ..operation }), self.replica)
+    }
+
+    /// No two live entities have one unique key; of two of this bunch the later operation has to go.
+    fn require_unique(&self, world: &World<'a, S>, objections: &mut Vec<Objection>) -> Result<(), S::Error> {
+        for (key, touched) in world.touched() {
+            let (Existence::Live(state), Some(declared)) =
+                (&touched.version.existence, self.rules.schema.collection(key.collection()))
+            else {
+                continue;
+            };
+            for fields in declared.unique_keys() {
+                let Some(values) = key_values(state, fields) else { continue };
+                let others = world.holders(key.collection(), fields, &values)?;
+                for other in others.into_iter().filter(|other| other != key) {
+                    let theirs = world.origin(&other);
+                    let (place, holder, cause) = match theirs {
+                        Some(theirs) if theirs > touched.origin => (theirs, key, Some(touched.origin)),
+                        Some(_) | None => (touched.origin, &other, theirs),
+                    };
+                    let outcome = Some(Outcome::Clash { unique: fields.to_vec(), holder: holder.id() });
+                    objections.push(Objection { place, outcome, cause });
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! Taking a bunch: from what came to what is answered.
+
+use std::collections::BTreeMap;
+
+use super::attempt::{Attempt, Given, Given1, Out};
+use super::store::{Store, Stored};
+use crate::algebra::{
+    Bunch, Change, EntityKey, Epoch, Existence, Millis, Operation, Outcome, Outcomes, Planned, ReplicaId,
+    Resulting, Schema, Update, Version, Writer,
+};
+
+/// How far a stamp may be ahead of the authority's clock before it is set back to it: a minute, which is what
+/// clocks that are kept by the network are never off by.
+pub const FUTURE_MS_MAX: u64 = 60_000;
+
+/// What an authority decides by, beside what it holds.
+pub struct Rules<'a> {
+    /// The collections.
+    pub schema: &'a Schema,
+    /// The time, in ms since the Unix epoch.
+    pub now: Millis,
+    /// Refuses single operations for good, for reasons of its own.
+    pub refuses: &'a dyn Fn(&Planned) -> Option<String>,
+}
+
+/// What an authority answers to a bunch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// An outcome for each operation, now or when it came first.
+    Answered(Outcomes),
+    /// Another bunch came under this number: the replica's file was copied or restored.
+    Forked,
+}
+
+impl Rules<'_> {
+    /// An operation with no time that is further ahead than the authority accepts.
+    pub(super) fn clamped(&self, operation: &Operation) -> Operation {
+        let mut operation = operation.clone();
+        let limit = self.now.0.saturating_add(FUTURE_MS_MAX);
+        let stamps = operation.stamps.iter_mut().map(|(_, stamp)| &mut stamp.at);
+        for at in stamps.chain(&mut operation.at) {
+            if at.0 > limit {
+                *at = self.now;
+            }
+        }
+        operation
+    }
+}
+
+/// Takes a bunch of a replica: answers it from the record, or applies it in full and records the answer.
+///
+/// # Errors
+/// What the store says; then nothing may be kept of what was written.
+pub fn deliver<S: Store>(
+    store: &mut S,
+    rules: &Rules<'_>,
+    replica: ReplicaId,
+    bunch: &Bunch,
+) -> Result<Delivery, S::Error> {
+    if let Some((id, outcomes)) = store.answer(replica, bunch.number)? {
+        return Ok(if id == bunch.id { Delivery::Answered(outcomes) } else { Delivery::Forked });
+    }
+    let mut out = Out::default();
+    for (place, planned) in bunch.operations.iter().enumerate() {
+        if let Some(reason) = (rules.refuses)(planned) {
+            out.failed.insert(place, Outcome::Refused { reason });
+        }
+    }
+    let decided = decided(store, rules, replica, &bunch.operations, out)?;
+    let mut epochs: BTreeMap<EntityKey, Epoch> = BTreeMap::new();
+    let writer = Writer { replica, bunch: bunch.number };
+    // Epochs come last, so that they are in the order of commits.
+    for (key, before, version) in decided.changed {
+        let epoch = store.next_epoch(key.collection())?;
+        let stored = written(before, version, epoch, writer);
+        store.put(&key, stored)?;
+        epochs.insert(key, epoch);
+    }
+    let mut outcomes = Vec::with_capacity(decided.verdicts.len());
+    for (planned, verdict) in bunch.operations.iter().zip(decided.verdicts) {
+        let key = &planned.operation.key;
+        let now = store.entity(key)?;
+        outcomes.push(verdict.outcome(now, epochs.get(key).copied()));
+    }
+    let outcomes = Outcomes { bunch: bunch.number, outcomes };
+    store.record(replica, bunch.number, bunch.id, &outcomes)?;
+    Ok(Delivery::Answered(outcomes))
+}
+
+/// What was decided of a bunch, before epochs are given out.
+struct Decided {
+    changed: Vec<(EntityKey, Option<Stored>, Version)>,
+    verdicts: Vec<Verdict>,
+}
+
+enum Verdict {
+    Out(Outcome),
+    Superseded,
+    Accepted { tells_result: bool, change_is_delete: bool, overwrote: Option<crate::algebra::State> },
+}
+
+fn decided<S: Store>(
+    store: &S,
+    rules: &Rules<'_>,
+    replica: ReplicaId,
+    operations: &[Planned],
+    mut out: Out,
+) -> Result<Decided, S::Error> {
+    let given = Given::new(store, rules, replica, operations)?;
+    // Each attempt takes out at least one operation more.
+    let attempt = loop {
+        match given.attempt(out)? {
+            Ok(attempt) => break attempt,
+            Err(more) => out = more,
+        }
+    };
+    let mut changed = Vec::new();
+    for (key, touched) in attempt.world.touched() {
+        let before = attempt.world.before(key)?;
+        let was = before.as_ref().map(|before| &before.version.existence);
+        if was != Some(&touched.version.existence) {
+            changed.push((key.clone(), before, touched.version.clone()));
+        }
+    }
+    let mut verdicts = Vec::with_capacity(operations.len());
+    for (place, operation) in given.operations.iter().enumerate() {
+        verdicts.push(verdict(&given, &attempt, place, operation)?);
+    }
+    Ok(Decided { changed, verdicts })
+}
+
+fn verdict<S: Store>(
+    given: &Given<'_, S>,
+    attempt: &Attempt<'_, S>,
+    place: usize,
+    operation: &Given1<'_>,
+) -> Result<Verdict, S::Error> {
+    if let Some(outcome) = attempt.out.failed.get(&place) {
+        return Ok(Verdict::Out(outcome.clone()));
+    }
+    if attempt.out.superseded.contains(&place) {
+        return Ok(Verdict::Superseded);
+    }
+    let now = attempt.world.now(operation.key())?;
+    let before = operation.before.as_ref().map(|before| before.version.existence.clone()).unwrap_or_default();
+    let sent = given.on(operation.key()).map(|(_, part)| &part.planned.operation.change);
+    let assumed = sent.fold(before.clone(), |existence, change| existence.after(change));
+    let change = &operation.planned.operation.change;
+    let says_all = match change {
+        Change::Create(_) | Change::Update(Update::State(_)) => true,
+        Change::Update(Update::Patch(_)) | Change::Delete => false,
+    };
+    // Told wherever it is not simply the operation laid on a base that the sender knows.
+    let is_known = match (&before, operation.planned.base) {
+        _ if says_all => true,
+        (Existence::Absent, _) => true,
+        (_, None) => false,
+        (Existence::Live(_), Some(_)) => !operation.is_concurrent(),
+        // The sender need not know the tombstone's state, which its operation is laid on.
+        (Existence::Dead(_), Some(_)) => matches!(change, Change::Delete) && !operation.is_concurrent(),
+    };
+    let is_as_sent = match (&assumed, &now.existence) {
+        (Existence::Dead(_), Existence::Dead(_)) => true,
+        (assumed, now) => assumed == now,
+    };
+    let overwrote = attempt.overwrote.get(&place).filter(|fields| !fields.is_empty()).cloned();
+    let change_is_delete = *change == Change::Delete;
+    Ok(Verdict::Accepted { tells_result: !(is_known && is_as_sent), change_is_delete, overwrote })
+}
+
+impl Verdict {
+    fn outcome(self, now: Option<Stored>, changed_at: Option<Epoch>) -> Outcome {
+        match self {
+            Verdict::Out(outcome) => outcome,
+            Verdict::Superseded => {
+                let now = now.unwrap_or_default();
+                let state = now.version.existence.live().cloned();
+                let fields = state.iter().flat_map(|state| state.iter().map(|(name, _)| name));
+                let stamps =
+                    fields.filter_map(|name| now.version.stamps.of(&name).map(|stamp| (name, stamp)));
+                Outcome::Superseded {
+                    epoch: now.epoch,
+                    stamps: stamps.collect(),
+                    state,
+                    writer: now.writer.map(|writer| writer.replica),
+                }
+            }
+            Verdict::Accepted { tells_result, change_is_delete, overwrote } => {
+                let result = match now.as_ref().map(|now| &now.version.existence) {
+                    Some(Existence::Live(state)) if tells_result => Resulting::Live(state.clone()),
+                    Some(Existence::Dead(_)) if tells_result => Resulting::Gone,
+                    Some(_) | None => Resulting::AsSent,
+                };
+                // What changed nothing has the epoch of what is there; deleting what is gone has none.
+                let held = now.map(|now| now.epoch).filter(|_| !change_is_delete);
+                Outcome::Accepted { epoch: changed_at.or(held), result, overwrote }
+            }
+        }
+    }
+}
+
+/// An entity as it is kept from now on.
+fn written(before: Option<Stored>, version: Version, epoch: Epoch, writer: Writer) -> Stored {
+    let before = before.unwrap_or_default();
+    let mut fields: BTreeMap<String, Epoch> = before.fields.into_iter().collect();
+    let empty = crate::algebra::State::empty();
+    let was = before.version.existence.state().unwrap_or(&empty);
+    for (name, _) in was.changes_to(version.existence.state().unwrap_or(&empty)).iter() {
+        fields.insert(name, epoch);
+    }
+    Stored { version, epoch, fields: fields.into_iter().collect(), writer: Some(writer) }
+}

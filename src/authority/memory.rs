@@ -1,0 +1,184 @@
+//! A store in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+
+use uuid::Uuid;
+
+use super::index::LiveIndex;
+use super::store::{Cursors, Generation, Page, Store, Stored};
+use crate::algebra::{
+    Action, BunchNumber, CollectionName, Digest, EntityKey, Epoch, FullRow, Index, Outcomes, ReplicaId,
+    Schema, Trigger,
+};
+
+/// A store in memory, indexed as its schema asks for. A clone is a backup.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    schema: Schema,
+    generation: Generation,
+    entities: HashMap<EntityKey, Stored>,
+    /// Which entity was changed last at an epoch.
+    by_epoch: BTreeMap<CollectionName, BTreeMap<Epoch, Uuid>>,
+    epochs: BTreeMap<CollectionName, Epoch>,
+    floors: BTreeMap<CollectionName, Epoch>,
+    live: LiveIndex,
+    answers: HashMap<(ReplicaId, BunchNumber), (Digest, Outcomes)>,
+    triggers: Vec<Trigger>,
+    /// Triggers up to this one are gone.
+    triggers_from: u64,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(schema: Schema, generation: Generation) -> Self {
+        MemoryStore { schema, generation, ..MemoryStore::default() }
+    }
+
+    /// Says that this is a restored copy: what it held since is gone, so its epochs are given out anew.
+    pub fn restored_as(&mut self, generation: Generation) {
+        self.generation = generation;
+    }
+
+    /// Forgets the tombstones of a collection up to an epoch, inclusive, and with them what lies below it.
+    pub fn prune(&mut self, collection: &CollectionName, until: Epoch) {
+        let Some(by_epoch) = self.by_epoch.get_mut(collection) else { return };
+        let entities = &mut self.entities;
+        by_epoch.retain(|epoch, id| {
+            let key = EntityKey::new(collection.clone(), *id);
+            let is_dead =
+                |key: &EntityKey| entities.get(key).is_some_and(|stored| !stored.version.existence.is_live());
+            match key {
+                Ok(key) if *epoch <= until && is_dead(&key) => {
+                    entities.remove(&key);
+                    false
+                }
+                Ok(_) | Err(_) => true,
+            }
+        });
+        let floor = self.floors.entry(collection.clone()).or_default();
+        *floor = (*floor).max(until);
+    }
+
+    /// Forgets the triggers up to an index, inclusive.
+    pub fn forget_triggers(&mut self, until: Index) {
+        self.triggers.retain(|trigger| trigger.index > until);
+        self.triggers_from = self.triggers_from.max(until.0);
+    }
+
+    /// Every entity, tombstones included, in no order.
+    pub fn entities(&self) -> impl Iterator<Item = (&EntityKey, &Stored)> {
+        self.entities.iter()
+    }
+}
+
+impl Store for MemoryStore {
+    type Error = Infallible;
+
+    fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, Infallible> {
+        Ok(self.entities.get(key).cloned())
+    }
+
+    fn holders(
+        &self,
+        collection: &CollectionName,
+        fields: &[String],
+        values: &[String],
+    ) -> Result<Vec<Uuid>, Infallible> {
+        Ok(self.live.holders(collection, fields, values).collect())
+    }
+
+    fn referrers(&self, to: &EntityKey, from: &CollectionName, field: &str) -> Result<Vec<Uuid>, Infallible> {
+        Ok(self.live.referrers(to, from, field).collect())
+    }
+
+    fn answer(
+        &self,
+        replica: ReplicaId,
+        bunch: BunchNumber,
+    ) -> Result<Option<(Digest, Outcomes)>, Infallible> {
+        Ok(self.answers.get(&(replica, bunch)).cloned())
+    }
+
+    fn record(
+        &mut self,
+        replica: ReplicaId,
+        bunch: BunchNumber,
+        id: Digest,
+        outcomes: &Outcomes,
+    ) -> Result<(), Infallible> {
+        self.answers.insert((replica, bunch), (id, outcomes.clone()));
+        Ok(())
+    }
+
+    fn next_epoch(&mut self, collection: &CollectionName) -> Result<Epoch, Infallible> {
+        let epoch = self.epochs.entry(collection.clone()).or_default();
+        epoch.0 += 1;
+        Ok(*epoch)
+    }
+
+    fn put(&mut self, key: &EntityKey, stored: Stored) -> Result<(), Infallible> {
+        let before = self.entities.insert(key.clone(), stored.clone()).unwrap_or_default();
+        self.live.moved(&self.schema, key, &before.version.existence, &stored.version.existence);
+        if let Some(by_epoch) = self.by_epoch.get_mut(key.collection()) {
+            by_epoch.remove(&before.epoch);
+        }
+        self.by_epoch.entry(key.collection().clone()).or_default().insert(stored.epoch, key.id());
+        let action = if stored.version.existence.is_live() { Action::Upsert } else { Action::Delete };
+        self.triggers.push(Trigger {
+            index: Index(self.triggers_from + self.triggers.len() as u64 + 1),
+            key: key.clone(),
+            action,
+            epoch: stored.epoch,
+            sender: stored.writer.map(|writer| writer.replica.0),
+        });
+        Ok(())
+    }
+
+    fn generation(&self) -> Result<Generation, Infallible> {
+        Ok(self.generation)
+    }
+
+    fn floor(&self, collection: &CollectionName) -> Result<Epoch, Infallible> {
+        Ok(self.floors.get(collection).copied().unwrap_or_default())
+    }
+
+    fn changes(&self, above: &Cursors, rows_max: usize) -> Result<Page, Infallible> {
+        let mut page = Page {
+            generation: self.generation,
+            cursors: above.clone(),
+            triggers_until: Index(self.triggers_from + self.triggers.len() as u64),
+            ..Page::default()
+        };
+        for (collection, by_epoch) in &self.by_epoch {
+            let cursor = above.get(collection).copied().unwrap_or_default();
+            let newer = by_epoch.range((std::ops::Bound::Excluded(cursor), std::ops::Bound::Unbounded));
+            for (epoch, id) in newer {
+                if page.rows.len() >= rows_max {
+                    page.has_more = true;
+                    return Ok(page);
+                }
+                page.cursors.insert(collection.clone(), *epoch);
+                let Ok(key) = EntityKey::new(collection.clone(), *id) else { continue };
+                if let Some(stored) = self.entities.get(&key) {
+                    let Stored { version, epoch, writer, .. } = stored.clone();
+                    page.rows.push(FullRow { key, version, epoch, writer });
+                }
+            }
+            // Epochs whose entity was changed again later are passed over too.
+            let last = self.epochs.get(collection).copied().unwrap_or_default();
+            page.cursors.insert(collection.clone(), last.max(cursor));
+        }
+        Ok(page)
+    }
+
+    fn triggers(&self, above: Index, triggers_max: usize) -> Result<Option<Vec<Trigger>>, Infallible> {
+        if above.0 < self.triggers_from {
+            return Ok(None);
+        }
+        let passed = usize::try_from(above.0 - self.triggers_from).unwrap_or(usize::MAX);
+        let newer = self.triggers.get(passed..).unwrap_or(&[]);
+        Ok(Some(newer.iter().take(triggers_max).cloned().collect()))
+    }
+}

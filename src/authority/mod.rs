@@ -1,0 +1,25 @@
+//! The authority: the half of the protocol that decides. Rules over a [`Store`]; the rules never keep anything
+//! themselves, so the same ones hold in memory, on a file and on a database server.
+//!
+//! ```text
+//! bunch ─→ answered before? ─→ yes: the recorded answer, or `forked`
+//!              └─ no ─→ judge each operation ─→ whole units of deletes ─→ references, unique keys
+//!                              ↑                                                │
+//!                              └────── without what failed, until it holds ─────┘
+//!                                                                               └─→ epochs, rows, triggers, answer
+//! ```
+//!
+//! Invariant: of a bunch either everything that was not refused is written, together with the answer that says
+//! so, or nothing.
+
+mod attempt;
+mod deliver;
+mod index;
+mod memory;
+mod store;
+mod units;
+mod world;
+
+pub use deliver::{Delivery, FUTURE_MS_MAX, Rules, deliver};
+pub use memory::MemoryStore;
+pub use store::{Cursors, Generation, Page, Store, Stored};

@@ -1,0 +1,145 @@
+//! What the rules need of a store: the narrowest face that memory, a file or a database server can have.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::algebra::{
+    BunchNumber, CollectionName, Digest, EntityKey, Epoch, FullRow, Index, Outcomes, ReplicaId, Trigger,
+    Version, Writer,
+};
+
+/// An entity as a store keeps it, tombstones with their last state included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// What it is.
+    pub version: Version,
+    /// The epoch of its last change.
+    pub epoch: Epoch,
+    /// The epochs at which its fields were last changed or removed, in the order of their names; a field that is
+    /// not listed was never there.
+    pub fields: Vec<(String, Epoch)>,
+    /// Who wrote it last.
+    pub writer: Option<Writer>,
+}
+
+impl Stored {
+    /// The epoch at which a field was last changed; 0 where it never was.
+    #[must_use]
+    pub fn epoch_of(&self, field: &str) -> Epoch {
+        let listed = self.fields.binary_search_by(|(name, _)| name.as_str().cmp(field));
+        listed.ok().and_then(|place| self.fields.get(place)).map_or(Epoch(0), |(_, epoch)| *epoch)
+    }
+}
+
+/// How far a client has read, a collection; one that is not listed was not read at all.
+pub type Cursors = BTreeMap<CollectionName, Epoch>;
+
+/// Names one life of an authority's data: another one after it was restored from an older copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub Uuid);
+
+/// One page of changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The generation that its epochs belong to.
+    pub generation: Generation,
+    /// The rows, a collection after the other, each in the order of its epochs: an entity stands where it was
+    /// changed last.
+    pub rows: Vec<FullRow>,
+    /// How far a client has read with this page, for every collection there is.
+    pub cursors: Cursors,
+    /// Whether there is more behind these cursors.
+    pub has_more: bool,
+    /// The index of the last trigger when the page was made: what it hints at is in these pages.
+    pub triggers_until: Index,
+}
+
+/// One account's entities, epochs, triggers and recorded answers. Within one call of the rules every read sees
+/// the writes before it, and all of them become durable together or not at all.
+pub trait Store {
+    /// What can go wrong.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// An entity, live or a tombstone.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, Self::Error>;
+
+    /// A live entity of a collection that has these values, as canonical JSON, in these fields.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn holders(
+        &self,
+        collection: &CollectionName,
+        fields: &[String],
+        values: &[String],
+    ) -> Result<Vec<Uuid>, Self::Error>;
+
+    /// The live entities of a collection that refer to another entity by a field.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn referrers(&self, to: &EntityKey, from: &CollectionName, field: &str)
+    -> Result<Vec<Uuid>, Self::Error>;
+
+    /// The recorded answer to a bunch, with the blake3 of the bytes that it answers.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn answer(
+        &self,
+        replica: ReplicaId,
+        bunch: BunchNumber,
+    ) -> Result<Option<(Digest, Outcomes)>, Self::Error>;
+
+    /// Records an answer.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn record(
+        &mut self,
+        replica: ReplicaId,
+        bunch: BunchNumber,
+        id: Digest,
+        outcomes: &Outcomes,
+    ) -> Result<(), Self::Error>;
+
+    /// Gives out a collection's next epoch: 1, 2, 3, … in the order of commits.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn next_epoch(&mut self, collection: &CollectionName) -> Result<Epoch, Self::Error>;
+
+    /// Writes an entity, and the trigger that tells of it.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn put(&mut self, key: &EntityKey, stored: Stored) -> Result<(), Self::Error>;
+
+    /// The generation of the data.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn generation(&self) -> Result<Generation, Self::Error>;
+
+    /// The epoch of a collection below which tombstones may be gone.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn floor(&self, collection: &CollectionName) -> Result<Epoch, Self::Error>;
+
+    /// At most so many of the rows changed above the cursors.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn changes(&self, above: &Cursors, rows_max: usize) -> Result<Page, Self::Error>;
+
+    /// At most so many of the triggers above an index, and whether all of them are still kept.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn triggers(&self, above: Index, triggers_max: usize) -> Result<Option<Vec<Trigger>>, Self::Error>;
+}

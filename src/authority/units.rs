@@ -1,0 +1,136 @@
+//! A delete with its cascade is one unit: it goes whole, or not at all.
+//!
+//! Whatever the delete would reach is judged as if the deleter had sent its part on what it had seen of it: a
+//! delete for `cascade`, a patch that removes the field for `set_null`. If the policy favours a change that the
+//! deleter had not seen, the whole unit gives way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::attempt::{Given, Given1, Out};
+use super::store::Store;
+use super::world::World;
+use crate::algebra::{
+    Change, Decision, Effect, EntityKey, Existence, Group, OnDelete, Operation, Other, Patch, Seq, decide,
+    referred,
+};
+
+/// Adds to what is superseded every unit of which a part is.
+pub(super) fn supersede<'a, S: Store>(
+    given: &Given<'a, S>,
+    world: &World<'a, S>,
+    out: &mut Out,
+) -> Result<(), S::Error> {
+    for (place, delete) in given.operations.iter().enumerate() {
+        let was_live = delete.before.as_ref().is_some_and(|before| before.version.existence.is_live());
+        if delete.planned.operation.change != Change::Delete || !was_live || out.failed.contains_key(&place) {
+            continue;
+        }
+        let reached = reached(given, world, place, delete)?;
+        let mut gives_way = out.superseded.contains(&place);
+        for (key, part) in &reached {
+            gives_way |= is_favoured(given, world, delete, key, part)?;
+        }
+        if !gives_way {
+            continue;
+        }
+        out.superseded.insert(place);
+        for key in reached.keys() {
+            let parts = given.on(key).filter(|(_, part)| shares_group(part, delete));
+            let parts: BTreeSet<usize> = parts.map(|(place, _)| place).collect();
+            out.superseded.extend(parts.into_iter().filter(|place| !out.failed.contains_key(place)));
+        }
+    }
+    Ok(())
+}
+
+/// What a delete does to something that it reaches.
+struct Part {
+    change: Operation,
+    /// The deleter's own operation on it, which says what of it the deleter had seen.
+    by: Option<usize>,
+}
+
+/// Everything that a delete reaches, itself not included.
+fn reached<'a, S: Store>(
+    given: &Given<'a, S>,
+    world: &World<'a, S>,
+    place: usize,
+    delete: &Given1<'a>,
+) -> Result<BTreeMap<EntityKey, Part>, S::Error> {
+    let mut reached: BTreeMap<EntityKey, Part> = BTreeMap::new();
+    let mut open = vec![delete.key().clone()];
+    let at = delete.effect.shape.clock.time();
+    while let Some(parent) = open.pop() {
+        for (from, field, reference) in given.rules.schema.referrers(parent.collection()) {
+            for child in world.referrers(&parent, from, field)? {
+                if child == *delete.key() || reached.contains_key(&child) {
+                    continue;
+                }
+                let own = given.on(&child).next();
+                let is_of_unit = own.is_some_and(|(_, own)| shares_group(own, delete));
+                if let Some((_, own)) = own
+                    && !is_of_unit
+                {
+                    // What the same bunch does to it for another reason is not the delete's to judge, unless
+                    // it leaves it as it is.
+                    let before = own.before.as_ref().map(|before| &before.version.existence);
+                    let after = before.map(|before| own.effect.apply(before)).unwrap_or_default();
+                    let still_refers = match &after {
+                        Existence::Live(state) => {
+                            referred(state, field, reference).ok().flatten().as_ref() == Some(&parent)
+                        }
+                        Existence::Absent | Existence::Dead(_) => false,
+                    };
+                    if !still_refers || delete.planned.base.is_none() {
+                        continue;
+                    }
+                }
+                let change = match reference.on_delete {
+                    // Judged at the end, by what is still there then.
+                    OnDelete::Restrict => continue,
+                    OnDelete::Cascade => {
+                        open.push(child.clone());
+                        Operation::delete(child.clone())
+                    }
+                    OnDelete::SetNull => Operation::patch(child.clone(), Patch::removing(field)),
+                };
+                let by = own.map(|(place, _)| place).filter(|by| *by != place);
+                reached.insert(child, Part { change: Operation { at, ..change }, by });
+            }
+        }
+    }
+    Ok(reached)
+}
+
+/// Whether the policy favours a change of something reached that the deleter had not seen.
+fn is_favoured<'a, S: Store>(
+    given: &Given<'a, S>,
+    world: &World<'a, S>,
+    delete: &Given1<'a>,
+    key: &EntityKey,
+    part: &Part,
+) -> Result<bool, S::Error> {
+    // A delete without a base claims none, of what it reaches either.
+    if delete.planned.base.is_none() {
+        return Ok(false);
+    }
+    let Some(before) = world.before(key)? else { return Ok(false) };
+    let seen = match part.by.and_then(|place| given.operation(place)) {
+        Some(own) if !own.is_concurrent() => return Ok(false),
+        Some(own) => own.planned.base,
+        // The deleter did not know of it at all.
+        None => None,
+    };
+    let has_changed = |field: &str| seen.is_none_or(|seen| before.epoch_of(field) > seen);
+    let other = Other { version: &before.version, has_changed: &has_changed, was_absent: false };
+    let effect = Effect::of(Seq(1), &part.change);
+    match decide(given.policy(key), &effect, given.replica, &other) {
+        Decision::Other | Decision::Held => Ok(true),
+        Decision::Agreed | Decision::Local { .. } => Ok(false),
+    }
+}
+
+fn shares_group(a: &Given1<'_>, b: &Given1<'_>) -> bool {
+    let groups: BTreeSet<&Group> = a.planned.operation.groups.iter().collect();
+    b.planned.operation.groups.iter().any(|group| groups.contains(group))
+}
