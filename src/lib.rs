@@ -87,6 +87,8 @@ pub mod authority;
 pub mod cli;
 pub mod codec;
 pub mod journal;
+pub mod replica;
+pub mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "workload")]

@@ -6,10 +6,10 @@ use std::convert::Infallible;
 use uuid::Uuid;
 
 use super::index::LiveIndex;
-use super::store::{Cursors, Generation, Page, Store, Stored};
+use super::store::{Store, Stored};
 use crate::algebra::{
-    Action, BunchNumber, CollectionName, Digest, EntityKey, Epoch, FullRow, Index, Outcomes, ReplicaId,
-    Schema, Trigger,
+    Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, FullRow, Generation, Index,
+    Outcomes, Page, ReplicaId, Schema, Trigger,
 };
 
 /// A store in memory, indexed as its schema asks for. A clone is a backup.

@@ -12,6 +12,7 @@
 //! Invariant: of a bunch either everything that was not refused is written, together with the answer that says
 //! so, or nothing.
 
+mod answer;
 mod attempt;
 mod deliver;
 mod index;
@@ -20,6 +21,7 @@ mod store;
 mod units;
 mod world;
 
+pub use answer::answer;
 pub use deliver::{Delivery, FUTURE_MS_MAX, Rules, deliver};
 pub use memory::MemoryStore;
-pub use store::{Cursors, Generation, Page, Store, Stored};
+pub use store::{Store, Stored};

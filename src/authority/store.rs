@@ -1,12 +1,10 @@
 //! What the rules need of a store: the narrowest face that memory, a file or a database server can have.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use crate::algebra::{
-    BunchNumber, CollectionName, Digest, EntityKey, Epoch, FullRow, Index, Outcomes, ReplicaId, Trigger,
-    Version, Writer,
+    BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Generation, Index, Outcomes, Page,
+    ReplicaId, Trigger, Version, Writer,
 };
 
 /// An entity as a store keeps it, tombstones with their last state included.
@@ -30,29 +28,6 @@ impl Stored {
         let listed = self.fields.binary_search_by(|(name, _)| name.as_str().cmp(field));
         listed.ok().and_then(|place| self.fields.get(place)).map_or(Epoch(0), |(_, epoch)| *epoch)
     }
-}
-
-/// How far a client has read, a collection; one that is not listed was not read at all.
-pub type Cursors = BTreeMap<CollectionName, Epoch>;
-
-/// Names one life of an authority's data: another one after it was restored from an older copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Generation(pub Uuid);
-
-/// One page of changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The generation that its epochs belong to.
-    pub generation: Generation,
-    /// The rows, a collection after the other, each in the order of its epochs: an entity stands where it was
-    /// changed last.
-    pub rows: Vec<FullRow>,
-    /// How far a client has read with this page, for every collection there is.
-    pub cursors: Cursors,
-    /// Whether there is more behind these cursors.
-    pub has_more: bool,
-    /// The index of the last trigger when the page was made: what it hints at is in these pages.
-    pub triggers_until: Index,
 }
 
 /// One account's entities, epochs, triggers and recorded answers. Within one call of the rules every read sees

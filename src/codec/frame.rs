@@ -39,6 +39,11 @@ pub(crate) enum FrameKind {
     Superseded = 9,
     Trigger = 10,
     SetAside = 11,
+    Local = 12,
+    Conflict = 13,
+    Lost = 14,
+    Cursor = 15,
+    Replica = 16,
 }
 
 /// Why a stored value was not accepted.

@@ -3,6 +3,7 @@
 pub(crate) mod binary;
 pub(crate) mod columns;
 pub(crate) mod frame;
+pub(crate) mod kept;
 pub mod lines;
 mod packed;
 pub(crate) mod records;

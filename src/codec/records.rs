@@ -6,7 +6,7 @@ use super::columns::ORDINAL_MAX;
 use super::frame::FrameError;
 use crate::algebra::{
     Action, Base, BunchNumber, CollectionName, Digest, EntityKey, Epoch, FieldStamp, Held, Index, Knowledge,
-    Millis, ReplicaId, Stamp, State, Trigger,
+    Millis, ReplicaId, Stamp, Stamps, State, Trigger,
 };
 use crate::algebra::{Clock, Group};
 use uuid::Uuid;
@@ -76,11 +76,13 @@ pub(crate) struct BaseRecord {
     epoch: Option<u64>,
     digest: Option<[u8; 32]>,
     state: Option<String>,
+    /// What a replica knows of its fields' times.
+    stamps: Option<StampsRecord>,
 }
 
 impl BaseRecord {
     /// The record of a base; none for unknown, which is stored as no record.
-    pub(crate) fn of(base: &Base) -> Option<Self> {
+    pub(crate) fn of(base: &Base, stamps: Option<&Stamps>) -> Option<Self> {
         let (existence, held) = match base {
             Base::Unknown => return None,
             Base::Absent => (0, None),
@@ -93,7 +95,13 @@ impl BaseRecord {
             Some(Knowledge::State(state)) => (None, Some(state.as_json().to_owned())),
         };
         let epoch = held.and_then(|held| held.epoch).map(|epoch| epoch.0);
-        Some(BaseRecord { existence, epoch, digest, state })
+        Some(BaseRecord { existence, epoch, digest, state, stamps: stamps.map(StampsRecord::of) })
+    }
+
+    /// The base of a record, and its stamps.
+    pub(crate) fn base_and_stamps(mut self) -> Result<(Base, Stamps), FrameError> {
+        let stamps = self.stamps.take().map(StampsRecord::stamps).unwrap_or_default();
+        Ok((self.base()?, stamps))
     }
 
     /// The base of a record.
@@ -109,6 +117,47 @@ impl BaseRecord {
             1 => Ok(Base::Live(held)),
             2 => Ok(Base::Dead(held)),
             other => Err(FrameError::Body { why: format!("a base is of no known kind ({other})") }),
+        }
+    }
+}
+
+/// The stamps of an entity as they are stored; the nil replica stands for none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StampsRecord {
+    created: Option<(u64, [u8; 16])>,
+    turned: Option<(u64, [u8; 16])>,
+    fields: Vec<(String, u64, [u8; 16])>,
+}
+
+impl StampsRecord {
+    pub(crate) fn of(stamps: &Stamps) -> Self {
+        let parts =
+            |stamp: Stamp| (stamp.at.0, stamp.replica.map_or([0; 16], |replica| replica.0.into_bytes()));
+        let field = |(name, stamp): &(String, Stamp)| {
+            let (at, replica) = parts(*stamp);
+            (name.clone(), at, replica)
+        };
+        StampsRecord {
+            created: stamps.created.map(parts),
+            turned: stamps.turned.map(parts),
+            fields: stamps.fields.iter().map(field).collect(),
+        }
+    }
+
+    pub(crate) fn stamps(self) -> Stamps {
+        let stamp = |at: u64, replica: [u8; 16]| {
+            let replica = Uuid::from_bytes(replica);
+            Stamp {
+                at: Millis(at).min(Millis::MAX),
+                replica: (!replica.is_nil()).then_some(ReplicaId(replica)),
+            }
+        };
+        let fields: std::collections::BTreeMap<String, Stamp> =
+            self.fields.into_iter().map(|(name, at, replica)| (name, stamp(at, replica))).collect();
+        Stamps {
+            created: self.created.map(|(at, replica)| stamp(at, replica)),
+            turned: self.turned.map(|(at, replica)| stamp(at, replica)),
+            fields: fields.into_iter().collect(),
         }
     }
 }

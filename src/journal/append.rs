@@ -186,7 +186,7 @@ impl Inner {
 
     /// One write transaction that only appends. `work` is given the next sequence number and gives back
     /// the one behind what it wrote.
-    fn append_txn<T>(
+    pub(crate) fn append_txn<T>(
         &self,
         is_durable: bool,
         work: impl FnOnce(&Inner, &WriteTransaction, u64) -> Result<(T, u64), Error>,
@@ -211,6 +211,25 @@ impl Inner {
             unparked.push(operation.key.clone());
         }
     }
+}
+
+/// Appends operations from a sequence number on, inside a transaction that does more; gives the number behind them.
+pub(crate) fn append_in(
+    inner: &Inner,
+    txn: &WriteTransaction,
+    first: u64,
+    operations: &[Operation],
+    now: Millis,
+) -> Result<u64, Error> {
+    let mut writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
+    let mut unparked = Vec::new();
+    for operation in operations {
+        inner.note_parked(operation, &mut unparked);
+        push(&mut writer, operation, now)?;
+    }
+    let end = writer.finish()?;
+    inner.unpark(txn, &unparked)?;
+    Ok(end)
 }
 
 fn push(writer: &mut ColumnWriter<'_>, operation: &Operation, now: Millis) -> Result<(), Error> {

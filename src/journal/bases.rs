@@ -123,7 +123,7 @@ impl Bases {
 pub(crate) fn put(txn: &WriteTransaction, key: &EntityKey, base: &Base) -> Result<(), Error> {
     let place = entity_bytes(key);
     let mut table = txn.open_table(BASE).map_err(engine)?;
-    match BaseRecord::of(base) {
+    match BaseRecord::of(base, None) {
         Some(record) => {
             let framed =
                 frame::record(FrameKind::Base, &place, &record).map_err(damaged(key_name(&place)))?;

@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::error::Error;
+use redb::ReadableTable;
+
+use super::error::{Error, engine};
 use super::parked::{self, HeldEffect};
-use super::tables::Snapshot;
+use super::tables::{CONFLICTS, Snapshot, damaged, entity_of};
 use super::{Journal, pending::Pending, rewrite};
 use crate::algebra::{Draft, EntityKey, Operation, Planned, Schema, draft, waiting};
 
@@ -40,7 +42,8 @@ pub(crate) fn entities(
     schema: Option<&Schema>,
 ) -> Result<BTreeSet<EntityKey>, Error> {
     let parked = parked::all(snapshot)?;
-    if parked.is_empty() {
+    let conflicting = conflicting(snapshot)?;
+    if parked.is_empty() && conflicting.is_empty() {
         // Nothing to depend on; who waits for something that is not parked need not wait.
         return Ok(BTreeSet::new());
     }
@@ -56,8 +59,15 @@ pub(crate) fn entities(
         // One that would come to nothing by now holds nothing but who waits for it by name.
         drafts.extend(draft(key, &entry.effect, &pending.bases.get(key)?));
     }
-    let standing: HashSet<EntityKey> = parked.into_keys().collect();
+    let standing: HashSet<EntityKey> = parked.into_keys().chain(conflicting).collect();
     Ok(waiting(&drafts, schema, &standing, &waits))
+}
+
+/// The entities with an open conflict: what is pending on them stands.
+pub(crate) fn conflicting(snapshot: &Snapshot) -> Result<BTreeSet<EntityKey>, Error> {
+    let Some(table) = snapshot.keyed_if_there(CONFLICTS)? else { return Ok(BTreeSet::new()) };
+    let keys = table.iter().map_err(engine)?;
+    keys.map(|row| entity_of(row.map_err(engine)?.0.value()).map_err(damaged("an open conflict"))).collect()
 }
 
 /// Without a schema only names and groups count, so no payload is read.

@@ -121,19 +121,44 @@ impl Journal {
     pub fn set_cursor(&self, cursor: Index) -> Result<Heard, Error> {
         self.inner.maintain(|work| {
             work.folds = false;
-            work.has_written = true;
-            work.state.cursor = cursor.0;
-            work.txn
-                .open_table(INBOX)
-                .map_err(engine)?
-                .retain_in(..=cursor.0, |_, _| false)
-                .map_err(engine)?;
-            work.move_cursor()
+            work.heard_until(cursor)
         })
     }
 }
 
 impl Work<'_> {
+    /// Everything up to an index is known from elsewhere.
+    pub(crate) fn heard_until(&mut self, cursor: Index) -> Result<Heard, Error> {
+        self.has_written = true;
+        self.state.cursor = cursor.0;
+        {
+            let mut table = self.txn.open_table(INBOX).map_err(engine)?;
+            table.retain_in(..=cursor.0, |_, _| false).map_err(engine)?;
+        }
+        self.move_cursor()
+    }
+
+    /// Removes the triggers below the cursor that have nothing more to say, by the epochs that are held.
+    pub(crate) fn clear_heard(
+        &mut self,
+        held: &dyn Fn(&EntityKey) -> Result<Option<Epoch>, Error>,
+    ) -> Result<(), Error> {
+        let mut done = Vec::new();
+        for trigger in
+            triggers(self.snapshot)?.into_iter().filter(|trigger| trigger.index.0 <= self.state.cursor)
+        {
+            if held(&trigger.key)?.is_some_and(|held| trigger.epoch <= held) {
+                done.push(trigger.index.0);
+            }
+        }
+        let mut table = self.txn.open_table(INBOX).map_err(engine)?;
+        for index in &done {
+            table.remove(index).map_err(engine)?;
+        }
+        self.has_written |= !done.is_empty();
+        Ok(())
+    }
+
     fn integrate(
         &mut self,
         told: Vec<(EntityKey, Base)>,
@@ -213,7 +238,7 @@ impl Work<'_> {
     }
 }
 
-fn triggers(snapshot: &Snapshot) -> Result<Vec<Trigger>, Error> {
+pub(crate) fn triggers(snapshot: &Snapshot) -> Result<Vec<Trigger>, Error> {
     let table = snapshot.numbered(INBOX)?;
     let mut found = Vec::new();
     for row in table.iter().map_err(engine)? {

@@ -88,7 +88,7 @@ impl Inner {
             Origin::Storage(storage) => Origin::Storage(Arc::clone(storage)),
         };
         let opened = open::open(&origin, &self.options)?;
-        if opened.replica != self.replica {
+        if opened.replica != *self.replica.lock().unwrap_or_else(PoisonError::into_inner) {
             discarded(opened.db);
             let why = "another journal has taken this one's place".to_owned();
             return Err(Error::NotAJournal { place: origin.place(), why });

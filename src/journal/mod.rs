@@ -14,17 +14,17 @@
 //! anything by count or age, or hold a transaction across a caller's code. Invariant: what was
 //! acknowledged is there after any crash, in exactly one of these places.
 
-mod append;
+pub(crate) mod append;
 mod aside;
 mod bases;
 mod columns;
 mod commit;
-mod entry;
-mod error;
+pub(crate) mod entry;
+pub(crate) mod error;
 mod folding;
 mod guard;
-mod held;
-mod inbox;
+pub(crate) mod held;
+pub(crate) mod inbox;
 mod left;
 mod lifecycle;
 mod log;
@@ -36,16 +36,16 @@ mod open;
 mod options;
 mod overlay;
 pub(crate) mod pages;
-mod parked;
+pub(crate) mod parked;
 mod pending;
 mod rebuild;
-mod rewrite;
-mod seal;
-mod settle;
+pub(crate) mod rewrite;
+pub(crate) mod seal;
+pub(crate) mod settle;
 mod status;
 mod storage;
 mod stored;
-mod tables;
+pub(crate) mod tables;
 mod typed;
 mod verify;
 mod wait;
@@ -84,13 +84,14 @@ pub use wait::Cancelled;
 /// A journal. Cheap to clone; every clone is a handle on the same journal, usable from any thread.
 #[derive(Clone)]
 pub struct Journal {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
     origin: Origin,
-    options: Options,
-    replica: ReplicaId,
+    pub(crate) options: Options,
+    /// Another one once the authority said that the file was copied.
+    pub(crate) replica: Mutex<ReplicaId>,
     /// None while suspended.
     db: RwLock<Option<Database>>,
     writer: Mutex<Writer>,
@@ -166,7 +167,7 @@ impl Journal {
         let inner = Inner {
             origin,
             options,
-            replica,
+            replica: Mutex::new(replica),
             db: RwLock::new(Some(db)),
             writer: Mutex::new(Writer { next_seq }),
             queue: commit::Queue::default(),
@@ -184,7 +185,7 @@ impl Journal {
     /// The replica that this journal writes for: drawn when it was made.
     #[must_use]
     pub fn replica(&self) -> ReplicaId {
-        self.inner.replica
+        *self.inner.replica.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Folds what came in since the last pass into the compacted run. Its cost follows the new

@@ -172,7 +172,8 @@ fn is_journal(snapshot: &Snapshot) -> Result<bool, Error> {
 fn initialise(db: &Database, options: &Options) -> Result<(), Error> {
     let mut txn = db.begin_write().map_err(engine)?;
     txn.set_quick_repair(true);
-    let identity = Identity { replica: Uuid::new_v4().into_bytes(), created_at: (options.clock)().0 };
+    let replica = options.replica.map_or_else(Uuid::new_v4, |replica| replica.0);
+    let identity = Identity { replica: replica.into_bytes(), created_at: (options.clock)().0 };
     put_record(&txn, META, FrameKind::Identity, IDENTITY_KEY, &identity)?;
     put_state(&txn, &JournalState::new())?;
     open_all(&txn)?;

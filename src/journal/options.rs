@@ -9,7 +9,7 @@ use super::Journal;
 use super::error::Error;
 use super::memory::MemoryStorage;
 use super::storage::Storage;
-use crate::algebra::{Millis, Schema};
+use crate::algebra::{Millis, ReplicaId, Schema};
 
 /// The cache of a journal unless asked for otherwise: 16 MiB. The engine's own default of 1 GiB is wrong
 /// for a phone.
@@ -31,13 +31,19 @@ pub struct Options {
     pub(crate) cache_bytes: usize,
     pub(crate) clock: ClockFn,
     pub(crate) schema: Option<Schema>,
+    pub(crate) replica: Option<ReplicaId>,
 }
 
 impl Options {
     /// The defaults: a cache of [`CACHE_BYTES_DEFAULT`], the system's clock, no schema.
     #[must_use]
     pub fn new() -> Self {
-        Options { cache_bytes: CACHE_BYTES_DEFAULT, clock: Arc::new(system_clock), schema: None }
+        Options {
+            cache_bytes: CACHE_BYTES_DEFAULT,
+            clock: Arc::new(system_clock),
+            schema: None,
+            replica: None,
+        }
     }
 
     /// How many bytes of the file are kept in memory.
@@ -58,6 +64,13 @@ impl Options {
     #[must_use]
     pub fn schema(mut self, schema: Schema) -> Self {
         self.schema = Some(schema);
+        self
+    }
+
+    /// The replica that a journal writes for, if one is made; otherwise it is drawn. No two files may have the same.
+    #[must_use]
+    pub fn replica(mut self, replica: ReplicaId) -> Self {
+        self.replica = Some(replica);
         self
     }
 

@@ -10,14 +10,14 @@ use super::columns::ColumnWriter;
 use super::entry::{Entry, alone, from_alone};
 use super::error::{Error, engine};
 use super::tables::{
-    META, PARKED, RUN, STATE_KEY, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, key_name,
-    put_record, put_state, require_all,
+    PARKED, RUN, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, key_name, put_record,
+    put_state, require_all, state_in,
 };
 use super::{Inner, Journal, Work, rewrite};
 use crate::algebra::{BunchNumber, Effect, EntityKey, Epoch, Operation, State};
 use crate::codec::columns::Layout;
 use crate::codec::frame::{self, FrameKind};
-use crate::codec::records::{self, CauseRecord, JournalState, Level, ParkedRecord, SupersededRecord};
+use crate::codec::records::{self, CauseRecord, Level, ParkedRecord, SupersededRecord};
 
 /// An effect that the authority did not take, kept until somebody decides: edits mend it, [`Journal::retry`]
 /// sends it again, [`Journal::discard`] gives it up.
@@ -243,7 +243,7 @@ impl Work<'_> {
     }
 
     /// Takes an effect out of the parked ones.
-    fn take_parked(&mut self, key: &EntityKey) -> Result<Option<Entry>, Error> {
+    pub(crate) fn take_parked(&mut self, key: &EntityKey) -> Result<Option<Entry>, Error> {
         let taken = take(self.txn, key)?;
         self.has_written |= taken.is_some();
         Ok(taken)
@@ -277,13 +277,7 @@ impl Inner {
         if keys.is_empty() {
             return Ok(());
         }
-        let mut state: JournalState = {
-            let table = txn.open_table(META).map_err(engine)?;
-            let guard = table.get(STATE_KEY).map_err(engine)?;
-            let guard =
-                guard.ok_or_else(|| Error::Corrupted { why: "the journal's state is missing".to_owned() })?;
-            frame::open_record(FrameKind::State, STATE_KEY, guard.value()).map_err(damaged("the state"))?
-        };
+        let mut state = state_in(txn)?;
         let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal)?;
         for key in keys {
             let entry = match take(txn, key) {

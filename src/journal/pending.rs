@@ -80,7 +80,7 @@ impl Pending {
 
     /// Finds out what is held.
     pub(crate) fn with_held(mut self, snapshot: &Snapshot, schema: Option<&Schema>) -> Result<Self, Error> {
-        for key in held::entities(snapshot, &self, schema)? {
+        for key in held::entities(snapshot, &self, schema)?.into_iter().chain(held::conflicting(snapshot)?) {
             let name =
                 self.folding.interned.name(key.collection().as_str()).map_err(damaged("a held effect"))?;
             self.held.insert((name, key.id()));

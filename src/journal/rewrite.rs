@@ -151,6 +151,26 @@ pub(crate) fn effects_of(
     effects_in(folding, &sources, keys)
 }
 
+/// The pending effects of all entities.
+pub(crate) fn all_effects(
+    snapshot: &Snapshot,
+    state: &JournalState,
+) -> Result<HashMap<EntityKey, Entry>, Error> {
+    let mut folding = Folding::new(snapshot)?;
+    let sources = all(&folding, state)?;
+    folding.fold(&sources, Part::All)?;
+    let mut found = HashMap::new();
+    folding.survivors(
+        |_, _| true,
+        |_, slot, survivor| {
+            let entry = folding.entry(slot, survivor)?;
+            found.insert(entry.key.clone(), entry);
+            Ok(())
+        },
+    )?;
+    Ok(found)
+}
+
 /// The same, without what is in the log.
 pub(crate) fn compacted_effects_of(
     snapshot: &Snapshot,

@@ -60,7 +60,7 @@ impl Journal {
 }
 
 impl Work<'_> {
-    fn seal(&mut self, limits: Limits, schema: Option<&Schema>) -> Result<Option<Bunch>, Error> {
+    pub(crate) fn seal(&mut self, limits: Limits, schema: Option<&Schema>) -> Result<Option<Bunch>, Error> {
         let pending = Pending::load(self.snapshot, &self.state)?.with_held(self.snapshot, schema)?;
         let mut ranked = pending.ranked()?;
         for nothing in pending.surely_nothing(&ranked)? {

@@ -1,5 +1,7 @@
 //! Settling: what the authority made of each operation of the open bunch.
 
+use std::collections::HashMap;
+
 use super::columns::remove;
 use super::entry::Entry;
 use super::error::{Error, engine};
@@ -7,9 +9,9 @@ use super::moved::Pended;
 use super::tables::{BUNCH, RUN};
 use super::{Journal, Work, seal};
 use crate::algebra::{
-    Base, BunchNumber, EntityKey, Epoch, Held, Knowledge, Outcome, Outcomes, Planned, Resulting, State,
+    Base, Bunch, EntityKey, Epoch, Held, Knowledge, Outcome, Outcomes, Planned, Resulting, State,
 };
-use crate::codec::records::CauseRecord;
+use crate::codec::records::{CauseRecord, OpenBunch};
 
 /// What settling came to, in entities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,70 +43,101 @@ impl Journal {
     /// [`Journal::seal`].
     pub fn settle(&self, outcomes: &Outcomes) -> Result<Settled, Error> {
         self.inner.maintain(|work| {
-            let given = outcomes.bunch;
-            let open = work.state.open.clone();
-            let wrong = |open: Option<BunchNumber>| Error::WrongBunch { given, open };
-            let Some(open) = open.filter(|open| open.number == given.0) else {
-                let number = work.state.open.as_ref().map(|open| open.bunch_number());
-                let is_past = given.0 > 0 && given.0 <= work.state.last_bunch && number != Some(given);
-                work.folds = false;
-                return if is_past {
-                    Ok(Settled { was_settled: true, ..Settled::default() })
-                } else {
-                    Err(wrong(number))
-                };
+            let mut settled = Settled::default();
+            let Some(settling) = work.settling(outcomes)? else {
+                settled.was_settled = true;
+                return Ok(settled);
             };
-            let count = outcomes.outcomes.len() as u64;
-            if count != open.operations {
-                return Err(Error::OutcomeCount { bunch: given, expected: open.operations, given: count });
+            for decided in settling.decided {
+                work.decide(&decided, settling.bunch, &mut settled)?;
             }
-            work.settle(outcomes)
+            Ok(settled)
         })
     }
 }
 
+/// The open bunch with its outcomes, taken out of the journal: whoever takes it says what becomes of each effect.
+pub(crate) struct Settling {
+    pub(crate) bunch: u64,
+    pub(crate) decided: Vec<Decided>,
+}
+
+/// What was decided of one entity.
+pub(crate) struct Decided {
+    /// What was sent.
+    pub(crate) entry: Entry,
+    /// What was done since.
+    pub(crate) newer: Option<Entry>,
+    /// What the authority was known to hold.
+    pub(crate) before: Base,
+    /// What it holds if it took the operations as they were sent.
+    pub(crate) assumed: Base,
+    pub(crate) outcome: Outcome,
+    pub(crate) epoch: Option<Epoch>,
+}
+
 impl Work<'_> {
-    fn settle(&mut self, outcomes: &Outcomes) -> Result<Settled, Error> {
-        let Some(open) = self.state.open.take() else { return Ok(Settled::default()) };
-        let (bunch, mut entries) = seal::load(self.snapshot, &open)?;
+    /// Takes the open bunch out for these outcomes; none where it was settled before.
+    pub(crate) fn settling(&mut self, outcomes: &Outcomes) -> Result<Option<Settling>, Error> {
+        let given = outcomes.bunch;
+        let Some(open) = self.state.open.clone().filter(|open| open.number == given.0) else {
+            let number = self.state.open.as_ref().map(|open| open.bunch_number());
+            let is_past = given.0 > 0 && given.0 <= self.state.last_bunch && number != Some(given);
+            self.folds = false;
+            return if is_past { Ok(None) } else { Err(Error::WrongBunch { given, open: number }) };
+        };
+        let count = outcomes.outcomes.len() as u64;
+        if count != open.operations {
+            return Err(Error::OutcomeCount { bunch: given, expected: open.operations, given: count });
+        }
+        let (bunch, mut entries) = self.take_bunch(&open)?;
         let keys: Vec<EntityKey> = entries.keys().cloned().collect();
         let mut pending = self.pending(&keys)?;
         let bases = self.bases()?;
-        let mut settled = Settled::default();
-        for decided in decisions(&bunch.operations, &outcomes.outcomes) {
-            let Some(entry) = entries.remove(decided.key) else { continue };
-            let newer = pending.remove(decided.key);
-            let before = bases.get(decided.key)?;
-            self.decide(&entry, newer, &before, &decided, open.number, &mut settled)?;
+        let mut decided = Vec::with_capacity(entries.len());
+        for Decision { key, operations, outcome, epoch } in decisions(&bunch.operations, &outcomes.outcomes) {
+            let Some(entry) = entries.remove(key) else { continue };
+            let before = bases.get(key)?;
+            let changes = operations.iter().map(|planned| &planned.operation.change);
+            let assumed = changes.fold(before.clone(), |base, change| base.after(change, epoch));
+            let newer = pending.remove(key);
+            decided.push(Decided { entry, newer, before, assumed, outcome: outcome.clone(), epoch });
         }
-        remove(self.txn, RUN, open.level.range())?;
-        self.txn.open_table(BUNCH).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
-        Ok(settled)
+        Ok(Some(Settling { bunch: open.number, decided }))
     }
 
-    fn decide(
-        &mut self,
-        entry: &Entry,
-        newer: Option<Entry>,
-        before: &Base,
-        decided: &Decision<'_>,
-        bunch: u64,
-        settled: &mut Settled,
-    ) -> Result<(), Error> {
+    /// Makes everything in the open bunch pending again, under what was done since: it is known that the authority
+    /// never took it under this number.
+    pub(crate) fn unseal(&mut self) -> Result<(), Error> {
+        let Some(open) = self.state.open.clone() else { return Ok(()) };
+        let (_, entries) = self.take_bunch(&open)?;
+        let keys: Vec<EntityKey> = entries.keys().cloned().collect();
+        let mut pending = self.pending(&keys)?;
+        for (key, entry) in entries {
+            self.come_back(&entry, pending.remove(&key));
+        }
+        Ok(())
+    }
+
+    fn take_bunch(&mut self, open: &OpenBunch) -> Result<(Bunch, HashMap<EntityKey, Entry>), Error> {
+        let loaded = seal::load(self.snapshot, open)?;
+        remove(self.txn, RUN, open.level.range())?;
+        self.txn.open_table(BUNCH).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
+        self.state.open = None;
+        Ok(loaded)
+    }
+
+    fn decide(&mut self, decided: &Decided, bunch: u64, settled: &mut Settled) -> Result<(), Error> {
+        let Decided { entry, newer, before, assumed, outcome, epoch } = decided;
         let key = &entry.key;
         let operations = u64::from(entry.effect.shape.operations);
-        let assumed = decided
-            .operations
-            .iter()
-            .fold(before.clone(), |base, planned| base.after(&planned.operation.change, decided.epoch));
-        let pended = match decided.outcome {
+        let pended = match outcome {
             Outcome::Accepted { result, .. } => {
                 self.state.settled += operations;
                 self.state.folded_away += operations.saturating_sub(1);
                 settled.accepted += 1;
-                let now = accepted(before, &assumed, decided.epoch, result);
-                // Of a version that was not known, whatever is told now is no change.
-                let from = if *before == Base::Unknown || !is_known(&assumed) { &now } else { &assumed };
+                let now = accepted(before, assumed, *epoch, result);
+                let from = seen(before, assumed, &now);
                 self.move_base(key, newer.as_ref(), from, &now)?
             }
             Outcome::Superseded { epoch, state, .. } => {
@@ -113,26 +146,26 @@ impl Work<'_> {
                 settled.superseded.push(key.clone());
                 self.keep_superseded(entry, *epoch, state.as_ref(), bunch)?;
                 let now = latest(before, remote(*epoch, state.as_ref()));
-                self.move_base(key, newer.as_ref(), &assumed, &now)?
+                self.move_base(key, newer.as_ref(), assumed, &now)?
             }
             Outcome::Refused { reason } => {
                 let cause = CauseRecord::Refused { reason: reason.clone() };
-                self.refuse(entry, newer, cause, bunch, settled)?;
+                self.refuse(entry, newer.clone(), cause, bunch, settled)?;
                 Pended::Stays
             }
             Outcome::Clash { unique, holder } => {
                 let cause = CauseRecord::Clash { unique: unique.clone(), holder: holder.into_bytes() };
-                self.refuse(entry, newer, cause, bunch, settled)?;
+                self.refuse(entry, newer.clone(), cause, bunch, settled)?;
                 Pended::Stays
             }
             Outcome::Waits { on } => {
-                self.come_back(entry, newer);
+                self.come_back(entry, newer.clone());
                 self.wait_for(key, on)?;
                 settled.waiting.push(key.clone());
                 Pended::Stays
             }
             Outcome::Retry => {
-                self.come_back(entry, newer);
+                self.come_back(entry, newer.clone());
                 settled.retried += 1;
                 Pended::Stays
             }
@@ -162,13 +195,13 @@ impl Work<'_> {
     }
 
     /// Makes a sealed effect pending again, under what was done since.
-    fn come_back(&mut self, entry: &Entry, newer: Option<Entry>) {
+    pub(crate) fn come_back(&mut self, entry: &Entry, newer: Option<Entry>) {
         let entry = newer.map_or(entry.clone(), |newer| entry.then(&newer));
         self.overrides.insert(entry.key.clone(), Some(entry));
     }
 }
 
-/// What was decided of one entity.
+/// The outcome of one entity.
 struct Decision<'a> {
     key: &'a EntityKey,
     operations: Vec<&'a Planned>,
@@ -179,7 +212,7 @@ struct Decision<'a> {
 /// One decision an entity: of two operations on one, the first that was not accepted counts, or the last.
 fn decisions<'a>(operations: &'a [Planned], outcomes: &'a [Outcome]) -> Vec<Decision<'a>> {
     let mut decisions: Vec<Decision<'a>> = Vec::with_capacity(operations.len());
-    let mut places = std::collections::HashMap::new();
+    let mut places = HashMap::new();
     for (planned, outcome) in operations.iter().zip(outcomes) {
         let key = &planned.operation.key;
         let epoch = match outcome {
@@ -205,6 +238,12 @@ fn decisions<'a>(operations: &'a [Planned], outcomes: &'a [Outcome]) -> Vec<Deci
     decisions
 }
 
+/// What was seen of the authority's side when what is pending now was made: of a version that was not known,
+/// whatever is told now is no change.
+pub(crate) fn seen<'b>(before: &Base, assumed: &'b Base, now: &'b Base) -> &'b Base {
+    if *before == Base::Unknown || !is_known(assumed) { now } else { assumed }
+}
+
 fn is_known(base: &Base) -> bool {
     match base {
         Base::Unknown => false,
@@ -214,7 +253,7 @@ fn is_known(base: &Base) -> bool {
 }
 
 /// What the authority holds after it accepted.
-fn accepted(before: &Base, assumed: &Base, epoch: Option<Epoch>, result: &Resulting) -> Base {
+pub(crate) fn accepted(before: &Base, assumed: &Base, epoch: Option<Epoch>, result: &Resulting) -> Base {
     let now = match result {
         Resulting::AsSent => assumed.clone(),
         Resulting::Live(state) => Base::live(state.clone(), epoch),
@@ -232,7 +271,7 @@ fn accepted(before: &Base, assumed: &Base, epoch: Option<Epoch>, result: &Result
     latest(before, now)
 }
 
-fn remote(epoch: Epoch, state: Option<&State>) -> Base {
+pub(crate) fn remote(epoch: Epoch, state: Option<&State>) -> Base {
     match state {
         Some(state) => Base::live(state.clone(), Some(epoch)),
         None => Base::Dead(Held { epoch: Some(epoch), state: Knowledge::Nothing }),
@@ -240,7 +279,7 @@ fn remote(epoch: Epoch, state: Option<&State>) -> Base {
 }
 
 /// The later of what was held and what is told: an answer may come after a later row was read.
-fn latest(held: &Base, told: Base) -> Base {
+pub(crate) fn latest(held: &Base, told: Base) -> Base {
     match (held.epoch(), told.epoch()) {
         (Some(held_epoch), Some(told_epoch)) if held_epoch > told_epoch => held.clone(),
         _ => told,

@@ -1,7 +1,8 @@
 //! The tables of a journal, and the places by which their values are framed and named.
 
 use redb::{
-    ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
+    ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
+    WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,6 +36,8 @@ pub(crate) const BASE: Keyed = TableDefinition::new("base");
 pub(crate) const PARKED: Keyed = TableDefinition::new("parked");
 /// Which entity an entity's effect waits for, by entity.
 pub(crate) const WAITS: Keyed = TableDefinition::new("waits");
+/// Open conflicts, by entity. Only there in a replica's file.
+pub(crate) const CONFLICTS: Keyed = TableDefinition::new("conflicts");
 /// The text of the open bunch, in pieces.
 pub(crate) const BUNCH: Numbered = TableDefinition::new("bunch");
 /// Effects that gave way to the authority's side.
@@ -133,6 +136,17 @@ impl Snapshot {
         }
     }
 
+    /// As [`Snapshot::numbered_if_there`].
+    pub(crate) fn keyed_if_there(
+        &self,
+        table: Keyed,
+    ) -> Result<Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>, Error> {
+        match self.txn.open_table(table) {
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            opened => opened.map(Some).map_err(engine),
+        }
+    }
+
     pub(crate) fn keyed(
         &self,
         table: Keyed,
@@ -204,6 +218,26 @@ pub(crate) fn put_record<T: Serialize>(
     let framed = frame::record(kind, key, record).map_err(damaged(key_name(key)))?;
     txn.open_table(table).map_err(engine)?.insert(key, framed.as_slice()).map_err(engine)?;
     Ok(())
+}
+
+/// Where the journal stands, inside a transaction that may have changed it.
+pub(crate) fn state_in(txn: &WriteTransaction) -> Result<JournalState, Error> {
+    record_in(txn, META, FrameKind::State, STATE_KEY)?
+        .ok_or_else(|| Error::Corrupted { why: "the journal's state is missing".to_owned() })
+}
+
+/// One record by key, inside a transaction that may have changed it.
+pub(crate) fn record_in<T: DeserializeOwned>(
+    txn: &WriteTransaction,
+    table: Keyed,
+    kind: FrameKind,
+    key: &[u8],
+) -> Result<Option<T>, Error> {
+    let table = txn.open_table(table).map_err(engine)?;
+    let found = table.get(key).map_err(engine)?;
+    found
+        .map(|guard| frame::open_record(kind, key, guard.value()).map_err(damaged(key_name(key))))
+        .transpose()
 }
 
 /// Writes where the journal stands.

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::algebra::Index;
 use crate::codec::columns::{Rows, RowsDraft};
 use crate::codec::frame::{self, FrameError, FrameKind};
+use crate::codec::kept::{ConflictRecord, LocalRecord, LostRecord, ReplicaRecord};
 use crate::codec::records::{
     self, BaseRecord, ExtraRecord, Identity, JournalState, ParkedRecord, SetAsideRecord, SupersededRecord,
     TriggerRecord,
@@ -15,7 +16,7 @@ use crate::journal::{alone, from_alone, group_names};
 /// Where every value of this target is stored.
 const PLACE: &[u8] = &[0; 8];
 
-const KINDS: [FrameKind; 11] = [
+const KINDS: [FrameKind; 16] = [
     FrameKind::Identity,
     FrameKind::State,
     FrameKind::Rows,
@@ -27,6 +28,11 @@ const KINDS: [FrameKind; 11] = [
     FrameKind::Superseded,
     FrameKind::Trigger,
     FrameKind::SetAside,
+    FrameKind::Local,
+    FrameKind::Conflict,
+    FrameKind::Lost,
+    FrameKind::Cursor,
+    FrameKind::Replica,
 ];
 
 /// Opens arbitrary bytes as a frame of every kind, and as the body of a sound one: as if whoever wrote them
@@ -74,6 +80,14 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
         }
         FrameKind::Trigger => trigger(record(kind, whole)?),
         FrameKind::SetAside => record::<SetAsideRecord>(kind, whole).map(drop),
+        FrameKind::Local => record::<LocalRecord>(kind, whole)?.version().map(drop),
+        FrameKind::Conflict => match record(kind, whole)? {
+            ConflictRecord::Concurrent { before } => before.version().map(drop),
+            ConflictRecord::Clash { .. } => Ok(()),
+        },
+        FrameKind::Lost => record::<LostRecord>(kind, whole)?.patch().map(drop),
+        FrameKind::Cursor => record::<u64>(kind, whole).map(drop),
+        FrameKind::Replica => record::<ReplicaRecord>(kind, whole).map(drop),
     }
 }
 
@@ -86,9 +100,9 @@ fn record<T: Serialize + DeserializeOwned>(kind: FrameKind, whole: &[u8]) -> Res
 
 /// A record may say more than a base can (a state of what is absent), so it is the base that must last.
 fn base(record: BaseRecord) -> Result<(), FrameError> {
-    let base = record.base()?;
-    let again = BaseRecord::of(&base).map(BaseRecord::base).transpose()?;
-    assert_eq!(again, Some(base), "a base is stored as another one");
+    let known = record.base_and_stamps()?;
+    let again = BaseRecord::of(&known.0, Some(&known.1)).map(BaseRecord::base_and_stamps).transpose()?;
+    assert_eq!(again, Some(known), "a base is stored as another one");
     Ok(())
 }
 

@@ -1,0 +1,108 @@
+//! The records of a replica, as they lie in their frames.
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::FrameError;
+use super::records::{StampsRecord, state_of};
+use crate::algebra::{Existence, Patch, Version};
+
+/// An entity as a program sees it, where that is not just what the authority holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LocalRecord {
+    version: VersionRecord,
+    /// Nothing of it is unsent: only its last state is remembered, for a revival.
+    pub(crate) is_kept: bool,
+}
+
+impl LocalRecord {
+    pub(crate) fn of(version: &Version, is_kept: bool) -> Self {
+        LocalRecord { version: VersionRecord::of(version), is_kept }
+    }
+
+    pub(crate) fn version(self) -> Result<Version, FrameError> {
+        self.version.version()
+    }
+}
+
+/// A version as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct VersionRecord {
+    /// 0 absent, 1 live, 2 dead.
+    existence: u8,
+    state: Option<String>,
+    stamps: StampsRecord,
+}
+
+impl VersionRecord {
+    pub(crate) fn of(version: &Version) -> Self {
+        let existence = match version.existence {
+            Existence::Absent => 0,
+            Existence::Live(_) => 1,
+            Existence::Dead(_) => 2,
+        };
+        let state = version.existence.state().map(|state| state.as_json().to_owned());
+        VersionRecord { existence, state, stamps: StampsRecord::of(&version.stamps) }
+    }
+
+    pub(crate) fn version(self) -> Result<Version, FrameError> {
+        let state = self.state.as_deref().map(state_of).transpose()?;
+        let existence = match (self.existence, state) {
+            (0, None) => Existence::Absent,
+            (1, Some(state)) => Existence::Live(state),
+            (2, Some(state)) => Existence::Dead(state),
+            (other, _) => {
+                return Err(FrameError::Body { why: format!("a version is of no known kind ({other})") });
+            }
+        };
+        Ok(Version { existence, stamps: self.stamps.stamps() })
+    }
+}
+
+/// An open conflict.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ConflictRecord {
+    /// Both sides changed the entity since this version of it.
+    Concurrent { before: VersionRecord },
+    /// Another entity holds these values of a unique key.
+    Clash { unique: Vec<String>, values: Vec<String>, holder: [u8; 16] },
+}
+
+/// A value that lost.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LostRecord {
+    pub(crate) collection: String,
+    pub(crate) id: [u8; 16],
+    /// Which record of which decision: values of one decision share it.
+    pub(crate) decision: u64,
+    /// 0 this side's, 1 the authority's.
+    pub(crate) side: u8,
+    /// Whether what lost was a delete.
+    pub(crate) was_delete: bool,
+    pub(crate) fields: String,
+    /// When it lost, in ms.
+    pub(crate) at: u64,
+    /// Why, as a small number.
+    pub(crate) why: u8,
+}
+
+impl LostRecord {
+    pub(crate) fn patch(&self) -> Result<Patch, FrameError> {
+        Patch::from_json(&self.fields).map_err(|error| FrameError::Body { why: error.to_string() })
+    }
+}
+
+/// Where a replica stands beside its journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReplicaRecord {
+    pub(crate) schema: String,
+    pub(crate) generation: Option<[u8; 16]>,
+    pub(crate) next_lost: u64,
+    pub(crate) next_decision: u64,
+    /// Everything is being fetched anew.
+    pub(crate) is_fetching_all: bool,
+    /// Failed attempts since the last one that succeeded.
+    pub(crate) failures: u32,
+    /// When the next attempt may be made, in ms; 0 for at once.
+    pub(crate) next_attempt_at: u64,
+    pub(crate) is_unauthorised: bool,
+}

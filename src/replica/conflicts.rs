@@ -1,0 +1,304 @@
+//! Open conflicts: what is held until a person or the program decides.
+//!
+//! | a conflict | opens when | dissolves when |
+//! |---|---|---|
+//! | concurrent | the policy is manual and both sides changed the entity | the sides come to agree |
+//! | a clash | another entity has a unique key | one of the two gives it up |
+
+use redb::{ReadableTable, WriteTransaction};
+use uuid::Uuid;
+
+use super::error::Error;
+use super::lost::{self, Loss, Side, Why};
+use super::rebase::lost_local;
+use super::view::{Cause, View, version_of};
+use super::{Replica, Tables};
+use crate::algebra::{
+    Decision, EntityKey, Existence, Operation, Other, Policy, State, Version, decide, key_values, overwritten,
+};
+use crate::codec::frame::{self, FrameKind};
+use crate::codec::kept::{ConflictRecord, VersionRecord};
+use crate::journal::entry::Entry;
+use crate::journal::error::engine;
+use crate::journal::tables::{self, CONFLICTS, damaged, entity_bytes, entity_of};
+use crate::journal::{self, Durability};
+
+/// An open conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The entity.
+    pub key: EntityKey,
+    /// What it is about.
+    pub kind: ConflictKind,
+    /// What this side has.
+    pub local: Version,
+    /// What the authority is known to hold.
+    pub remote: Version,
+}
+
+/// What a conflict is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConflictKind {
+    /// Both sides changed the entity.
+    Concurrent {
+        /// What it was before either did.
+        before: Version,
+    },
+    /// Another entity has the values of a unique key.
+    Clash {
+        /// The fields of the key.
+        unique: Vec<String>,
+        /// Their values, as canonical JSON.
+        values: Vec<String>,
+        /// The entity that has them.
+        holder: EntityKey,
+    },
+}
+
+/// How a conflict is resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// This side's is kept, on top of the other.
+    Local,
+    /// The other side's is taken.
+    Remote,
+    /// Each field of the later stamp; of a clash the entity that was changed later keeps the key.
+    Newest,
+    /// The entity is deleted here.
+    Delete,
+    /// The entity becomes this.
+    Modify(State),
+}
+
+impl Replica {
+    /// The open conflicts, by entity.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn conflicts(&self) -> Result<Vec<Conflict>, Error> {
+        self.read(|snapshot, view| {
+            let mut found = Vec::new();
+            for row in snapshot.keyed(CONFLICTS)?.iter().map_err(engine)? {
+                let (place, value) = row.map_err(engine)?;
+                let key = entity_of(place.value()).map_err(damaged("an open conflict"))?;
+                let record = frame::open_record(FrameKind::Conflict, place.value(), value.value())
+                    .map_err(damaged(format!("the conflict of {key}")))?;
+                let (base, stamps) = view.base(&key)?;
+                found.push(Conflict {
+                    kind: kind_of(record, &key)?,
+                    local: view.visible(&key)?,
+                    remote: version_of(&base, stamps),
+                    key,
+                });
+            }
+            Ok(found)
+        })
+    }
+
+    /// Resolves an open conflict; the values that lose by it are kept.
+    ///
+    /// # Errors
+    /// An entity without an open conflict; otherwise as [`Replica::commit`].
+    pub fn resolve(&self, key: &EntityKey, resolution: &Resolution) -> Result<(), Error> {
+        let conflict = self.conflicts()?.into_iter().find(|conflict| conflict.key == *key);
+        let conflict = conflict.ok_or_else(|| Error::NoConflict { key: key.clone() })?;
+        match resolution {
+            Resolution::Delete => self.resolve_by(&conflict, Operation::delete(key.clone())),
+            Resolution::Modify(state) => {
+                self.resolve_by(&conflict, Operation::update(key.clone(), state.clone()))
+            }
+            Resolution::Local => self.settle_conflict(&conflict, &Resolution::Local),
+            Resolution::Remote => self.settle_conflict(&conflict, &Resolution::Remote),
+            Resolution::Newest => match &conflict.kind {
+                ConflictKind::Concurrent { .. } => self.settle_conflict(&conflict, &Resolution::Newest),
+                ConflictKind::Clash { holder, .. } => {
+                    let theirs = self.read(|_, view| view.visible(holder))?;
+                    let is_later = conflict.local.stamps.latest() > theirs.stamps.latest();
+                    let wins = if is_later { Resolution::Local } else { Resolution::Remote };
+                    self.settle_conflict(&conflict, &wins)
+                }
+            },
+        }
+    }
+
+    /// Resolves by an operation of now, in one transaction with it.
+    fn resolve_by(&self, conflict: &Conflict, operation: Operation) -> Result<(), Error> {
+        let key = &conflict.key;
+        let now = (self.journal.inner.options.clock)();
+        self.commit_with(&[operation], Durability::Durable, |txn, view| {
+            if !remove(txn, key)? {
+                return Err(Error::NoConflict { key: key.clone() });
+            }
+            let after = view.visible(key)?;
+            let kept = after.existence.live().cloned().unwrap_or_else(State::empty);
+            let differs = |state: &State| state.only(|field| kept.raw(field) != state.raw(field));
+            let before = before_of(conflict);
+            let mut losses = Vec::new();
+            for (side, version) in [(Side::Local, &conflict.local), (Side::Remote, &conflict.remote)] {
+                let Existence::Live(state) = &version.existence else { continue };
+                let changed = before.changes_to(state);
+                let lost = differs(&state.only(|field| changed.raw(field).is_some()));
+                if !lost.is_empty() {
+                    losses.push(Loss::of(side, Why::Resolved, State::empty().changes_to(&lost)));
+                }
+            }
+            lost::keep(txn, key, &losses, now)?;
+            view.changed.push((key.clone(), Cause::Conflict));
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn settle_conflict(&self, conflict: &Conflict, resolution: &Resolution) -> Result<(), Error> {
+        let (key, own) = (&conflict.key, self.id());
+        let now = (self.journal.inner.options.clock)();
+        self.maintain(|work, view| {
+            if !remove(work.txn, key)? {
+                return Err(Error::NoConflict { key: key.clone() });
+            }
+            work.has_written = true;
+            let pending = work.pending(std::slice::from_ref(key))?.remove(key);
+            let Some(pending) = pending else { return Ok(()) };
+            let before = before_of(conflict);
+            let empty = State::empty();
+            let changes = before.changes_to(conflict.remote.existence.state().unwrap_or(&empty));
+            let other = Other {
+                version: &conflict.remote,
+                has_changed: &|field| changes.raw(field).is_some(),
+                was_absent: before.is_empty(),
+            };
+            let local = |losses| (Some(pending.effect.clone()), losses);
+            let remote =
+                || (None, vec![Loss { why: Why::Resolved, ..lost_local(&pending.effect, Why::Resolved) }]);
+            let (left, losses) = match resolution {
+                Resolution::Local | Resolution::Delete | Resolution::Modify(_) => {
+                    let lost = overwritten(&pending.effect.apply(&conflict.remote.existence), &other);
+                    let loss = Loss { why: Why::Resolved, ..Loss::overwritten(&lost) };
+                    local(if lost.is_empty() { Vec::new() } else { vec![loss] })
+                }
+                Resolution::Remote => remote(),
+                Resolution::Newest => match decide(Policy::Newest, &pending.effect, own, &other) {
+                    Decision::Agreed => (None, Vec::new()),
+                    Decision::Held | Decision::Other => remote(),
+                    Decision::Local { effect, overwrites, loses } => {
+                        let mut losses = Vec::new();
+                        if !overwrites.is_empty() {
+                            losses.push(Loss { why: Why::Resolved, ..Loss::overwritten(&overwrites) });
+                        }
+                        if !loses.is_empty() {
+                            losses.push(Loss::of(Side::Local, Why::Resolved, loses));
+                        }
+                        (Some(effect), losses)
+                    }
+                },
+            };
+            lost::keep(work.txn, key, &losses, now)?;
+            let (base, stamps) = view.base(key)?;
+            view.lay(key, &base, &stamps, left.as_ref().map(|effect| (effect, own)), Cause::Conflict)?;
+            if left.is_none() {
+                work.state.settled += u64::from(pending.effect.shape.operations);
+            }
+            let left = left.map(|effect| Entry { effect, ..pending.clone() });
+            work.overrides.insert(key.clone(), left);
+            Ok(())
+        })
+    }
+}
+
+/// The state that both sides began from; no field where nothing was there.
+fn before_of(conflict: &Conflict) -> State {
+    match &conflict.kind {
+        ConflictKind::Concurrent { before } => before.existence.state().cloned().unwrap_or_else(State::empty),
+        // Nothing of the entity itself is in conflict but what this side would send.
+        ConflictKind::Clash { .. } => conflict.remote.existence.state().cloned().unwrap_or_else(State::empty),
+    }
+}
+
+fn kind_of(record: ConflictRecord, key: &EntityKey) -> Result<ConflictKind, journal::Error> {
+    let name = || format!("the conflict of {key}");
+    Ok(match record {
+        ConflictRecord::Concurrent { before } => {
+            ConflictKind::Concurrent { before: before.version().map_err(damaged(name()))? }
+        }
+        ConflictRecord::Clash { unique, values, holder } => {
+            let holder = EntityKey::new(key.collection().clone(), Uuid::from_bytes(holder));
+            let holder = holder.map_err(|source| journal::Error::Invalid { source })?;
+            ConflictKind::Clash { unique, values, holder }
+        }
+    })
+}
+
+/// Opens a conflict; one that is open already stays as it is: there is one an entity.
+pub(super) fn open_concurrent(
+    txn: &WriteTransaction,
+    key: &EntityKey,
+    before: &Version,
+) -> Result<(), journal::Error> {
+    if get(txn, key)?.is_some() {
+        return Ok(());
+    }
+    put(txn, key, &ConflictRecord::Concurrent { before: VersionRecord::of(before) })
+}
+
+/// Opens a clash; of a conflict that is open already, a clash is what has to be solved first.
+pub(super) fn open_clash(
+    txn: &WriteTransaction,
+    key: &EntityKey,
+    unique: &[String],
+    values: &[String],
+    holder: Uuid,
+) -> Result<(), journal::Error> {
+    let (unique, values) = (unique.to_vec(), values.to_vec());
+    put(txn, key, &ConflictRecord::Clash { unique, values, holder: holder.into_bytes() })
+}
+
+pub(super) fn get(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<ConflictRecord>, journal::Error> {
+    tables::record_in(txn, CONFLICTS, FrameKind::Conflict, &entity_bytes(key))
+}
+
+fn put(txn: &WriteTransaction, key: &EntityKey, record: &ConflictRecord) -> Result<(), journal::Error> {
+    tables::put_record(txn, CONFLICTS, FrameKind::Conflict, &entity_bytes(key), record)
+}
+
+/// Closes a conflict, and says whether it was open.
+pub(super) fn remove(txn: &WriteTransaction, key: &EntityKey) -> Result<bool, journal::Error> {
+    let mut table = txn.open_table(CONFLICTS).map_err(engine)?;
+    Ok(table.remove(entity_bytes(key).as_slice()).map_err(engine)?.is_some())
+}
+
+/// The clashes with an entity: those who hold back because it has what they want.
+pub(super) fn clashing_with(
+    txn: &WriteTransaction,
+    holders: &dyn Fn(&EntityKey) -> bool,
+) -> Result<Vec<(EntityKey, Vec<String>, Vec<String>, EntityKey)>, journal::Error> {
+    let table = txn.open_table(CONFLICTS).map_err(engine)?;
+    let mut found = Vec::new();
+    for row in table.iter().map_err(engine)? {
+        let (place, value) = row.map_err(engine)?;
+        let key = entity_of(place.value()).map_err(damaged("an open conflict"))?;
+        let record = frame::open_record(FrameKind::Conflict, place.value(), value.value())
+            .map_err(damaged(format!("the conflict of {key}")))?;
+        if let ConflictKind::Clash { unique, values, holder } = kind_of(record, &key)?
+            && holders(&holder)
+        {
+            found.push((key, unique, values, holder));
+        }
+    }
+    Ok(found)
+}
+
+/// An edit may be the end of a clash: the key is another one now.
+pub(super) fn edited(
+    txn: &WriteTransaction,
+    view: &mut View<'_, Tables<'_>>,
+    key: &EntityKey,
+) -> Result<(), Error> {
+    let Some(ConflictRecord::Clash { unique, values, .. }) = get(txn, key)? else { return Ok(()) };
+    let now = view.visible(key)?;
+    let held = now.existence.live().and_then(|state| key_values(state, &unique));
+    if held.as_ref() != Some(&values) {
+        remove(txn, key)?;
+        view.changed.push((key.clone(), Cause::Conflict));
+    }
+    Ok(())
+}

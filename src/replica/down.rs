@@ -1,0 +1,609 @@
+//! What comes from the authority: pages of changes, rows that were read, everything anew.
+//!
+//! Nothing is taken while a bunch is open: its answer comes first, so that what is known of the authority's side
+//! is never older than what was sent on top of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use redb::ReadableTable;
+
+use super::conflicts;
+use super::error::Error;
+use super::keep::{forget_cursors, put_cursors, put_record, record_in};
+use super::lost::{self, Loss, Side, Why};
+use super::rebase::{Known, Rebase, lost_local, rebase, without_unit_part};
+use super::tables::FETCHED;
+use super::view::{Cause, View, version_of};
+use super::{Replica, Tables};
+use crate::algebra::{
+    Base, Decision, Effect, EntityKey, Epoch, Existence, FullRow, Generation, Group, Held, Index, Knowledge,
+    Liveness, Millis, Operation, Other, Page, Policy, ReplicaId, Seq, Stamps, State, Version, decide,
+    key_values, referred,
+};
+use crate::journal::entry::Entry;
+use crate::journal::error::engine;
+use crate::journal::tables::entity_bytes;
+use crate::journal::{Work, parked};
+
+/// What taking rows came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Entities of which something newer is known now.
+    pub applied: Vec<EntityKey>,
+    /// How many rows were not newer than what was known.
+    pub stale: u64,
+    /// Entities on which what is unsent gave way, or was reduced.
+    pub overridden: Vec<EntityKey>,
+    /// Entities with a conflict that was opened.
+    pub conflicting: Vec<EntityKey>,
+}
+
+/// What is known now of an entity at the authority.
+struct Told {
+    base: Base,
+    stamps: Stamps,
+}
+
+impl Told {
+    fn of(row: FullRow) -> Self {
+        let epoch = Some(row.epoch);
+        let held = |state| Held { epoch, state: Knowledge::State(state) };
+        let base = match row.version.existence {
+            Existence::Live(state) => Base::Live(held(state)),
+            Existence::Dead(state) => Base::Dead(held(state)),
+            Existence::Absent => Base::Dead(Held { epoch, state: Knowledge::Nothing }),
+        };
+        Told { base, stamps: row.version.stamps }
+    }
+}
+
+impl Replica {
+    /// Takes a page of changes, all of it or nothing.
+    ///
+    /// # Errors
+    /// A page while a bunch is open, of another generation, or with cursors that go back; otherwise what the
+    /// journal says.
+    pub fn take_page(&self, page: &Page) -> Result<Applied, Error> {
+        self.incoming(|taking, work, view| {
+            let mut record = record_in(work.txn)?.unwrap_or_default();
+            let generation = page.generation.0.into_bytes();
+            if record.generation.is_some_and(|known| known != generation) {
+                return Err(wrong("it is of another generation"));
+            }
+            taking.fetches_all = record.is_fetching_all;
+            record.generation = Some(generation);
+            if record.is_fetching_all {
+                let mut fetched = work.txn.open_table(FETCHED).map_err(engine)?;
+                for row in &page.rows {
+                    fetched.insert(entity_bytes(&row.key).as_slice(), [].as_slice()).map_err(engine)?;
+                }
+            }
+            put_record(work.txn, &record)?;
+            put_cursors(work.txn, &page.cursors)?;
+            work.has_written = true;
+            let told = page.rows.iter().map(|row| (row.key.clone(), Told::of(row.clone())));
+            let mut applied = taking.take(work, view, told.collect())?;
+            if !page.has_more {
+                work.state.is_complete = true;
+                view.is_complete = true;
+                if taking.fetches_all {
+                    taking.forget_the_rest(work, view, &mut applied)?;
+                    record = record_in(work.txn)?.unwrap_or_default();
+                    record.is_fetching_all = false;
+                    put_record(work.txn, &record)?;
+                }
+                // What the triggers up to here hint at is known now.
+                if page.triggers_until.0 > work.state.cursor {
+                    work.heard_until(page.triggers_until)?;
+                }
+            }
+            Ok(applied)
+        })
+    }
+
+    /// Takes rows that were read because of triggers, and what the triggers say themselves; what was asked for
+    /// and is not among the rows is gone.
+    ///
+    /// # Errors
+    /// Rows while a bunch is open; otherwise what the journal says.
+    pub fn take_reads(&self, asked: &[(EntityKey, Epoch)], rows: &[FullRow]) -> Result<Applied, Error> {
+        self.incoming(|taking, work, view| {
+            let read: BTreeSet<&EntityKey> = rows.iter().map(|row| &row.key).collect();
+            let gone = |epoch| Told {
+                base: Base::Dead(Held { epoch: Some(epoch), state: Knowledge::Nothing }),
+                stamps: Stamps::default(),
+            };
+            let mut told: Vec<(EntityKey, Told)> =
+                rows.iter().map(|row| (row.key.clone(), Told::of(row.clone()))).collect();
+            let missing = asked.iter().filter(|(key, _)| !read.contains(key));
+            told.extend(missing.map(|(key, epoch)| (key.clone(), gone(*epoch))));
+            let applied = taking.take(work, view, told)?;
+            work.clear_heard(&|key| Ok(view.base(key)?.0.epoch()))?;
+            Ok(applied)
+        })
+    }
+
+    /// The latest epochs that the triggers heard so far hint at.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub(crate) fn hinted(&self, keys: &[EntityKey]) -> Result<Vec<(EntityKey, Epoch)>, Error> {
+        let wanted: BTreeSet<&EntityKey> = keys.iter().collect();
+        self.read(|snapshot, _| {
+            let mut latest: BTreeMap<EntityKey, Epoch> = BTreeMap::new();
+            for trigger in crate::journal::inbox::triggers(snapshot)? {
+                if wanted.contains(&trigger.key) {
+                    let epoch = latest.entry(trigger.key).or_default();
+                    *epoch = (*epoch).max(trigger.epoch);
+                }
+            }
+            Ok(latest.into_iter().collect())
+        })
+    }
+
+    /// Begins to fetch everything anew, from a generation of the authority's data; what is unsent stays, and what
+    /// was known stays until it is fetched or found to be gone.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn begin_anew(&self, generation: Option<Generation>) -> Result<(), Error> {
+        self.maintain(|work, _| {
+            let mut record = record_in(work.txn)?.unwrap_or_default();
+            record.is_fetching_all = true;
+            record.generation = generation.map(|generation| generation.0.into_bytes());
+            put_record(work.txn, &record)?;
+            forget_cursors(work.txn)?;
+            work.txn.open_table(FETCHED).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
+            work.heard_until(Index(0))?;
+            work.has_written = true;
+            Ok(())
+        })
+    }
+
+    /// Gives the open bunch up: it is known that the authority never took it under this replica's name. What is in
+    /// it is pending again; under a new name, if one is given.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn take_back_bunch(&self, new_name: Option<ReplicaId>) -> Result<(), Error> {
+        use crate::codec::frame::FrameKind;
+        use crate::journal::tables::{IDENTITY_KEY, META, put_record};
+        self.maintain(|work, _| {
+            work.unseal()?;
+            if let Some(name) = new_name {
+                let mut identity = work.snapshot.identity()?;
+                identity.replica = name.0.into_bytes();
+                put_record(work.txn, META, FrameKind::Identity, IDENTITY_KEY, &identity)?;
+                work.has_written = true;
+            }
+            Ok(())
+        })?;
+        if let Some(name) = new_name {
+            *self.journal.inner.replica.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = name;
+        }
+        Ok(())
+    }
+
+    fn incoming<T>(
+        &self,
+        body: impl Fn(&mut Taking, &mut Work<'_>, &mut View<'_, Tables<'_>>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (own, now) = (self.id(), (self.journal.inner.options.clock)());
+        self.maintain(|work, view| {
+            if work.state.open.is_some() {
+                return Err(wrong("a bunch is open, whose answer comes first"));
+            }
+            body(&mut Taking { own, now, fetches_all: false }, work, view)
+        })
+    }
+}
+
+fn wrong(why: &str) -> Error {
+    Error::WrongAnswer { why: why.to_owned() }
+}
+
+struct Taking {
+    own: ReplicaId,
+    now: Millis,
+    fetches_all: bool,
+}
+
+/// What is unsent of an entity.
+struct Unsent {
+    entry: Entry,
+    is_parked: bool,
+}
+
+impl Taking {
+    fn take(
+        &self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        told: Vec<(EntityKey, Told)>,
+    ) -> Result<Applied, Error> {
+        let mut applied = Applied::default();
+        let mut newest: BTreeMap<EntityKey, Told> = BTreeMap::new();
+        for (key, told) in told {
+            let (held, _) = view.base(&key)?;
+            let epoch = told.base.epoch().unwrap_or_default();
+            let newer = newest.get(&key).and_then(|told| told.base.epoch());
+            match held.epoch().max(newer) {
+                Some(held_epoch) if epoch < held_epoch && !self.fetches_all => applied.stale += 1,
+                Some(held_epoch) if epoch == held_epoch && newer.is_none() && is_same(&held, &told.base) => {
+                    // Nothing new but, perhaps, its stamps.
+                    view.put_base(&key, &held, &told.stamps)?;
+                    applied.stale += 1;
+                }
+                Some(_) | None => drop(newest.insert(key, told)),
+            }
+        }
+        let unsent = self.unsent(work, view, newest.keys())?;
+        let mut reduced = Vec::new();
+        for (key, told) in &newest {
+            let done = self.take_one(work, view, key, told, unsent.get(key), &mut applied)?;
+            reduced.extend(done);
+            applied.applied.push(key.clone());
+        }
+        for key in reduced {
+            self.drop_unit(work, view, &key, &mut applied)?;
+        }
+        self.new_children(work, view, &newest, &mut applied)?;
+        self.clashes(work, view, &newest, &mut applied)?;
+        Ok(applied)
+    }
+
+    /// What is unsent of these entities.
+    fn unsent<'k>(
+        &self,
+        work: &Work<'_>,
+        view: &View<'_, Tables<'_>>,
+        keys: impl Iterator<Item = &'k EntityKey>,
+    ) -> Result<HashMap<EntityKey, Unsent>, Error> {
+        let mut local = Vec::new();
+        for key in keys {
+            if view.local(key)?.is_some_and(|local| !local.is_kept) {
+                local.push(key.clone());
+            }
+        }
+        let mut found = HashMap::new();
+        for (key, entry) in work.pending(&local)? {
+            found.insert(key, Unsent { entry, is_parked: false });
+        }
+        for key in local {
+            if let Some((entry, _)) = parked::get(work.txn, &key)? {
+                found.insert(key, Unsent { entry, is_parked: true });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Gives the entity back if what is unsent of it was a delete that gave way: then its unit goes too.
+    fn take_one(
+        &self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        key: &EntityKey,
+        told: &Told,
+        unsent: Option<&Unsent>,
+        applied: &mut Applied,
+    ) -> Result<Option<EntityKey>, Error> {
+        let (from, from_stamps) = view.base(key)?;
+        let from_version = version_of(&from, from_stamps);
+        let mut to_version = version_of(&told.base, told.stamps.clone());
+        if matches!(&told.base, Base::Dead(held) if held.state.state().is_none())
+            && let Some(last) = from_version.existence.state()
+        {
+            to_version.existence = Existence::Dead(last.clone());
+        }
+        self.note_restored(work, key, &from, &from_version, told, &to_version)?;
+        let Some(Unsent { entry, .. }) = unsent else {
+            view.lay(key, &told.base, &told.stamps, None, Cause::Remote)?;
+            return Ok(None);
+        };
+        let effect = &entry.effect;
+        let conflict = conflicts::get(work.txn, key)?;
+        let is_standing = matches!(conflict, Some(crate::codec::kept::ConflictRecord::Concurrent { .. }));
+        let moved = if is_standing {
+            let is_agreed = effect.apply(&to_version.existence) == to_version.existence;
+            let left = (!is_agreed).then(|| effect.clone());
+            Rebase { left, losses: Vec::new(), is_held: !is_agreed }
+        } else if self.fetches_all && from_version.existence == to_version.existence {
+            Rebase { left: Some(effect.clone()), losses: Vec::new(), is_held: false }
+        } else {
+            let policy = view.schema.policy(key.collection());
+            let from = Known { base: &from, version: &from_version };
+            rebase(policy, effect, self.own, from, Known { base: &told.base, version: &to_version })
+        };
+        let gave_way =
+            moved.left.is_none() && effect.shape.liveness == Liveness::Dead && !moved.losses.is_empty();
+        self.leave(work, key, unsent, &moved)?;
+        if moved.is_held && !is_standing {
+            conflicts::open_concurrent(work.txn, key, &from_version)?;
+            applied.conflicting.push(key.clone());
+        } else if is_standing && !moved.is_held {
+            conflicts::remove(work.txn, key)?;
+        }
+        if moved.left.as_ref() != Some(effect) {
+            applied.overridden.push(key.clone());
+        }
+        let cause = if moved.losses.is_empty() && !moved.is_held { Cause::Rebased } else { Cause::Conflict };
+        let left = moved.left.as_ref().map(|effect| (effect, self.own));
+        view.lay(key, &told.base, &told.stamps, left, cause)?;
+        Ok(gave_way.then(|| key.clone()))
+    }
+
+    /// Writes down what is left of what is unsent, and what lost.
+    fn leave(
+        &self,
+        work: &mut Work<'_>,
+        key: &EntityKey,
+        unsent: Option<&Unsent>,
+        moved: &Rebase,
+    ) -> Result<(), Error> {
+        let Some(Unsent { entry, is_parked }) = unsent else { return Ok(()) };
+        lost::keep(work.txn, key, &moved.losses, self.now)?;
+        if moved.left.as_ref() == Some(&entry.effect) {
+            return Ok(());
+        }
+        if moved.left.is_none() {
+            work.state.settled += u64::from(entry.effect.shape.operations);
+        }
+        let left = moved.left.clone().map(|effect| Entry { effect, ..entry.clone() });
+        if *is_parked {
+            if left.is_none() {
+                work.take_parked(key)?;
+            }
+        } else {
+            work.overrides.insert(key.clone(), left);
+        }
+        Ok(())
+    }
+
+    /// After a restore, what the authority had and lost is kept here.
+    fn note_restored(
+        &self,
+        work: &mut Work<'_>,
+        key: &EntityKey,
+        from: &Base,
+        from_version: &Version,
+        told: &Told,
+        to: &Version,
+    ) -> Result<(), Error> {
+        let is_older = from.epoch() > told.base.epoch();
+        let Existence::Live(had) = &from_version.existence else { return Ok(()) };
+        if !self.fetches_all || !is_older {
+            return Ok(());
+        }
+        let has = to.existence.live().cloned().unwrap_or_else(State::empty);
+        let lost = had.only(|field| has.raw(field) != had.raw(field));
+        if !lost.is_empty() {
+            let loss = Loss::of(Side::Remote, Why::Restored, State::empty().changes_to(&lost));
+            lost::keep(work.txn, key, &[loss], self.now)?;
+        }
+        Ok(())
+    }
+
+    /// What was known and did not come when everything was fetched is gone at the authority.
+    fn forget_the_rest(
+        &self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        applied: &mut Applied,
+    ) -> Result<(), Error> {
+        let mut rest = Vec::new();
+        {
+            let fetched = work.txn.open_table(FETCHED).map_err(engine)?;
+            for key in view.keys(None)? {
+                if fetched.get(entity_bytes(&key).as_slice()).map_err(engine)?.is_none() {
+                    rest.push(key);
+                }
+            }
+        }
+        let unsent = self.unsent(work, view, rest.iter())?;
+        for key in &rest {
+            let (base, stamps) = view.base(key)?;
+            if matches!(base, Base::Absent | Base::Unknown) {
+                continue;
+            }
+            let last = version_of(&base, stamps.clone());
+            let told = match (unsent.get(key), last.existence.state()) {
+                // A tombstone of which nobody knows any more: what is unsent may revive it, whole.
+                (Some(_), Some(state)) => Told {
+                    base: Base::Dead(Held { epoch: None, state: Knowledge::State(state.clone()) }),
+                    stamps,
+                },
+                (_, _) => Told { base: Base::Absent, stamps: Stamps::default() },
+            };
+            self.take_one(work, view, key, &told, unsent.get(key), applied)?;
+            applied.applied.push(key.clone());
+        }
+        work.txn.open_table(FETCHED).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
+        Ok(())
+    }
+
+    /// A delete gave way: what went only with it comes back too.
+    fn drop_unit(
+        &self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        root: &EntityKey,
+        applied: &mut Applied,
+    ) -> Result<(), Error> {
+        let groups: BTreeSet<Group> = self.groups_of(work, root)?;
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let local = view.unsent()?;
+        let mut sharing = self.unsent(work, view, local.iter())?;
+        sharing.retain(|key, unsent| {
+            key != root && unsent.entry.effect.groups.iter().any(|group| groups.contains(group))
+        });
+        // Who belongs to it: by references of what the authority holds, from the root on, both ways.
+        let mut unit: BTreeSet<EntityKey> = BTreeSet::from([root.clone()]);
+        loop {
+            let mut more = Vec::new();
+            for key in sharing.keys().filter(|key| !unit.contains(*key)) {
+                let refers_in = self.parents(view, key)?.iter().any(|parent| unit.contains(parent));
+                let mut is_referred = false;
+                for member in &unit {
+                    is_referred |= self.parents(view, member)?.contains(key);
+                }
+                if refers_in || is_referred {
+                    more.push(key.clone());
+                }
+            }
+            if more.is_empty() {
+                break;
+            }
+            unit.extend(more);
+        }
+        let is_of_unit = |key: &EntityKey| unit.contains(key);
+        for key in &unit {
+            let Some(unsent) = sharing.get(key) else { continue };
+            let (base, stamps) = view.base(key)?;
+            let under = version_of(&base, stamps.clone());
+            let effect = &unsent.entry.effect;
+            let Some(left) = without_unit_part(effect, &under.existence, view.schema, key, &is_of_unit)
+            else {
+                continue;
+            };
+            let mut loss = lost_local(effect, Why::Unit);
+            if let (Some(left), false) = (&left, loss.was_delete) {
+                let kept = crate::algebra::written(left);
+                loss.fields = loss.fields.only(|field| kept.raw(field).is_none());
+            }
+            let moved = Rebase { left, losses: vec![loss], is_held: false };
+            self.leave(work, key, Some(unsent), &moved)?;
+            let left = moved.left.as_ref().map(|effect| (effect, self.own));
+            view.lay(key, &base, &stamps, left, Cause::Conflict)?;
+            applied.overridden.push(key.clone());
+        }
+        Ok(())
+    }
+
+    /// The groups that an entity's unsent effect had before this transaction.
+    fn groups_of(&self, work: &Work<'_>, key: &EntityKey) -> Result<BTreeSet<Group>, Error> {
+        let pending = work.pending(std::slice::from_ref(key))?.remove(key);
+        Ok(pending.into_iter().flat_map(|entry| entry.effect.groups).collect())
+    }
+
+    /// What an entity refers to at the authority.
+    fn parents(&self, view: &View<'_, Tables<'_>>, key: &EntityKey) -> Result<Vec<EntityKey>, Error> {
+        let (base, stamps) = view.base(key)?;
+        let version = version_of(&base, stamps);
+        let (Some(state), Some(declared)) =
+            (version.existence.state(), view.schema.collection(key.collection()))
+        else {
+            return Ok(Vec::new());
+        };
+        let targets = declared.references();
+        Ok(targets
+            .filter_map(|(field, reference)| referred(state, field, reference).ok().flatten())
+            .collect())
+    }
+
+    /// What came refers to something that is deleted here and not there: the deleter had not seen it.
+    fn new_children(
+        &self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        newest: &BTreeMap<EntityKey, Told>,
+        applied: &mut Applied,
+    ) -> Result<(), Error> {
+        for (key, told) in newest {
+            let (Some(state), Some(declared)) =
+                (told.base.live_state(), view.schema.collection(key.collection()))
+            else {
+                continue;
+            };
+            for (field, reference) in declared.references() {
+                let Some(parent) = referred(state, field, reference).ok().flatten() else { continue };
+                let (base, stamps) = view.base(&parent)?;
+                let is_deleted_here = matches!(view.visible(&parent)?.existence, Existence::Dead(_));
+                if base.live_state().is_none() || !is_deleted_here || newest.contains_key(&parent) {
+                    continue;
+                }
+                let unsent = self.unsent(work, view, std::iter::once(&parent))?;
+                let Some(delete) = unsent.get(&parent) else { continue };
+                let at = delete.entry.effect.shape.since.time();
+                let part = match reference.on_delete {
+                    crate::algebra::OnDelete::SetNull => {
+                        Operation::patch(key.clone(), crate::algebra::Patch::removing(field))
+                    }
+                    crate::algebra::OnDelete::Cascade | crate::algebra::OnDelete::Restrict => {
+                        Operation::delete(key.clone())
+                    }
+                };
+                let part = Effect::of(Seq(1), &Operation { at, ..part });
+                let child = version_of(&told.base, told.stamps.clone());
+                let other = Other { version: &child, has_changed: &|_| true, was_absent: false };
+                let policy: Policy = view.schema.policy(key.collection());
+                match decide(policy, &part, self.own, &other) {
+                    Decision::Agreed | Decision::Local { .. } => {}
+                    Decision::Held => {
+                        conflicts::open_concurrent(work.txn, &parent, &version_of(&base, stamps))?;
+                        applied.conflicting.push(parent);
+                    }
+                    Decision::Other => {
+                        let loss = lost_local(&delete.entry.effect, Why::Policy);
+                        let moved = Rebase { left: None, losses: vec![loss], is_held: false };
+                        self.leave(work, &parent, Some(delete), &moved)?;
+                        view.lay(&parent, &base, &stamps, None, Cause::Conflict)?;
+                        applied.overridden.push(parent.clone());
+                        self.drop_unit(work, view, &parent, applied)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Unique keys: what came may have what something here wants, or have given it up.
+    fn clashes(
+        &self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        newest: &BTreeMap<EntityKey, Told>,
+        applied: &mut Applied,
+    ) -> Result<(), Error> {
+        let came = |holder: &EntityKey| newest.contains_key(holder);
+        for (key, unique, values, holder) in conflicts::clashing_with(work.txn, &came)? {
+            let (base, _) = view.base(&holder)?;
+            let still = base.live_state().and_then(|state| key_values(state, &unique));
+            if still.as_ref() != Some(&values) {
+                conflicts::remove(work.txn, &key)?;
+                view.changed.push((key, Cause::Conflict));
+            }
+        }
+        for (key, told) in newest {
+            let (Some(state), Some(declared)) =
+                (told.base.live_state(), view.schema.collection(key.collection()))
+            else {
+                continue;
+            };
+            for (number, fields) in declared.unique_keys().enumerate() {
+                let Some(values) = key_values(state, fields) else { continue };
+                for other in view.holders(key.collection(), number, &values)? {
+                    let (base, _) = view.base(&other)?;
+                    let has_it_there = base.live_state().and_then(|state| key_values(state, fields));
+                    if other == *key || has_it_there.as_ref() == Some(&values) {
+                        continue;
+                    }
+                    // Parked is parked: it clashes once somebody sends it again.
+                    let is_pending = self.unsent(work, view, std::iter::once(&other))?;
+                    if is_pending.get(&other).is_some_and(|unsent| !unsent.is_parked) {
+                        conflicts::open_clash(work.txn, &other, fields, &values, key.id())?;
+                        view.changed.push((other.clone(), Cause::Conflict));
+                        applied.conflicting.push(other);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether two bases say the same of an entity, the stamps aside.
+fn is_same(a: &Base, b: &Base) -> bool {
+    a == b
+}

@@ -1,0 +1,96 @@
+//! The one error of the replica.
+
+use crate::algebra::{self, EntityKey};
+use crate::journal;
+
+/// The error of everything that a replica does. Whatever is refused has changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What the journal beneath says.
+    #[error(transparent)]
+    Journal {
+        /// Its error.
+        #[from]
+        source: journal::Error,
+    },
+    /// What was handed in is not valid.
+    #[error(transparent)]
+    Invalid {
+        /// What is wrong with it.
+        #[from]
+        source: algebra::Error,
+    },
+    /// A unique key is taken.
+    #[error("{key} cannot have the key ({}), which {holder} holds; change one of the two first", unique.join(", "))]
+    Taken {
+        /// The entity that would have it too.
+        key: EntityKey,
+        /// The fields of the key.
+        unique: Vec<String>,
+        /// The entity that has it.
+        holder: EntityKey,
+    },
+    /// Something still refers to what would be deleted.
+    #[error("{key} cannot be deleted while {by} refers to it by {field:?}; delete or change that first")]
+    Restricted {
+        /// The entity that would be deleted.
+        key: EntityKey,
+        /// The one that refers to it.
+        by: EntityKey,
+        /// By which field.
+        field: String,
+    },
+    /// A reference to something that is deleted.
+    #[error("{key} cannot refer by {field:?} to {to}, which is deleted; bring that back first")]
+    DeadReference {
+        /// The entity that would refer.
+        key: EntityKey,
+        /// By which field.
+        field: String,
+        /// The entity that is deleted.
+        to: EntityKey,
+    },
+    /// A field that must hold the id of an entity holds something else, or nothing.
+    #[error("{key} needs the id of an entity in {field:?}: {why}")]
+    NotAReference {
+        /// The entity.
+        key: EntityKey,
+        /// The field.
+        field: String,
+        /// What it holds instead.
+        why: String,
+    },
+    /// An entity without an open conflict.
+    #[error("{key} has no open conflict; `conflicts` lists those that are open")]
+    NoConflict {
+        /// The entity.
+        key: EntityKey,
+    },
+    /// No such value in the conflict record.
+    #[error("no value {number} lost here; `losers` lists those that did")]
+    NothingLost {
+        /// Its number.
+        number: u64,
+    },
+    /// A new unique key over entities that share its values.
+    #[error(
+        "{collection} cannot have the unique key ({}): {} have the same; change all but one first",
+        unique.join(", "),
+        holders.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Duplicates {
+        /// The collection.
+        collection: String,
+        /// The fields of the key.
+        unique: Vec<String>,
+        /// The entities that share their values, at least two.
+        holders: Vec<EntityKey>,
+    },
+    /// An answer that cannot be one to what was asked.
+    #[error("the answer is not one to what was asked: {why}; nothing of it was taken")]
+    WrongAnswer {
+        /// What is wrong with it.
+        why: String,
+    },
+}

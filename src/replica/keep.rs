@@ -1,0 +1,117 @@
+//! Where a replica stands with its authority: how far it read, and when it may ask again.
+
+use redb::{ReadableTable, WriteTransaction};
+use uuid::Uuid;
+
+use super::Replica;
+use super::error::Error;
+use super::tables::{CURSORS, REPLICA_KEY};
+use crate::algebra::{CollectionName, Cursors, Epoch, Generation, Millis};
+use crate::codec::FrameError;
+use crate::codec::frame::{self, FrameKind};
+use crate::codec::kept::ReplicaRecord;
+use crate::journal;
+use crate::journal::error::engine;
+use crate::journal::tables::{self, META, Snapshot, damaged};
+
+/// Where a replica stands with its authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How far each collection was read.
+    pub cursors: Cursors,
+    /// The generation of the authority's data that this belongs to; none before the first answer.
+    pub generation: Option<Generation>,
+    /// Whether everything is being fetched anew.
+    pub is_fetching_all: bool,
+    /// How many attempts failed since the last one that succeeded.
+    pub failures: u32,
+    /// When the next attempt may be made.
+    pub next_attempt_at: Millis,
+    /// Whether the authority refused the credentials: nothing is asked until there are new ones.
+    pub is_unauthorised: bool,
+}
+
+impl Replica {
+    /// Where the replica stands with its authority.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn standing(&self) -> Result<Standing, Error> {
+        self.read(|snapshot, _| {
+            let record = record(snapshot)?;
+            Ok(Standing {
+                cursors: cursors(snapshot)?,
+                generation: record.generation.map(|id| Generation(Uuid::from_bytes(id))),
+                is_fetching_all: record.is_fetching_all,
+                failures: record.failures,
+                next_attempt_at: Millis(record.next_attempt_at),
+                is_unauthorised: record.is_unauthorised,
+            })
+        })
+    }
+
+    /// Notes how the last attempt ended, durably: a program that dies does not forget to wait.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub(crate) fn note_attempt(
+        &self,
+        failures: u32,
+        next_attempt_at: Millis,
+        is_unauthorised: bool,
+    ) -> Result<(), Error> {
+        self.maintain(|work, _| {
+            let before = record_in(work.txn)?.unwrap_or_default();
+            let record = ReplicaRecord {
+                failures,
+                next_attempt_at: next_attempt_at.0,
+                is_unauthorised,
+                ..before.clone()
+            };
+            if record != before {
+                put_record(work.txn, &record)?;
+                work.has_written = true;
+            }
+            Ok(())
+        })
+    }
+}
+
+pub(super) fn record(snapshot: &Snapshot) -> Result<ReplicaRecord, journal::Error> {
+    let found = snapshot.record(META, FrameKind::Replica, REPLICA_KEY)?;
+    found.ok_or_else(|| damaged("the replica's record")(FrameError::Body { why: "it is missing".to_owned() }))
+}
+
+pub(super) fn record_in(txn: &WriteTransaction) -> Result<Option<ReplicaRecord>, journal::Error> {
+    tables::record_in(txn, META, FrameKind::Replica, REPLICA_KEY)
+}
+
+pub(super) fn put_record(txn: &WriteTransaction, record: &ReplicaRecord) -> Result<(), journal::Error> {
+    tables::put_record(txn, META, FrameKind::Replica, REPLICA_KEY, record)
+}
+
+fn cursors(snapshot: &Snapshot) -> Result<Cursors, journal::Error> {
+    let mut cursors = Cursors::new();
+    for row in snapshot.keyed(CURSORS)?.iter().map_err(engine)? {
+        let (name, value) = row.map_err(engine)?;
+        let opened = frame::open_record::<u64>(FrameKind::Cursor, name.value(), value.value());
+        let epoch = Epoch(opened.map_err(damaged("a cursor"))?);
+        let name = String::from_utf8_lossy(name.value()).into_owned();
+        cursors
+            .insert(CollectionName::new(&name).map_err(|source| journal::Error::Invalid { source })?, epoch);
+    }
+    Ok(cursors)
+}
+
+/// Notes how far was read.
+pub(super) fn put_cursors(txn: &WriteTransaction, cursors: &Cursors) -> Result<(), journal::Error> {
+    for (name, epoch) in cursors {
+        tables::put_record(txn, CURSORS, FrameKind::Cursor, name.as_str().as_bytes(), &epoch.0)?;
+    }
+    Ok(())
+}
+
+/// Forgets how far was read.
+pub(super) fn forget_cursors(txn: &WriteTransaction) -> Result<(), journal::Error> {
+    txn.open_table(CURSORS).map_err(engine)?.retain(|_, _| false).map_err(engine)
+}

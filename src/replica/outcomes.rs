@@ -1,0 +1,359 @@
+//! Sealing and settling: as the journal does it, with the policies and with what the program sees.
+
+use std::collections::BTreeSet;
+
+use super::conflicts;
+use super::error::Error;
+use super::lost::{self, Loss, Side, Why};
+use super::rebase::{Known, Rebase, lost_local, rebase, without_unit_part};
+use super::view::{Cause, View, version_of};
+use super::{Replica, Tables};
+use crate::algebra::{
+    Base, Bunch, Effect, EntityKey, Epoch, Existence, Group, Limits, Millis, Outcome, Outcomes, Patch,
+    Policy, ReplicaId, Resulting, Stamp, Stamps, State, Version, changing, key_values, written,
+};
+use crate::codec::records::CauseRecord;
+use crate::journal::Work;
+use crate::journal::entry::Entry;
+use crate::journal::settle::{self, Decided};
+
+/// What settling a bunch came to, in entities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// The bunch had been settled before; nothing was done.
+    pub was_settled: bool,
+    /// Accepted.
+    pub accepted: u64,
+    /// Gave way to the authority's side.
+    pub superseded: Vec<EntityKey>,
+    /// Refused, and not edited since.
+    pub parked: Vec<EntityKey>,
+    /// In conflict from now on: a unique key is taken, or the policy leaves it to a person.
+    pub conflicting: Vec<EntityKey>,
+    /// Refused or clashing, but edited meanwhile: pending again together with the edit.
+    pub mended: Vec<EntityKey>,
+    /// Pending again until what they wait for can go.
+    pub waiting: Vec<EntityKey>,
+    /// Pending again.
+    pub retried: u64,
+}
+
+impl Replica {
+    /// Freezes the next bunch, or gives the open one again, byte for byte; none if there is nothing to send.
+    ///
+    /// # Errors
+    /// As [`Journal::seal`](crate::Journal::seal).
+    pub fn seal(&self, limits: Limits) -> Result<Option<Bunch>, Error> {
+        if let Some(open) = self.journal.open_bunch()? {
+            return Ok(Some(open));
+        }
+        self.maintain(|work, view| {
+            if work.state.open.is_some() {
+                // Another thread was quicker.
+                work.folds = false;
+                return Ok(None);
+            }
+            let bunch = work.seal(limits, Some(&self.schema))?;
+            let sent = bunch.iter().flat_map(|bunch| &bunch.operations).map(|planned| &planned.operation.key);
+            let sent: BTreeSet<&EntityKey> = sent.collect();
+            let nothing = work.overrides.iter().filter(|(key, left)| left.is_none() && !sent.contains(key));
+            for key in nothing.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+                let (base, stamps) = view.base(&key)?;
+                view.lay(&key, &base, &stamps, None, Cause::Local)?;
+            }
+            Ok(bunch)
+        })?;
+        Ok(self.journal.open_bunch()?)
+    }
+
+    /// Records an outcome for each operation of the open bunch, in its order. Settling a bunch twice is harmless.
+    ///
+    /// # Errors
+    /// As [`Journal::settle`](crate::Journal::settle).
+    pub fn settle(&self, outcomes: &Outcomes) -> Result<Settled, Error> {
+        let (own, now) = (self.id(), (self.journal.inner.options.clock)());
+        self.maintain(|work, view| {
+            let Some(settling) = work.settling(outcomes)? else {
+                return Ok(Settled { was_settled: true, ..Settled::default() });
+            };
+            let mut settlement = Settlement {
+                own,
+                now,
+                bunch: settling.bunch,
+                held_groups: held_groups(&settling.decided, &self.schema),
+                deleted: deleted(&settling.decided),
+                settled: Settled::default(),
+            };
+            for decided in &settling.decided {
+                settlement.decide(work, view, decided)?;
+            }
+            Ok(settlement.settled)
+        })
+    }
+}
+
+/// The groups of which something is held by its policy: what only goes with that stays as it is, and waits.
+fn held_groups(decided: &[Decided], schema: &crate::algebra::Schema) -> BTreeSet<Group> {
+    let held = decided.iter().filter(|decided| {
+        schema.policy(decided.entry.key.collection()) == Policy::Manual
+            && matches!(&decided.outcome, Outcome::Superseded { epoch, .. } if !is_unchanged(&decided.before, *epoch))
+    });
+    held.flat_map(|decided| decided.entry.effect.groups.iter().cloned()).collect()
+}
+
+/// What the bunch deleted.
+fn deleted(decided: &[Decided]) -> BTreeSet<EntityKey> {
+    let is_delete =
+        |decided: &&Decided| decided.entry.effect.shape.liveness == crate::algebra::Liveness::Dead;
+    decided.iter().filter(is_delete).map(|decided| decided.entry.key.clone()).collect()
+}
+
+/// Whether the authority holds just the version that was known of here.
+fn is_unchanged(before: &Base, epoch: Epoch) -> bool {
+    before.epoch() == Some(epoch)
+}
+
+struct Settlement {
+    own: ReplicaId,
+    now: Millis,
+    bunch: u64,
+    held_groups: BTreeSet<Group>,
+    deleted: BTreeSet<EntityKey>,
+    settled: Settled,
+}
+
+/// What the authority holds now, and what is left of what is unsent.
+struct Moved {
+    base: Base,
+    stamps: Stamps,
+    rebase: Rebase,
+}
+
+impl Settlement {
+    fn decide(
+        &mut self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        decided: &Decided,
+    ) -> Result<(), Error> {
+        let Decided { entry, newer, outcome, .. } = decided;
+        let key = &entry.key;
+        let operations = u64::from(entry.effect.shape.operations);
+        let moved = match outcome {
+            Outcome::Accepted { result, overwrote, .. } => {
+                work.state.settled += operations;
+                work.state.folded_away += operations.saturating_sub(1);
+                self.settled.accepted += 1;
+                self.accepted(view, decided, result, overwrote.as_ref())?
+            }
+            Outcome::Superseded { epoch, state, stamps, .. } => {
+                self.settled.superseded.push(key.clone());
+                let moved = self.superseded(work, view, decided, *epoch, state.as_ref(), stamps)?;
+                let Some(moved) = moved else { return Ok(()) };
+                moved
+            }
+            Outcome::Refused { reason } => {
+                if newer.is_some() {
+                    self.settled.mended.push(key.clone());
+                    work.come_back(entry, newer.clone());
+                } else {
+                    self.settled.parked.push(key.clone());
+                    work.park(entry, CauseRecord::Refused { reason: reason.clone() }, self.bunch)?;
+                }
+                return Ok(());
+            }
+            Outcome::Clash { unique, holder } => {
+                work.come_back(entry, newer.clone());
+                let sealed = self.under(view, decided)?.after(&entry.effect, self.own);
+                let visible = view.visible(key)?;
+                let values =
+                    |version: &Version| version.existence.live().and_then(|state| key_values(state, unique));
+                match values(&sealed).filter(|values| Some(values) == values_of(&visible, unique).as_ref()) {
+                    Some(values) => {
+                        self.settled.conflicting.push(key.clone());
+                        conflicts::open_clash(work.txn, key, unique, &values, *holder)?;
+                        view.changed.push((key.clone(), Cause::Conflict));
+                    }
+                    None => self.settled.mended.push(key.clone()),
+                }
+                return Ok(());
+            }
+            Outcome::Waits { on } => {
+                work.come_back(entry, newer.clone());
+                work.wait_for(key, on)?;
+                self.settled.waiting.push(key.clone());
+                return Ok(());
+            }
+            Outcome::Retry => {
+                work.come_back(entry, newer.clone());
+                self.settled.retried += 1;
+                return Ok(());
+            }
+        };
+        let Moved { base, stamps, rebase } = moved;
+        lost::keep(work.txn, key, &rebase.losses, self.now)?;
+        let before = newer.as_ref().map(|newer| &newer.effect);
+        if rebase.left.as_ref() != before {
+            if rebase.left.is_none()
+                && let Some(newer) = newer
+            {
+                work.state.settled += u64::from(newer.effect.shape.operations);
+            }
+            let first_at = newer.as_ref().map_or(entry.first_at, |newer| newer.first_at);
+            let left = rebase.left.clone().map(|effect| Entry { key: key.clone(), effect, first_at });
+            work.overrides.insert(key.clone(), left);
+        }
+        let cause = if rebase.losses.is_empty() { Cause::Remote } else { Cause::Conflict };
+        view.lay(key, &base, &stamps, rebase.left.as_ref().map(|effect| (effect, self.own)), cause)?;
+        Ok(())
+    }
+
+    /// What was known of the authority's side when the bunch was sealed.
+    fn under(&self, view: &View<'_, Tables<'_>>, decided: &Decided) -> Result<Version, Error> {
+        let (_, stamps) = view.base(&decided.entry.key)?;
+        Ok(version_of(&decided.before, stamps))
+    }
+
+    fn accepted(
+        &self,
+        view: &View<'_, Tables<'_>>,
+        decided: &Decided,
+        result: &Resulting,
+        overwrote: Option<&State>,
+    ) -> Result<Moved, Error> {
+        let Decided { entry, newer, before, assumed, epoch, .. } = decided;
+        let under = self.under(view, decided)?;
+        let sent = under.after(&entry.effect, self.own);
+        let base = settle::accepted(before, assumed, *epoch, result);
+        let is_kept = base == *before;
+        let stamps = if is_kept { under.stamps.clone() } else { sent.stamps.clone() };
+        let mut losses: Vec<Loss> = overwrote.map(Loss::overwritten).into_iter().collect();
+        if let (Resulting::Live(told), false, Some(effect)) =
+            (result, is_kept, changing(&entry.effect, before))
+        {
+            let wrote = written(&effect);
+            let lost = wrote.only(|field| wrote.raw(field) != Some(told.raw(field).unwrap_or("null")));
+            if !lost.is_empty() {
+                losses.push(Loss::of(Side::Local, Why::Policy, lost));
+            }
+        }
+        let from = settle::seen(before, assumed, &base);
+        let mut moved =
+            self.move_newer(&entry.key, newer.as_ref(), from, &sent.stamps, base.clone(), stamps, view);
+        losses.append(&mut moved.losses);
+        moved.losses = losses;
+        let stamps = version_stamps(is_kept, &under, &sent);
+        Ok(Moved { base, stamps, rebase: moved })
+    }
+
+    /// Moves what was done since the seal.
+    #[expect(clippy::too_many_arguments, reason = "two sides of a move, each a base with its stamps")]
+    fn move_newer(
+        &self,
+        key: &EntityKey,
+        newer: Option<&Entry>,
+        from: &Base,
+        from_stamps: &Stamps,
+        to: Base,
+        to_stamps: Stamps,
+        view: &View<'_, Tables<'_>>,
+    ) -> Rebase {
+        let Some(newer) = newer else { return Rebase { left: None, losses: Vec::new(), is_held: false } };
+        let policy = view.schema.policy(key.collection());
+        let from_version = version_of(from, from_stamps.clone());
+        let to_version = version_of(&to, to_stamps);
+        let from = Known { base: from, version: &from_version };
+        rebase(policy, &newer.effect, self.own, from, Known { base: &to, version: &to_version })
+    }
+
+    /// None where nothing moves but what comes back.
+    fn superseded(
+        &mut self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        decided: &Decided,
+        epoch: Epoch,
+        state: Option<&State>,
+        told: &[(String, Stamp)],
+    ) -> Result<Option<Moved>, Error> {
+        let Decided { entry, newer, before, assumed, .. } = decided;
+        let key = &entry.key;
+        let operations = u64::from(entry.effect.shape.operations);
+        let under = self.under(view, decided)?;
+        let is_unchanged = is_unchanged(before, epoch);
+        let base =
+            if is_unchanged { before.clone() } else { settle::latest(before, settle::remote(epoch, state)) };
+        let stamps = match is_unchanged {
+            true => under.stamps.clone(),
+            false => Stamps { fields: told.to_vec(), ..Stamps::default() },
+        };
+        let both: Effect = match newer {
+            Some(newer) => entry.effect.then(&newer.effect),
+            None => entry.effect.clone(),
+        };
+        if is_unchanged && entry.effect.groups.iter().any(|group| self.held_groups.contains(group)) {
+            work.come_back(entry, newer.clone());
+            return Ok(None);
+        }
+        let is_of_unit = |key: &EntityKey| self.deleted.contains(key);
+        let part = without_unit_part(&entry.effect, &under.existence, view.schema, key, &is_of_unit);
+        if let (true, Some(edit)) = (is_unchanged, part) {
+            let mut loss = lost_local(&entry.effect, Why::Unit);
+            if !loss.was_delete {
+                let kept = edit.as_ref().map(written).unwrap_or_else(Patch::empty);
+                loss.fields = loss.fields.only(|field| kept.raw(field).is_none());
+            }
+            if edit.is_none() {
+                work.state.settled += operations;
+            }
+            let left = match (edit, newer) {
+                (Some(edit), Some(newer)) => Some(edit.then(&newer.effect)),
+                (Some(edit), None) => Some(edit),
+                (None, Some(newer)) => Some(newer.effect.clone()),
+                (None, None) => None,
+            };
+            let rebase = Rebase { left, losses: vec![loss], is_held: false };
+            return Ok(Some(Moved { base, stamps, rebase }));
+        }
+        let policy = view.schema.policy(key.collection());
+        let rebase = match policy {
+            Policy::Manual => {
+                let to = version_of(&base, stamps.clone());
+                if both.apply(&to.existence) == to.existence {
+                    work.state.settled += operations;
+                    Rebase { left: None, losses: Vec::new(), is_held: false }
+                } else {
+                    conflicts::open_concurrent(work.txn, key, &under)?;
+                    self.settled.conflicting.push(key.clone());
+                    Rebase { left: Some(both), losses: Vec::new(), is_held: true }
+                }
+            }
+            Policy::FirstToAuthority => {
+                work.state.settled += operations;
+                work.state.folded_away += operations.saturating_sub(1);
+                Rebase { left: None, losses: vec![lost_local(&both, Why::Policy)], is_held: false }
+            }
+            Policy::LastOperation | Policy::Newest => {
+                work.state.settled += operations;
+                work.state.folded_away += operations.saturating_sub(1);
+                let sent = under.after(&entry.effect, self.own).stamps;
+                let mut rebase =
+                    self.move_newer(key, newer.as_ref(), assumed, &sent, base.clone(), stamps.clone(), view);
+                rebase.losses.insert(0, lost_local(&entry.effect, Why::Policy));
+                rebase
+            }
+        };
+        Ok(Some(Moved { base, stamps, rebase }))
+    }
+}
+
+fn version_stamps(is_kept: bool, under: &Version, sent: &Version) -> Stamps {
+    if is_kept { under.stamps.clone() } else { sent.stamps.clone() }
+}
+
+fn values_of(version: &Version, unique: &[String]) -> Option<Vec<String>> {
+    match &version.existence {
+        Existence::Live(state) => key_values(state, unique),
+        Existence::Absent | Existence::Dead(_) => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! Reading: what the program sees, its own changes at once.
+
+use uuid::Uuid;
+
+use super::Replica;
+use super::error::Error;
+use crate::algebra::{Base, CollectionName, EntityKey, Epoch, Existence, State, Version};
+
+/// An entity as the program sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entity {
+    /// What it is, tombstones with their last state, and when its fields were changed.
+    pub version: Version,
+    /// Whether something of it is unsent.
+    pub status: Status,
+    /// The epoch of what the authority is known to hold.
+    pub epoch: Option<Epoch>,
+}
+
+/// Whether something of an entity is unsent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// It is as the authority holds it.
+    #[default]
+    Synchronised = 0,
+    /// It is changed, deleted or revived.
+    Changed = 1,
+    /// It is made here; the authority has never known it.
+    Created = 2,
+}
+
+impl Replica {
+    /// The state of a live entity.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn get(&self, key: &EntityKey) -> Result<Option<State>, Error> {
+        self.read(|_, view| match view.visible(key)?.existence {
+            Existence::Live(state) => Ok(Some(state)),
+            Existence::Absent | Existence::Dead(_) => Ok(None),
+        })
+    }
+
+    /// An entity with its status and stamps; absent, synchronised and without an epoch where nothing is known of it.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn entity(&self, key: &EntityKey) -> Result<Entity, Error> {
+        self.read(|_, view| {
+            let (base, _) = view.base(key)?;
+            let local = view.local(key)?;
+            let version = view.visible(key)?;
+            let was_never_known = matches!(base, Base::Absent | Base::Unknown);
+            let status = match local {
+                Some(local) if !local.is_kept => match version.existence {
+                    Existence::Live(_) if was_never_known => Status::Created,
+                    Existence::Absent | Existence::Live(_) | Existence::Dead(_) => Status::Changed,
+                },
+                Some(_) | None => Status::Synchronised,
+            };
+            Ok(Entity { version, status, epoch: base.epoch() })
+        })
+    }
+
+    /// The live entities of a collection, by id.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn list(&self, collection: &CollectionName) -> Result<Vec<(Uuid, State)>, Error> {
+        self.read(|_, view| {
+            let mut found = Vec::new();
+            for key in view.keys(Some(collection))? {
+                if let Existence::Live(state) = view.visible(&key)?.existence {
+                    found.push((key.id(), state));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Every entity of which anything is known, tombstones included, in the order of their keys.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn known(&self) -> Result<Vec<EntityKey>, Error> {
+        self.read(|_, view| view.keys(None))
+    }
+
+    /// The live entities of a collection that have these values, as JSON, in the fields of a unique key: more than one
+    /// only while there is a clash. None where the schema has no such key.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn find(
+        &self,
+        collection: &CollectionName,
+        unique: &[&str],
+        values: &[serde_json::Value],
+    ) -> Result<Vec<EntityKey>, Error> {
+        let declared = self.schema.collection(collection);
+        let number = declared.and_then(|declared| declared.unique_keys().position(|fields| fields == unique));
+        let Some(number) = number.filter(|_| unique.len() == values.len()) else { return Ok(Vec::new()) };
+        let fields: serde_json::Map<String, serde_json::Value> =
+            unique.iter().map(|field| (*field).to_owned()).zip(values.iter().cloned()).collect();
+        let state = State::from_serialize(&fields)?;
+        let fields: Vec<String> = unique.iter().map(|field| (*field).to_owned()).collect();
+        let Some(values) = crate::algebra::key_values(&state, &fields) else { return Ok(Vec::new()) };
+        self.read(|_, view| view.holders(collection, number, &values))
+    }
+
+    /// The live entities of a collection that refer to another one by a field of the schema's.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn children(
+        &self,
+        to: &EntityKey,
+        from: &CollectionName,
+        field: &str,
+    ) -> Result<Vec<EntityKey>, Error> {
+        self.read(|_, view| view.children(to, from, field))
+    }
+}

@@ -1,0 +1,136 @@
+//! What becomes of what is unsent when the authority's side moves under it.
+
+use std::collections::HashMap;
+
+use super::lost::{Loss, Side, Why};
+use crate::algebra::{
+    Base, Content, Decision, Effect, EntityKey, Existence, Liveness, OnDelete, Other, Patch, Policy,
+    ReplicaId, Schema, State, Version, changing, decide, referred, written,
+};
+use crate::journal::entry::Entry;
+use crate::journal::{self, Work, parked, rewrite, seal};
+
+/// What becomes of an unsent effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rebase {
+    /// What is left of it.
+    pub(super) left: Option<Effect>,
+    pub(super) losses: Vec<Loss>,
+    /// Whether a person or the program has to decide.
+    pub(super) is_held: bool,
+}
+
+/// One side of a move: what was known, and as a version.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) base: &'a Base,
+    pub(super) version: &'a Version,
+}
+
+/// Moves an effect from one base to another by a policy.
+pub(super) fn rebase(
+    policy: Policy,
+    effect: &Effect,
+    own: ReplicaId,
+    from: Known<'_>,
+    to: Known<'_>,
+) -> Rebase {
+    let gone = |losses| Rebase { left: None, losses, is_held: false };
+    let stays = |left| Rebase { left: Some(left), losses: Vec::new(), is_held: false };
+    if *from.base == Base::Unknown {
+        // Nothing was claimed, so it counts as made on what is known now.
+        return match crate::algebra::sent(effect, to.base) {
+            Some(_) => stays(effect.clone()),
+            None => gone(Vec::new()),
+        };
+    }
+    if from.base == to.base {
+        return stays(effect.clone());
+    }
+    let Some(effect) = changing(effect, from.base) else { return gone(Vec::new()) };
+    let empty = State::empty();
+    let before = from.version.existence.state().unwrap_or(&empty);
+    let changes = before.changes_to(to.version.existence.state().unwrap_or(&empty));
+    let other = Other {
+        version: to.version,
+        has_changed: &|field| changes.raw(field).is_some(),
+        was_absent: *from.base == Base::Absent,
+    };
+    match decide(policy, &effect, own, &other) {
+        Decision::Agreed => gone(Vec::new()),
+        Decision::Held => Rebase { left: Some(effect), losses: Vec::new(), is_held: true },
+        Decision::Other => gone(vec![lost_local(&effect, Why::Policy)]),
+        Decision::Local { effect, overwrites, loses } => {
+            let mut losses = Vec::new();
+            if !overwrites.is_empty() {
+                losses.push(Loss::overwritten(&overwrites));
+            }
+            if !loses.is_empty() {
+                losses.push(Loss::of(Side::Local, Why::Policy, loses));
+            }
+            Rebase { left: Some(effect), losses, is_held: false }
+        }
+    }
+}
+
+/// The loss of a whole effect.
+pub(super) fn lost_local(effect: &Effect, why: Why) -> Loss {
+    let was_delete = effect.shape.liveness == Liveness::Dead;
+    let fields = if was_delete { Patch::empty() } else { written(effect) };
+    Loss { side: Side::Local, why, fields, was_delete }
+}
+
+/// An effect without the part that a deletion of something else has in it: what is left is the user's own edit.
+/// Nothing where it has no such part.
+pub(super) fn without_unit_part(
+    effect: &Effect,
+    before: &Existence,
+    schema: &Schema,
+    key: &EntityKey,
+    is_of_unit: &dyn Fn(&EntityKey) -> bool,
+) -> Option<Option<Effect>> {
+    match effect.shape.liveness {
+        Liveness::Keep => None,
+        Liveness::Dead => {
+            let mut edit = effect.clone();
+            edit.shape.liveness = Liveness::Live;
+            Some((!matches!(edit.content, Content::Keep)).then_some(edit))
+        }
+        Liveness::Live => {
+            let Content::Merge(patch) = &effect.content else { return None };
+            let (state, declared) = (before.live()?, schema.collection(key.collection())?);
+            let is_part = |field: &str| {
+                let reference =
+                    declared.reference_of(field).filter(|reference| reference.on_delete == OnDelete::SetNull);
+                let to = reference.and_then(|reference| referred(state, field, reference).ok().flatten());
+                patch.raw(field) == Some("null") && to.is_some_and(|to| is_of_unit(&to))
+            };
+            let rest = patch.only(|field| !is_part(field));
+            if rest == *patch {
+                return None;
+            }
+            Some((!rest.is_empty()).then(|| effect.with_patch(rest)))
+        }
+    }
+}
+
+/// Everything that is unsent, composed an entity.
+pub(super) fn all_unsent(work: &Work<'_>) -> Result<Vec<(EntityKey, Effect)>, journal::Error> {
+    let mut composed: HashMap<EntityKey, Entry> = HashMap::new();
+    if let Some(open) = &work.state.open {
+        composed.extend(seal::load(work.snapshot, open)?.1);
+    }
+    let parked = parked::all(work.snapshot)?.into_values().map(|(entry, _)| entry);
+    let pending = rewrite::all_effects(work.snapshot, &work.state)?.into_values();
+    for entry in parked.chain(pending) {
+        let both = match composed.get(&entry.key) {
+            Some(older) => older.then(&entry),
+            None => entry,
+        };
+        composed.insert(both.key.clone(), both);
+    }
+    let mut all: Vec<(EntityKey, Effect)> =
+        composed.into_values().map(|entry| (entry.key, entry.effect)).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(all)
+}

@@ -1,0 +1,300 @@
+//! Local transactions: operations that become visible and durable together, checked at their end.
+//!
+//! | an operation | also does, in its group |
+//! |---|---|
+//! | a delete | deletes what refers to it by `cascade`, removes the field of what refers by `set_null` |
+//! | a revival | revives what it refers to by `cascade` or `restrict`, drops what it refers to by `set_null` |
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redb::{Table, WriteTransaction};
+
+use super::conflicts;
+use super::error::Error;
+use super::view::{Cause, View};
+use super::{Replica, Within};
+use crate::algebra::{
+    Base, Change, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Patch, ReplicaId, Seq,
+    State, Update, Version, joined, key_values, referred,
+};
+use crate::journal::append::append_in;
+use crate::journal::{Appended, Durability};
+
+type Tables<'t> = Table<'t, &'static [u8], &'static [u8]>;
+
+impl Replica {
+    /// Carries operations out together: all of them are visible and durable when it returns, or none is.
+    ///
+    /// Deletes and revivals bring along what the schema says. An operation that changes nothing that is seen
+    /// is not kept, so fewer numbers may be given out than operations were given; none at all if none changes
+    /// anything.
+    ///
+    /// # Errors
+    /// A unique key that is taken at the end, a delete of what something still refers to by `restrict`, a reference
+    /// newly written to what is deleted; otherwise what the journal says.
+    pub fn commit(&self, operations: &[Operation], durability: Durability) -> Result<Appended, Error> {
+        self.commit_with(operations, durability, |_, _| Ok(()))
+    }
+
+    /// As [`Replica::commit`], with something else to be done in the same transaction once the operations are.
+    pub(super) fn commit_with(
+        &self,
+        operations: &[Operation],
+        durability: Durability,
+        and: impl FnOnce(&WriteTransaction, &mut View<'_, Tables<'_>>) -> Result<(), Error>,
+    ) -> Result<Appended, Error> {
+        let now = (self.journal.inner.options.clock)();
+        let own = self.journal.replica();
+        for operation in operations {
+            operation.require_valid()?;
+        }
+        self.append(durability, |within: Within<'_>, view| {
+            let mut edit = Edit::new(view, own, now, within.first);
+            for operation in operations {
+                edit.carry_out(operation)?;
+            }
+            edit.check()?;
+            let Edit { out, touched, .. } = edit;
+            for key in touched.keys() {
+                conflicts::edited(within.txn, view, key)?;
+            }
+            and(within.txn, view)?;
+            let end = append_in(within.inner, within.txn, within.first, &out, now)?;
+            let appended = match out.len() {
+                0 => Appended::default(),
+                _ => Appended { first: Seq(within.first), last: Seq(end - 1) },
+            };
+            Ok((appended, end))
+        })
+    }
+}
+
+/// A transaction while it is carried out.
+struct Edit<'v, 't, 's> {
+    view: &'v mut View<'s, Tables<'t>>,
+    own: ReplicaId,
+    now: Millis,
+    first: u64,
+    /// What goes into the journal.
+    out: Vec<Operation>,
+    /// What each entity was before the transaction.
+    touched: BTreeMap<EntityKey, Version>,
+}
+
+impl<'v, 't, 's> Edit<'v, 't, 's> {
+    fn new(view: &'v mut View<'s, Tables<'t>>, own: ReplicaId, now: Millis, first: u64) -> Self {
+        Edit { view, own, now, first, out: Vec::new(), touched: BTreeMap::new() }
+    }
+
+    fn carry_out(&mut self, operation: &Operation) -> Result<(), Error> {
+        let before = self.view.visible(&operation.key)?;
+        match (&operation.change, &before.existence) {
+            (Change::Delete, Existence::Live(_)) => self.delete(operation),
+            (Change::Delete, Existence::Dead(_)) => Ok(()),
+            (Change::Delete, Existence::Absent) => {
+                if self.view.base(&operation.key)?.0 == Base::Unknown {
+                    self.apply(operation.clone(), &before)?;
+                }
+                Ok(())
+            }
+            (Change::Create(_) | Change::Update(_), _) => self.write(operation, &before),
+        }
+    }
+
+    /// Lays one operation on what is seen.
+    fn apply(&mut self, mut operation: Operation, before: &Version) -> Result<(), Error> {
+        let at = operation.at.unwrap_or(self.now);
+        let latest = before.stamps.latest().map_or(Millis(0), |stamp| Millis(stamp.at.0.saturating_add(1)));
+        operation.at = Some(at.max(latest).min(Millis::MAX));
+        let now = before.after(&Effect::of(Seq(1), &operation), self.own);
+        self.view.show(&operation.key, before, &now, Cause::Local)?;
+        self.touched.entry(operation.key.clone()).or_insert_with(|| before.clone());
+        self.out.push(operation);
+        Ok(())
+    }
+
+    fn write(&mut self, operation: &Operation, before: &Version) -> Result<(), Error> {
+        let after = before.existence.after(&operation.change);
+        if after == before.existence {
+            return Ok(());
+        }
+        let mut operation = operation.clone();
+        if let Existence::Dead(last) = &before.existence {
+            let parents = self.dead_parents(&operation.key, last, &after)?;
+            if !parents.revived.is_empty() {
+                let group = self.group(&operation);
+                operation.groups = joined(&operation.groups, std::slice::from_ref(&group));
+                for parent in parents.revived {
+                    let dead = self.view.visible(&parent)?;
+                    let revival = Operation { at: operation.at, ..Operation::patch(parent, Patch::empty()) };
+                    self.write(&revival.in_group(group.clone()), &dead)?;
+                }
+            }
+            let dropped = parents
+                .dropped
+                .iter()
+                .fold(Patch::empty(), |patch, field| patch.then(&Patch::removing(field)));
+            operation.change = self.revival(&operation, last, &dropped)?;
+        }
+        self.apply(operation, before)
+    }
+
+    /// A change of what is deleted. Where the authority has no tombstone of it, the journal cannot know what it
+    /// was: then the change says all of it.
+    fn revival(&self, operation: &Operation, last: &State, dropped: &Patch) -> Result<Change, Error> {
+        let (base, _) = self.view.base(&operation.key)?;
+        let is_known = match base {
+            Base::Live(_) | Base::Dead(_) => true,
+            Base::Unknown | Base::Absent => false,
+        };
+        Ok(match &operation.change {
+            Change::Update(Update::Patch(patch)) if is_known => {
+                Change::Update(Update::Patch(patch.then(dropped)))
+            }
+            Change::Update(Update::Patch(patch)) => {
+                Change::Update(Update::State(last.with(patch).with(dropped)))
+            }
+            Change::Update(Update::State(state)) => Change::Update(Update::State(state.with(dropped))),
+            Change::Create(state) => Change::Create(state.with(dropped)),
+            Change::Delete => Change::Delete,
+        })
+    }
+
+    /// What a revived entity refers to, as it did before, that is deleted.
+    fn dead_parents(&self, key: &EntityKey, last: &State, after: &Existence) -> Result<Parents, Error> {
+        let mut parents = Parents::default();
+        let (Existence::Live(state), Some(declared)) = (after, self.view.schema.collection(key.collection()))
+        else {
+            return Ok(parents);
+        };
+        for (field, reference) in declared.references() {
+            let Ok(Some(to)) = referred(state, field, reference) else { continue };
+            let is_dead = matches!(self.view.visible(&to)?.existence, Existence::Dead(_));
+            if !is_dead || last.raw(field) != state.raw(field) || to == *key {
+                continue;
+            }
+            match reference.on_delete {
+                OnDelete::Cascade | OnDelete::Restrict => parents.revived.push(to),
+                OnDelete::SetNull => parents.dropped.push(field.to_owned()),
+            }
+        }
+        Ok(parents)
+    }
+
+    /// Deletes an entity with all that goes with it: what refers goes before what it refers to.
+    fn delete(&mut self, operation: &Operation) -> Result<(), Error> {
+        let mut deleted = vec![operation.key.clone()];
+        let mut seen: BTreeSet<EntityKey> = deleted.iter().cloned().collect();
+        let mut loosened: Vec<(EntityKey, String)> = Vec::new();
+        let mut place = 0;
+        while let Some(parent) = deleted.get(place).cloned() {
+            place += 1;
+            for (from, field, reference) in self.view.schema.referrers(parent.collection()) {
+                for child in self.view.children(&parent, from, field)? {
+                    match reference.on_delete {
+                        // What refers may itself go in this transaction: judged at its end.
+                        OnDelete::Restrict => {}
+                        OnDelete::Cascade if seen.insert(child.clone()) => deleted.push(child),
+                        OnDelete::Cascade => {}
+                        OnDelete::SetNull => loosened.push((child, field.to_owned())),
+                    }
+                }
+            }
+        }
+        loosened.retain(|(child, _)| !seen.contains(child));
+        let mut groups = operation.groups.clone();
+        if deleted.len() + loosened.len() > 1 {
+            groups = joined(&groups, &[self.group(operation)]);
+        }
+        for (child, field) in loosened {
+            let before = self.view.visible(&child)?;
+            let patch = Operation { at: operation.at, ..Operation::patch(child, Patch::removing(&field)) };
+            self.apply(Operation { groups: groups.clone(), ..patch }, &before)?;
+        }
+        for key in deleted.into_iter().rev() {
+            let before = self.view.visible(&key)?;
+            let delete = Operation { at: operation.at, ..Operation::delete(key) };
+            self.apply(Operation { groups: groups.clone(), ..delete }, &before)?;
+        }
+        Ok(())
+    }
+
+    /// The group of what goes together: the caller's, or one that no other transaction has.
+    fn group(&self, operation: &Operation) -> Group {
+        let own = || {
+            let number = self.first + self.out.len() as u64;
+            Group::new(&format!("unit {number} of {}", self.own)).expect("words and numbers are a name")
+        };
+        operation.groups.first().cloned().unwrap_or_else(own)
+    }
+
+    /// What must hold at the end.
+    fn check(&self) -> Result<(), Error> {
+        for (key, before) in &self.touched {
+            let now = self.view.visible(key)?;
+            match &now.existence {
+                Existence::Live(state) => {
+                    self.check_references(key, before, state)?;
+                    self.check_unique(key, before, state)?;
+                }
+                Existence::Dead(_) => self.check_restricted(key)?,
+                Existence::Absent => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_references(&self, key: &EntityKey, before: &Version, state: &State) -> Result<(), Error> {
+        let Some(declared) = self.view.schema.collection(key.collection()) else { return Ok(()) };
+        for (field, reference) in declared.references() {
+            let was = before.existence.live().map(|state| state.raw(field));
+            if was == Some(state.raw(field)) {
+                continue;
+            }
+            let wrong = |why: String| Error::NotAReference { key: key.clone(), field: field.to_owned(), why };
+            match referred(state, field, reference).map_err(|error| wrong(error.to_string()))? {
+                None if reference.is_required => return Err(wrong("it holds none".to_owned())),
+                None => {}
+                Some(to) => {
+                    if matches!(self.view.visible(&to)?.existence, Existence::Dead(_)) && to != *key {
+                        return Err(Error::DeadReference { key: key.clone(), field: field.to_owned(), to });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_unique(&self, key: &EntityKey, before: &Version, state: &State) -> Result<(), Error> {
+        let Some(declared) = self.view.schema.collection(key.collection()) else { return Ok(()) };
+        for (number, fields) in declared.unique_keys().enumerate() {
+            let Some(values) = key_values(state, fields) else { continue };
+            if before.existence.live().and_then(|before| key_values(before, fields)).as_ref() == Some(&values)
+            {
+                continue;
+            }
+            let holders = self.view.holders(key.collection(), number, &values)?;
+            if let Some(holder) = holders.into_iter().find(|holder| holder != key) {
+                return Err(Error::Taken { key: key.clone(), unique: fields.to_vec(), holder });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_restricted(&self, key: &EntityKey) -> Result<(), Error> {
+        for (from, field, reference) in self.view.schema.referrers(key.collection()) {
+            if reference.on_delete == OnDelete::Restrict
+                && let Some(by) = self.view.children(key, from, field)?.into_iter().next()
+            {
+                return Err(Error::Restricted { key: key.clone(), by, field: field.to_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Parents {
+    revived: Vec<EntityKey>,
+    dropped: Vec<String>,
+}

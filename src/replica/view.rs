@@ -1,0 +1,349 @@
+//! What the program sees of an entity, read and written inside one transaction.
+//!
+//! | entity | stored |
+//! |---|---|
+//! | with nothing unsent | its base, which is what the program sees |
+//! | with something unsent | its base, and beside it what the program sees |
+//! | deleted here, never known to the authority | its last state, for a revival |
+//!
+//! Invariant: the indexes hold just the entities that the program sees live.
+
+use redb::{ReadOnlyTable, ReadableTable, Table, WriteTransaction};
+use uuid::Uuid;
+
+use super::tables::{LOCAL, REFERENCES, UNIQUE, behind, id_behind, reference_prefix, unique_prefix, with_id};
+use crate::algebra::{
+    Base, CollectionName, Effect, EntityKey, Existence, ReplicaId, Schema, Stamps, Version, key_values,
+    referred,
+};
+use crate::codec::frame::{self, FrameKind};
+use crate::codec::kept::LocalRecord;
+use crate::codec::records::BaseRecord;
+use crate::journal::Error;
+use crate::journal::error::engine;
+use crate::journal::tables::{BASE, Snapshot, damaged, entity_bytes, entity_of};
+
+type Bytes = &'static [u8];
+
+/// Why an entity looks different now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The program changed it.
+    Local,
+    /// It was changed elsewhere.
+    Remote,
+    /// It was changed elsewhere, and what is unsent here was laid on top of that.
+    Rebased,
+    /// A conflict was opened, decided or resolved.
+    Conflict,
+}
+
+/// What the program sees of an entity where something of it is stored beside its base.
+#[derive(Clone, Debug)]
+pub(super) struct Local {
+    pub(super) version: Version,
+    pub(super) is_kept: bool,
+}
+
+/// The tables, for reading.
+pub(super) struct View<'s, R> {
+    base: R,
+    local: R,
+    unique: R,
+    references: R,
+    pub(super) schema: &'s Schema,
+    /// Whether an entity without a base is absent rather than unknown.
+    pub(super) is_complete: bool,
+    /// What changed, and why.
+    pub(super) changed: Vec<(EntityKey, Cause)>,
+    pub(super) has_written: bool,
+}
+
+impl<'s> View<'s, ReadOnlyTable<Bytes, Bytes>> {
+    pub(super) fn of(snapshot: &Snapshot, schema: &'s Schema, is_complete: bool) -> Result<Self, Error> {
+        Ok(View {
+            base: snapshot.keyed(BASE)?,
+            local: snapshot.keyed(LOCAL)?,
+            unique: snapshot.keyed(UNIQUE)?,
+            references: snapshot.keyed(REFERENCES)?,
+            schema,
+            is_complete,
+            changed: Vec::new(),
+            has_written: false,
+        })
+    }
+}
+
+impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
+    /// What the authority is known to hold, with its fields' times.
+    pub(super) fn base(&self, key: &EntityKey) -> Result<(Base, Stamps), Error> {
+        let place = entity_bytes(key);
+        match self.base.get(place.as_slice()).map_err(engine)? {
+            None if self.is_complete => Ok((Base::Absent, Stamps::default())),
+            None => Ok((Base::Unknown, Stamps::default())),
+            Some(guard) => frame::open_record::<BaseRecord>(FrameKind::Base, &place, guard.value())
+                .and_then(BaseRecord::base_and_stamps)
+                .map_err(damaged(format!("the base of {key}"))),
+        }
+    }
+
+    pub(super) fn local(&self, key: &EntityKey) -> Result<Option<Local>, Error> {
+        let place = entity_bytes(key);
+        let Some(guard) = self.local.get(place.as_slice()).map_err(engine)? else { return Ok(None) };
+        local_of(&place, guard.value()).map(Some)
+    }
+
+    /// What the program sees.
+    pub(super) fn visible(&self, key: &EntityKey) -> Result<Version, Error> {
+        match self.local(key)? {
+            Some(local) => Ok(local.version),
+            None => self.base(key).map(|(base, stamps)| version_of(&base, stamps)),
+        }
+    }
+
+    /// The entities with something unsent.
+    pub(super) fn unsent(&self) -> Result<Vec<EntityKey>, Error> {
+        let mut found = Vec::new();
+        for row in self.local.iter().map_err(engine)? {
+            let (place, value) = row.map_err(engine)?;
+            if !local_of(place.value(), value.value())?.is_kept {
+                found.push(entity_of(place.value()).map_err(damaged("what is unsent"))?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every entity of which anything is stored, each once, in the order of their keys; of one collection, or of
+    /// all.
+    pub(super) fn keys(&self, collection: Option<&CollectionName>) -> Result<Vec<EntityKey>, Error> {
+        let mut found = std::collections::BTreeSet::new();
+        for table in [&self.base, &self.local] {
+            let prefix = collection.map_or_else(Vec::new, |name| {
+                let mut prefix = name.as_str().as_bytes().to_vec();
+                prefix.push(0);
+                prefix
+            });
+            for row in ranged(table, &prefix)? {
+                let (place, _) = row.map_err(engine)?;
+                found.insert(entity_of(place.value()).map_err(damaged("an entity"))?);
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// The live entities of a collection that have these values in its unique key of this number.
+    pub(super) fn holders(
+        &self,
+        collection: &CollectionName,
+        number: usize,
+        values: &[String],
+    ) -> Result<Vec<EntityKey>, Error> {
+        named(collection, found(&self.unique, &unique_prefix(collection, number, values))?)
+    }
+
+    /// The live entities of a collection that refer to another one by a field.
+    pub(super) fn children(
+        &self,
+        to: &EntityKey,
+        from: &CollectionName,
+        field: &str,
+    ) -> Result<Vec<EntityKey>, Error> {
+        named(from, found(&self.references, &reference_prefix(to, from, field))?)
+    }
+}
+
+impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
+    pub(super) fn within(
+        txn: &'t WriteTransaction,
+        schema: &'s Schema,
+        is_complete: bool,
+    ) -> Result<Self, Error> {
+        Ok(View {
+            base: txn.open_table(BASE).map_err(engine)?,
+            local: txn.open_table(LOCAL).map_err(engine)?,
+            unique: txn.open_table(UNIQUE).map_err(engine)?,
+            references: txn.open_table(REFERENCES).map_err(engine)?,
+            schema,
+            is_complete,
+            changed: Vec::new(),
+            has_written: false,
+        })
+    }
+
+    /// Notes what the program sees of an entity with something unsent.
+    pub(super) fn show(
+        &mut self,
+        key: &EntityKey,
+        before: &Version,
+        now: &Version,
+        cause: Cause,
+    ) -> Result<(), Error> {
+        self.put_local(key, Some(&Local { version: now.clone(), is_kept: false }))?;
+        self.moved(key, &before.existence, &now.existence, cause)
+    }
+
+    /// Notes what the authority holds of an entity and what is unsent on top of it.
+    pub(super) fn lay(
+        &mut self,
+        key: &EntityKey,
+        base: &Base,
+        stamps: &Stamps,
+        unsent: Option<(&Effect, ReplicaId)>,
+        cause: Cause,
+    ) -> Result<(), Error> {
+        let before = self.visible(key)?;
+        let mut under = version_of(base, stamps.clone());
+        let tells_tombstone = matches!(base, Base::Dead(held) if held.state.state().is_some());
+        if let (Existence::Dead(_), false, Some(last)) =
+            (&under.existence, tells_tombstone, before.existence.state())
+        {
+            under.existence = Existence::Dead(last.clone());
+        }
+        let now = unsent.map_or_else(|| under.clone(), |(effect, writer)| under.after(effect, writer));
+        self.put_base(key, base, stamps)?;
+        let local = match (unsent, &before.existence) {
+            (Some(_), _) => Some(Local { version: now.clone(), is_kept: false }),
+            // Its last state is known nowhere else.
+            (None, Existence::Dead(_)) if matches!(base, Base::Absent | Base::Unknown) => {
+                Some(Local { version: before.clone(), is_kept: true })
+            }
+            (None, _) if matches!(base, Base::Dead(_)) && !tells_tombstone => {
+                Some(Local { version: now.clone(), is_kept: true })
+            }
+            (None, _) => None,
+        };
+        let now = local.as_ref().map_or(&now, |local| &local.version).existence.clone();
+        self.put_local(key, local.as_ref())?;
+        self.moved(key, &before.existence, &now, cause)
+    }
+
+    pub(super) fn put_base(&mut self, key: &EntityKey, base: &Base, stamps: &Stamps) -> Result<(), Error> {
+        self.has_written = true;
+        let place = entity_bytes(key);
+        match BaseRecord::of(base, Some(stamps)) {
+            Some(record) if !(self.is_complete && *base == Base::Absent) => {
+                let framed = frame::record(FrameKind::Base, &place, &record)
+                    .map_err(damaged(format!("the base of {key}")))?;
+                self.base.insert(place.as_slice(), framed.as_slice()).map_err(engine)?;
+            }
+            Some(_) | None => drop(self.base.remove(place.as_slice()).map_err(engine)?),
+        }
+        Ok(())
+    }
+
+    fn put_local(&mut self, key: &EntityKey, local: Option<&Local>) -> Result<(), Error> {
+        self.has_written = true;
+        let place = entity_bytes(key);
+        match local {
+            Some(local) => {
+                let record = LocalRecord::of(&local.version, local.is_kept);
+                let framed = frame::record(FrameKind::Local, &place, &record)
+                    .map_err(damaged(format!("what is seen of {key}")))?;
+                self.local.insert(place.as_slice(), framed.as_slice()).map_err(engine)?;
+            }
+            None => drop(self.local.remove(place.as_slice()).map_err(engine)?),
+        }
+        Ok(())
+    }
+
+    /// Empties the indexes.
+    pub(super) fn clear_indexes(&mut self) -> Result<(), Error> {
+        self.has_written = true;
+        self.unique.retain(|_, _| false).map_err(engine)?;
+        self.references.retain(|_, _| false).map_err(engine)
+    }
+
+    /// Moves an entity in the indexes, and tells of it.
+    fn moved(
+        &mut self,
+        key: &EntityKey,
+        before: &Existence,
+        now: &Existence,
+        cause: Cause,
+    ) -> Result<(), Error> {
+        if before == now {
+            return Ok(());
+        }
+        self.changed.push((key.clone(), cause));
+        self.index(key, before, false)?;
+        self.index(key, now, true)
+    }
+
+    /// Puts an entity into the indexes, or takes it out.
+    pub(super) fn index(&mut self, key: &EntityKey, existence: &Existence, is_in: bool) -> Result<(), Error> {
+        let (Existence::Live(state), Some(declared)) = (existence, self.schema.collection(key.collection()))
+        else {
+            return Ok(());
+        };
+        for (number, fields) in declared.unique_keys().enumerate() {
+            if let Some(values) = key_values(state, fields) {
+                let place = with_id(unique_prefix(key.collection(), number, &values), key.id());
+                put(&mut self.unique, &place, is_in)?;
+            }
+        }
+        for (field, reference) in declared.references() {
+            if let Ok(Some(to)) = referred(state, field, reference) {
+                let place = with_id(reference_prefix(&to, key.collection(), field), key.id());
+                put(&mut self.references, &place, is_in)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put(table: &mut Table<'_, Bytes, Bytes>, place: &[u8], is_in: bool) -> Result<(), Error> {
+    if is_in {
+        table.insert(place, [].as_slice()).map_err(engine)?;
+    } else {
+        table.remove(place).map_err(engine)?;
+    }
+    Ok(())
+}
+
+fn local_of(place: &[u8], bytes: &[u8]) -> Result<Local, Error> {
+    let name = || match entity_of(place) {
+        Ok(key) => format!("what is seen of {key}"),
+        Err(_) => "what is seen of an entity".to_owned(),
+    };
+    let record: LocalRecord = frame::open_record(FrameKind::Local, place, bytes).map_err(damaged(name()))?;
+    let is_kept = record.is_kept;
+    Ok(Local { version: record.version().map_err(damaged(name()))?, is_kept })
+}
+
+/// The rows of a table whose keys begin so.
+fn ranged<'r, R: ReadableTable<Bytes, Bytes>>(
+    table: &'r R,
+    prefix: &[u8],
+) -> Result<redb::Range<'r, Bytes, Bytes>, Error> {
+    match behind(prefix) {
+        Some(end) => table.range(prefix..end.as_slice()).map_err(engine),
+        None => table.range(prefix..).map_err(engine),
+    }
+}
+
+fn found<R: ReadableTable<Bytes, Bytes>>(table: &R, prefix: &[u8]) -> Result<Vec<Uuid>, Error> {
+    let mut ids = Vec::new();
+    for row in ranged(table, prefix)? {
+        ids.extend(id_behind(prefix, row.map_err(engine)?.0.value()));
+    }
+    Ok(ids)
+}
+
+fn named(collection: &CollectionName, ids: Vec<Uuid>) -> Result<Vec<EntityKey>, Error> {
+    let keys = ids.into_iter().map(|id| EntityKey::new(collection.clone(), id));
+    keys.collect::<Result<_, _>>().map_err(|source| Error::Invalid { source })
+}
+
+/// A base as a version.
+pub(super) fn version_of(base: &Base, stamps: Stamps) -> Version {
+    let existence = match base {
+        Base::Unknown | Base::Absent => Existence::Absent,
+        Base::Live(held) => {
+            Existence::Live(held.state.state().cloned().unwrap_or_else(crate::algebra::State::empty))
+        }
+        Base::Dead(held) => {
+            Existence::Dead(held.state.state().cloned().unwrap_or_else(crate::algebra::State::empty))
+        }
+    };
+    Version { existence, stamps }
+}
