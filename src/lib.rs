@@ -88,6 +88,8 @@ pub mod cli;
 pub mod codec;
 pub mod journal;
 pub mod replica;
+#[cfg(any(feature = "cli", feature = "testing"))]
+pub mod scenario;
 pub mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;

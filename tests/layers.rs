@@ -7,19 +7,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer, and the layers that it may name.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("algebra", &[]),
     ("codec", &["algebra"]),
     ("workload", &["algebra"]),
     ("journal", &["algebra", "codec"]),
-    ("testing", &["algebra", "codec", "journal", "workload"]),
-    ("cli", &["algebra", "codec", "journal", "workload"]),
+    ("replica", &["algebra", "codec", "journal"]),
+    ("sync", &["algebra", "journal", "replica"]),
+    ("authority", &["algebra", "codec"]),
+    ("scenario", &["algebra", "authority", "journal", "replica", "sync", "workload"]),
+    ("testing", &["algebra", "authority", "codec", "journal", "replica", "scenario", "sync", "workload"]),
+    ("cli", &["algebra", "codec", "journal", "scenario", "workload"]),
 ];
 
 /// A dependency, and the only places that may name it.
 const HIDDEN: [(&str, &[&str]); 5] = [
     ("bincode::", &["codec/binary.rs"]),
-    ("redb::", &["journal/", "testing/"]),
+    ("redb::", &["journal/", "replica/", "testing/"]),
     ("clap::", &["cli/", "main.rs"]),
     ("indicatif::", &["cli/"]),
     ("proptest::", &["testing/"]),

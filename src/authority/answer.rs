@@ -5,7 +5,7 @@ use super::store::Store;
 use crate::algebra::{Answer, Ask, Cursors, FullRow, Generation};
 
 /// The most rows on a page, whatever is asked for: what is answered at once stands in memory at once.
-pub const ROWS_MAX: usize = 10_000;
+pub(super) const ROWS_MAX: usize = 10_000;
 
 /// Answers what a client asks. What it writes to the store is to become durable, all of it, before the answer
 /// leaves.

@@ -135,6 +135,18 @@ Examples:
   foldlog generate --operations 100000 --entities 5000 --seed 7 > ops.ndjson
   foldlog generate --creates 1 --updates 0 --patches 8 --deletes 1 --skew 4 | foldlog fold --json > plan.ndjson")]
     Generate(GenerateArgs),
+    /// Play files of what happens to clients and an authority, and say whether it goes as they expect.
+    #[command(after_help = "\
+Examples:
+  foldlog scenario tests/scenarios/*.ndjson
+  foldlog scenario mine.ndjson --seeds 20     plays it again with crashes of clients between the steps
+
+A scenario is NDJSON: a title (and perhaps a schema), then a step a line:
+  {\"scenario\":\"what it shows\"}
+  {\"do\":\"create\",\"client\":\"a\",\"entity\":\"notes/x\",\"state\":{\"v\":1}}
+  {\"do\":\"push\",\"client\":\"a\"}
+  {\"do\":\"expect\",\"authority\":true,\"entity\":\"notes/x\",\"state\":{\"v\":1}}")]
+    Scenario(ScenarioArgs),
     /// Show the project on a real log, in a temporary file.
     #[command(after_help = "Example:\n  foldlog demo")]
     Demo,
@@ -276,6 +288,16 @@ pub(super) enum ParkedAction {
     },
     /// Forget what gave way to the authority's side.
     Forget,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ScenarioArgs {
+    /// The files, a scenario each.
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    /// Also play each so many times with clients that crash between the steps.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seeds: u64,
 }
 
 #[derive(Debug, ClapArgs)]

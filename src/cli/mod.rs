@@ -13,6 +13,7 @@ mod journal;
 mod output;
 mod parked;
 mod progress;
+mod scenario;
 mod show;
 mod status;
 mod words;
@@ -72,6 +73,7 @@ fn dispatch(command: Command, output: &mut Output) -> Result<(), Failure> {
         Command::Parked(args) => parked::parked(&args, output),
         Command::Verify(args) => status::verify(&args, output),
         Command::Generate(args) => generate::generate(&args, output),
+        Command::Scenario(args) => scenario::scenario(&args, output),
         Command::Demo => demo::demo(output),
     }
 }

@@ -55,10 +55,11 @@ impl Replica {
             }
             edit.check()?;
             let Edit { out, touched, .. } = edit;
+            // Before edits are looked at: they may end the conflict that this resolves.
+            and(within.txn, view)?;
             for key in touched.keys() {
                 conflicts::edited(within.txn, view, key)?;
             }
-            and(within.txn, view)?;
             let end = append_in(within.inner, within.txn, within.first, &out, now)?;
             let appended = match out.len() {
                 0 => Appended::default(),

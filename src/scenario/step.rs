@@ -1,0 +1,203 @@
+//! The lines of a scenario.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::algebra::Schema;
+
+/// A scenario, read and checked.
+#[derive(Debug)]
+pub struct Scenario {
+    /// What it shows.
+    pub title: String,
+    pub(super) schema: Schema,
+    /// The steps with the numbers and texts of their lines.
+    pub(super) steps: Vec<(u64, String, Step)>,
+}
+
+/// A line that is no step.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct Malformed {
+    /// The line's number, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    scenario: String,
+    schema: Option<Value>,
+}
+
+type Fields = Map<String, Value>;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Step {
+    Create {
+        client: String,
+        entity: String,
+        state: Fields,
+        at: Option<u64>,
+        group: Option<String>,
+    },
+    Update {
+        client: String,
+        entity: String,
+        state: Option<Fields>,
+        patch: Option<Fields>,
+        at: Option<u64>,
+        group: Option<String>,
+    },
+    Delete {
+        client: String,
+        entity: String,
+        at: Option<u64>,
+        group: Option<String>,
+    },
+    Seal {
+        client: String,
+    },
+    Deliver {
+        client: String,
+    },
+    Answer {
+        client: String,
+    },
+    Push {
+        client: String,
+    },
+    Pull {
+        client: String,
+    },
+    Sync {
+        client: String,
+    },
+    Init {
+        client: String,
+    },
+    Hear {
+        client: String,
+        #[serde(default)]
+        lose: Vec<u64>,
+        #[serde(default)]
+        twice: bool,
+        #[serde(default)]
+        reverse: bool,
+    },
+    Integrate {
+        client: String,
+    },
+    Refuse {
+        entity: String,
+        reason: String,
+    },
+    Crash {
+        client: String,
+    },
+    Resolve {
+        client: String,
+        entity: String,
+        with: With,
+    },
+    Check {
+        from: Vec<String>,
+        into: String,
+    },
+    Merge {
+        from: Vec<String>,
+        into: String,
+        resolve: Vec<Value>,
+        default: Option<Value>,
+    },
+    Expect(Box<Expect>),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum With {
+    Local,
+    Remote,
+    Newest,
+    Delete,
+    Modify(Fields),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Losers {
+    Count(usize),
+    List(Vec<(String, Fields)>),
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Expect {
+    pub(super) client: Option<String>,
+    pub(super) authority: bool,
+    pub(super) entity: Option<String>,
+    /// The outer one: whether it is named at all.
+    #[serde(deserialize_with = "named")]
+    pub(super) state: Option<Option<Fields>>,
+    pub(super) status: Option<u8>,
+    pub(super) sent: Option<Vec<Value>>,
+    pub(super) sent_set: Option<Vec<Value>>,
+    pub(super) pending: Option<usize>,
+    pub(super) parked: Option<usize>,
+    pub(super) conflicts: Option<usize>,
+    pub(super) losers: Option<Losers>,
+    pub(super) reads: Option<Vec<String>>,
+    pub(super) converged: Option<bool>,
+    pub(super) live: Option<Vec<String>>,
+    pub(super) collection: Option<String>,
+    pub(super) clashes: Option<Value>,
+    pub(super) downstream: Option<Value>,
+    pub(super) refused: Option<bool>,
+}
+
+/// Tells a field that is null from one that is not there.
+fn named<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<Fields>>, D::Error> {
+    Option::<Fields>::deserialize(from).map(Some)
+}
+
+impl Scenario {
+    /// Reads a scenario from its lines.
+    ///
+    /// # Errors
+    /// The first line that is not as it must be.
+    pub fn read(text: &str) -> Result<Self, Malformed> {
+        let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        let mut lines = lines.map(|(number, line): (u64, &str)| (number, line));
+        let bad = |line: u64| move |why: String| Malformed { line, why };
+        let Some((number, head)) = lines.next() else {
+            return Err(Malformed {
+                line: 1,
+                why: "an empty file; the first line names the scenario".to_owned(),
+            });
+        };
+        let head: Head = serde_json::from_str(head).map_err(|error| bad(number)(error.to_string()))?;
+        let schema = match head.schema {
+            Some(schema) => {
+                Schema::from_json(&schema.to_string()).map_err(|error| bad(number)(error.to_string()))?
+            }
+            None => Schema::default(),
+        };
+        let mut steps = Vec::new();
+        for (number, line) in lines {
+            let step: Step = serde_json::from_str(line).map_err(|error| bad(number)(error.to_string()))?;
+            if let Step::Update { state, patch, .. } = &step
+                && state.is_some() == patch.is_some()
+            {
+                return Err(Malformed {
+                    line: number,
+                    why: "an update has a `state` or a `patch`".to_owned(),
+                });
+            }
+            steps.push((number, line.to_owned(), step));
+        }
+        Ok(Scenario { title: head.scenario, schema, steps })
+    }
+}
