@@ -296,17 +296,18 @@ impl Taking {
             to_version.existence = Existence::Dead(last.clone());
         }
         self.note_restored(work, key, &from, &from_version, told, &to_version)?;
-        let Some(Unsent { entry, .. }) = unsent else {
+        let Some(Unsent { entry, is_parked }) = unsent else {
             view.lay(key, &told.base, &told.stamps, None, Cause::Remote)?;
             return Ok(None);
         };
         let effect = &entry.effect;
         let conflict = conflicts::get(work.txn, key)?;
         let is_standing = matches!(conflict, Some(crate::codec::kept::ConflictRecord::Concurrent { .. }));
-        let moved = if is_standing {
+        // What waits for a person's decision is not decided by a policy meanwhile.
+        let moved = if is_standing || *is_parked {
             let is_agreed = effect.apply(&to_version.existence) == to_version.existence;
             let left = (!is_agreed).then(|| effect.clone());
-            Rebase { left, losses: Vec::new(), is_held: !is_agreed }
+            Rebase { left, losses: Vec::new(), is_held: is_standing && !is_agreed }
         } else if self.fetches_all && from_version.existence == to_version.existence {
             Rebase { left: Some(effect.clone()), losses: Vec::new(), is_held: false }
         } else {
@@ -516,6 +517,10 @@ impl Taking {
             else {
                 continue;
             };
+            if !view.visible(key)?.existence.is_live() {
+                // Deleted here as well: what becomes of that is decided already.
+                continue;
+            }
             for (field, reference) in declared.references() {
                 let Some(parent) = referred(state, field, reference).ok().flatten() else { continue };
                 let (base, stamps) = view.base(&parent)?;
@@ -524,7 +529,7 @@ impl Taking {
                     continue;
                 }
                 let unsent = self.unsent(work, view, std::iter::once(&parent))?;
-                let Some(delete) = unsent.get(&parent) else { continue };
+                let Some(delete) = unsent.get(&parent).filter(|delete| !delete.is_parked) else { continue };
                 let at = delete.entry.effect.shape.since.time();
                 let part = match reference.on_delete {
                     crate::algebra::OnDelete::SetNull => {

@@ -10,6 +10,7 @@
 //! What it never does: talk to a network, read a clock but for stamps, drop a value that lost without a record of
 //! it.
 
+mod check;
 mod conflicts;
 mod down;
 mod error;

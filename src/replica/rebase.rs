@@ -7,7 +7,9 @@ use crate::algebra::{
     Base, Content, Decision, Effect, EntityKey, Existence, Liveness, OnDelete, Other, Patch, Policy,
     ReplicaId, Schema, State, Version, changing, decide, referred, written,
 };
+use crate::codec::records::JournalState;
 use crate::journal::entry::Entry;
+use crate::journal::tables::Snapshot;
 use crate::journal::{self, Work, parked, rewrite, seal};
 
 /// What becomes of an unsent effect.
@@ -116,12 +118,20 @@ pub(super) fn without_unit_part(
 
 /// Everything that is unsent, composed an entity.
 pub(super) fn all_unsent(work: &Work<'_>) -> Result<Vec<(EntityKey, Effect)>, journal::Error> {
+    unsent_effects(work.snapshot, &work.state)
+}
+
+/// Everything that is unsent in a snapshot.
+pub(super) fn unsent_effects(
+    snapshot: &Snapshot,
+    state: &JournalState,
+) -> Result<Vec<(EntityKey, Effect)>, journal::Error> {
     let mut composed: HashMap<EntityKey, Entry> = HashMap::new();
-    if let Some(open) = &work.state.open {
-        composed.extend(seal::load(work.snapshot, open)?.1);
+    if let Some(open) = &state.open {
+        composed.extend(seal::load(snapshot, open)?.1);
     }
-    let parked = parked::all(work.snapshot)?.into_values().map(|(entry, _)| entry);
-    let pending = rewrite::all_effects(work.snapshot, &work.state)?.into_values();
+    let parked = parked::all(snapshot)?.into_values().map(|(entry, _)| entry);
+    let pending = rewrite::all_effects(snapshot, state)?.into_values();
     for entry in parked.chain(pending) {
         let both = match composed.get(&entry.key) {
             Some(older) => older.then(&entry),

@@ -152,9 +152,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
             Change::Update(Update::Patch(patch)) if is_known => {
                 Change::Update(Update::Patch(patch.then(dropped)))
             }
-            Change::Update(Update::Patch(patch)) => {
-                Change::Update(Update::State(last.with(patch).with(dropped)))
-            }
+            Change::Update(Update::Patch(patch)) => Change::Create(last.with(patch).with(dropped)),
             Change::Update(Update::State(state)) => Change::Update(Update::State(state.with(dropped))),
             Change::Create(state) => Change::Create(state.with(dropped)),
             Change::Delete => Change::Delete,

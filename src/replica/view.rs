@@ -8,13 +8,13 @@
 //!
 //! Invariant: the indexes hold just the entities that the program sees live.
 
-use redb::{ReadOnlyTable, ReadableTable, Table, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::tables::{LOCAL, REFERENCES, UNIQUE, behind, id_behind, reference_prefix, unique_prefix, with_id};
 use crate::algebra::{
-    Base, CollectionName, Effect, EntityKey, Existence, ReplicaId, Schema, Stamps, Version, key_values,
-    referred,
+    Base, CollectionName, Effect, EntityKey, Existence, ReplicaId, Schema, Stamps, State, Version,
+    key_values, referred,
 };
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::LocalRecord;
@@ -129,6 +129,21 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
             }
         }
         Ok(found.into_iter().collect())
+    }
+
+    /// How many places the indexes have.
+    pub(super) fn indexed(&self) -> Result<u64, Error> {
+        Ok(self.unique.len().map_err(engine)? + self.references.len().map_err(engine)?)
+    }
+
+    /// How many places of the indexes an entity with this state has.
+    pub(super) fn places(&self, key: &EntityKey, state: &State) -> u64 {
+        let Some(declared) = self.schema.collection(key.collection()) else { return 0 };
+        let keys = declared.unique_keys().filter(|fields| key_values(state, fields).is_some()).count();
+        let references = declared.references();
+        let targets =
+            references.filter(|(field, to)| matches!(referred(state, field, to), Ok(Some(_)))).count();
+        (keys + targets) as u64
     }
 
     /// The live entities of a collection that have these values in its unique key of this number.
@@ -338,12 +353,8 @@ fn named(collection: &CollectionName, ids: Vec<Uuid>) -> Result<Vec<EntityKey>, 
 pub(super) fn version_of(base: &Base, stamps: Stamps) -> Version {
     let existence = match base {
         Base::Unknown | Base::Absent => Existence::Absent,
-        Base::Live(held) => {
-            Existence::Live(held.state.state().cloned().unwrap_or_else(crate::algebra::State::empty))
-        }
-        Base::Dead(held) => {
-            Existence::Dead(held.state.state().cloned().unwrap_or_else(crate::algebra::State::empty))
-        }
+        Base::Live(held) => Existence::Live(held.state.state().cloned().unwrap_or_else(State::empty)),
+        Base::Dead(held) => Existence::Dead(held.state.state().cloned().unwrap_or_else(State::empty)),
     };
     Version { existence, stamps }
 }
