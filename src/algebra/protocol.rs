@@ -26,6 +26,8 @@ pub struct Page {
     pub rows: Vec<FullRow>,
     /// How far a client has read with this page, for every collection there is.
     pub cursors: Cursors,
+    /// The floors of these collections when the page was made: below them tombstones may be gone.
+    pub floors: Cursors,
     /// Whether there is more behind these cursors.
     pub has_more: bool,
     /// The index of the last trigger when the page was made: what it hints at is in these pages.
@@ -48,6 +50,8 @@ pub enum Ask {
     Changes {
         /// How far was read.
         cursors: Cursors,
+        /// The floors when reading began: what was gone by then was never there for this client.
+        floors: Cursors,
         /// The generation that they belong to; none where nothing was ever read.
         generation: Option<Generation>,
         /// At most so many rows.

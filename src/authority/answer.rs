@@ -25,11 +25,11 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
                 Delivery::Forked => Answer::Forked,
             })
         }
-        Ask::Changes { cursors, generation, rows_max } => {
+        Ask::Changes { cursors, floors, generation, rows_max } => {
             if let Some(now) = other_generation(store, *generation)? {
                 return Ok(Answer::StartOver { generation: now });
             }
-            if is_below_floor(store, cursors)? {
+            if is_below_floor(store, cursors, floors)? {
                 return Ok(Answer::StartOver { generation: store.generation()? });
             }
             store.changes(cursors, (*rows_max).min(ROWS_MAX)).map(Answer::Changes)
@@ -57,10 +57,13 @@ fn other_generation<S: Store>(store: &S, known: Option<Generation>) -> Result<Op
     Ok(known.filter(|known| *known != now).map(|_| now))
 }
 
-/// Whether a client that read so far may have missed tombstones. One that read nothing missed none.
-fn is_below_floor<S: Store>(store: &S, cursors: &Cursors) -> Result<bool, S::Error> {
+/// Whether a client that read so far may have missed tombstones. One that read nothing missed none, nor did one
+/// that began to read when they were gone already.
+fn is_below_floor<S: Store>(store: &S, cursors: &Cursors, floors: &Cursors) -> Result<bool, S::Error> {
     for (collection, cursor) in cursors {
-        if cursor.0 > 0 && *cursor < store.floor(collection)? {
+        let floor = store.floor(collection)?;
+        let began_at = floors.get(collection).copied().unwrap_or_default();
+        if cursor.0 > 0 && *cursor < floor && began_at < floor {
             return Ok(true);
         }
     }

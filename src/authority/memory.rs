@@ -44,6 +44,7 @@ impl MemoryStore {
     /// Forgets the tombstones of a collection up to an epoch, inclusive, and with them what lies below it.
     pub fn prune(&mut self, collection: &CollectionName, until: Epoch) {
         let Some(by_epoch) = self.by_epoch.get_mut(collection) else { return };
+        let until = until.min(self.epochs.get(collection).copied().unwrap_or_default());
         let entities = &mut self.entities;
         by_epoch.retain(|epoch, id| {
             let key = EntityKey::new(collection.clone(), *id);
@@ -160,6 +161,7 @@ impl Store for MemoryStore {
                     return Ok(page);
                 }
                 page.cursors.insert(collection.clone(), *epoch);
+                page.floors.insert(collection.clone(), self.floor(collection)?);
                 let Ok(key) = EntityKey::new(collection.clone(), *id) else { continue };
                 if let Some(stored) = self.entities.get(&key) {
                     let Stored { version, epoch, writer, .. } = stored.clone();
@@ -169,6 +171,7 @@ impl Store for MemoryStore {
             // Epochs whose entity was changed again later are passed over too.
             let last = self.epochs.get(collection).copied().unwrap_or_default();
             page.cursors.insert(collection.clone(), last.max(cursor));
+            page.floors.insert(collection.clone(), self.floor(collection)?);
         }
         Ok(page)
     }

@@ -79,7 +79,7 @@ impl Replica {
                 }
             }
             put_record(work.txn, &record)?;
-            put_cursors(work.txn, &page.cursors)?;
+            put_cursors(work.txn, page)?;
             work.has_written = true;
             let told = page.rows.iter().map(|row| (row.key.clone(), Told::of(row.clone())));
             let mut applied = taking.take(work, view, told.collect())?;

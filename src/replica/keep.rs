@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Replica;
 use super::error::Error;
 use super::tables::{CURSORS, REPLICA_KEY};
-use crate::algebra::{CollectionName, Cursors, Epoch, Generation, Millis};
+use crate::algebra::{CollectionName, Cursors, Epoch, Generation, Millis, Page};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::ReplicaRecord;
@@ -19,6 +19,8 @@ use crate::journal::tables::{self, META, Snapshot, damaged};
 pub struct Standing {
     /// How far each collection was read.
     pub cursors: Cursors,
+    /// The floors when reading began, a collection.
+    pub floors: Cursors,
     /// The generation of the authority's data that this belongs to; none before the first answer.
     pub generation: Option<Generation>,
     /// Whether everything is being fetched anew.
@@ -39,8 +41,10 @@ impl Replica {
     pub fn standing(&self) -> Result<Standing, Error> {
         self.read(|snapshot, _| {
             let record = record(snapshot)?;
+            let (cursors, floors) = cursors(snapshot)?;
             Ok(Standing {
-                cursors: cursors(snapshot)?,
+                cursors,
+                floors,
                 generation: record.generation.map(|id| Generation(Uuid::from_bytes(id))),
                 is_fetching_all: record.is_fetching_all,
                 failures: record.failures,
@@ -90,23 +94,28 @@ pub(super) fn put_record(txn: &WriteTransaction, record: &ReplicaRecord) -> Resu
     tables::put_record(txn, META, FrameKind::Replica, REPLICA_KEY, record)
 }
 
-fn cursors(snapshot: &Snapshot) -> Result<Cursors, journal::Error> {
-    let mut cursors = Cursors::new();
+fn cursors(snapshot: &Snapshot) -> Result<(Cursors, Cursors), journal::Error> {
+    let (mut cursors, mut floors) = (Cursors::new(), Cursors::new());
     for row in snapshot.keyed(CURSORS)?.iter().map_err(engine)? {
         let (name, value) = row.map_err(engine)?;
-        let opened = frame::open_record::<u64>(FrameKind::Cursor, name.value(), value.value());
-        let epoch = Epoch(opened.map_err(damaged("a cursor"))?);
+        let opened = frame::open_record::<(u64, u64)>(FrameKind::Cursor, name.value(), value.value());
+        let (epoch, floor) = opened.map_err(damaged("a cursor"))?;
         let name = String::from_utf8_lossy(name.value()).into_owned();
-        cursors
-            .insert(CollectionName::new(&name).map_err(|source| journal::Error::Invalid { source })?, epoch);
+        let name = CollectionName::new(&name).map_err(|source| journal::Error::Invalid { source })?;
+        cursors.insert(name.clone(), Epoch(epoch));
+        floors.insert(name, Epoch(floor));
     }
-    Ok(cursors)
+    Ok((cursors, floors))
 }
 
-/// Notes how far was read.
-pub(super) fn put_cursors(txn: &WriteTransaction, cursors: &Cursors) -> Result<(), journal::Error> {
-    for (name, epoch) in cursors {
-        tables::put_record(txn, CURSORS, FrameKind::Cursor, name.as_str().as_bytes(), &epoch.0)?;
+/// Notes how far was read; and of what was not read at all before, the floor.
+pub(super) fn put_cursors(txn: &WriteTransaction, page: &Page) -> Result<(), journal::Error> {
+    for (name, epoch) in &page.cursors {
+        let place = name.as_str().as_bytes();
+        let known: Option<(u64, u64)> = tables::record_in(txn, CURSORS, FrameKind::Cursor, place)?;
+        let told = page.floors.get(name).copied().unwrap_or_default();
+        let floor = known.map_or(told.0, |(_, floor)| floor);
+        tables::put_record(txn, CURSORS, FrameKind::Cursor, place, &(epoch.0, floor))?;
     }
     Ok(())
 }

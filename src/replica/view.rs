@@ -8,7 +8,7 @@
 //!
 //! Invariant: the indexes hold just the entities that the program sees live.
 
-use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::tables::{LOCAL, REFERENCES, UNIQUE, behind, id_behind, reference_prefix, unique_prefix, with_id};

@@ -262,7 +262,7 @@ impl Engine {
             (Ask::Changes { .. }, Answer::StartOver { generation }) => {
                 self.begin_anew(Some(generation)).map(|()| Taken::StartsOver)
             }
-            (Ask::Changes { cursors, generation, rows_max }, Answer::Changes(page)) => {
+            (Ask::Changes { cursors, generation, rows_max, .. }, Answer::Changes(page)) => {
                 require_page(&page, &cursors, generation, rows_max).and_then(|()| self.take_page(&page, now))
             }
             (Ask::Triggers { above, .. }, Answer::Triggers(triggers)) => self.hear(above, &triggers),
@@ -321,8 +321,9 @@ impl Engine {
             return Ok(Some(Ask::Deliver { replica: self.replica.id(), bunch, generation }));
         }
         if self.want.down || standing.is_fetching_all {
-            let (cursors, rows_max) = (standing.cursors.clone(), self.options.rows_max);
-            return Ok(Some(Ask::Changes { cursors, generation, rows_max }));
+            let (cursors, floors) = (standing.cursors.clone(), standing.floors.clone());
+            let rows_max = self.options.rows_max;
+            return Ok(Some(Ask::Changes { cursors, floors, generation, rows_max }));
         }
         if self.want.up {
             self.up_at = Some(now);

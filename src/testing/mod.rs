@@ -22,6 +22,7 @@ pub mod player;
 pub mod prefixes;
 pub mod reading;
 pub mod schedule;
+pub mod simulator;
 mod storage;
 pub mod strategies;
 

@@ -86,7 +86,7 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
             ConflictRecord::Clash { .. } => Ok(()),
         },
         FrameKind::Lost => record::<LostRecord>(kind, whole)?.patch().map(drop),
-        FrameKind::Cursor => record::<u64>(kind, whole).map(drop),
+        FrameKind::Cursor => record::<(u64, u64)>(kind, whole).map(drop),
         FrameKind::Replica => record::<ReplicaRecord>(kind, whole).map(drop),
     }
 }

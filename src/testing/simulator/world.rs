@@ -1,0 +1,690 @@
+//! The world that actions happen to.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use uuid::Uuid;
+
+use super::action::{Action, Given};
+use super::values::{Token, Values, token, tokens};
+use crate::algebra::{
+    Answer, Ask, Collection, CollectionName, EntityKey, Epoch, Generation, Index, Limits, Millis, OnDelete,
+    Operation, Patch, Planned, Policy, Reference, ReplicaId, Schema, State,
+};
+use crate::authority::{MemoryStore, Rules, Store, answer};
+use crate::journal::{Durability, Options};
+use crate::replica::{self, Replica, Resolution, Status};
+use crate::sync::{self, Engine, Next, Want};
+use crate::testing::laws::{Violation, require};
+use crate::testing::{FaultyStorage, Unsynced};
+
+/// How many actions came up that show something, and the end of it all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Simulated {
+    /// Actions.
+    pub actions: u64,
+    /// Local operations that were taken.
+    pub operations: u64,
+    /// Messages that arrived.
+    pub arrived: u64,
+    /// Bunches that the authority answered.
+    pub bunches: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Files that were copied.
+    pub copies: u64,
+    /// Backups that were restored.
+    pub restores: u64,
+    /// Conflicts that were resolved.
+    pub resolved: u64,
+    /// Values that lost and were kept.
+    pub lost: u64,
+    /// Names that were changed because of a copy.
+    pub renamed: u64,
+    /// Times everything was fetched anew.
+    pub anew: u64,
+    /// The hash of what the authority holds at the end.
+    pub digest: u64,
+}
+
+impl std::ops::AddAssign for Simulated {
+    fn add_assign(&mut self, more: Simulated) {
+        self.actions += more.actions;
+        self.operations += more.operations;
+        self.arrived += more.arrived;
+        self.bunches += more.bunches;
+        self.crashes += more.crashes;
+        self.copies += more.copies;
+        self.restores += more.restores;
+        self.resolved += more.resolved;
+        self.lost += more.lost;
+        self.renamed += more.renamed;
+        self.anew += more.anew;
+        self.digest = self.digest.rotate_left(1) ^ more.digest;
+    }
+}
+
+struct Client {
+    name: String,
+    storage: FaultyStorage,
+    engine: Engine,
+    clock: Arc<AtomicU64>,
+    /// What the clock is off by, in ms.
+    skew: i64,
+    heard: Index,
+    /// Counts lives, so that what was said to an earlier one is not heard by a later one.
+    life: u64,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug)]
+enum Message {
+    Ask { client: usize, life: u64, number: u64, ask: Ask },
+    Answer { client: usize, life: u64, number: u64, answer: Answer },
+}
+
+struct World {
+    schema: Schema,
+    clients: Vec<Client>,
+    store: MemoryStore,
+    backup: Option<MemoryStore>,
+    generations: u128,
+    refusals: RefCell<BTreeMap<EntityKey, String>>,
+    messages: Vec<Message>,
+    now: u64,
+    values: Values,
+    done: Simulated,
+}
+
+const START: u64 = 1_700_000_000_000;
+const TEN_YEARS_MS: i64 = 315_360_000_000;
+
+/// Plays what is given.
+///
+/// # Errors
+/// The first law that does not hold.
+pub fn simulate(given: &Given) -> Result<Simulated, Violation> {
+    let mut world = World::new(given)?;
+    for (number, action) in given.actions.iter().enumerate() {
+        world.done.actions += 1;
+        world.act(action).map_err(|violation| Violation {
+            found: format!("at action {number}, {action:?}: {}", violation.found),
+            ..violation
+        })?;
+    }
+    world.settle_down()?;
+    world.finish()
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(sync::Error) -> Violation {
+    move |error| Violation { law: doing, found: error.to_string() }
+}
+
+fn name(text: &str) -> CollectionName {
+    CollectionName::new(text).expect("a name of the simulation's is valid")
+}
+
+/// Folders in folders, notes in folders with a unique title, tags that may be loose.
+fn schema(policies: [Policy; 3]) -> Schema {
+    let [folders, notes, tags] = policies;
+    let to = |collection: &str, on_delete| Reference::to(name(collection)).on_delete(on_delete);
+    let declared = [
+        (
+            name("folders"),
+            Collection::new().with_policy(folders).reference("in", to("folders", OnDelete::Cascade)),
+        ),
+        (
+            name("notes"),
+            Collection::new()
+                .with_policy(notes)
+                .unique(["title"])
+                .reference("in", to("folders", OnDelete::Cascade)),
+        ),
+        (
+            name("tags"),
+            Collection::new()
+                .with_policy(tags)
+                .reference("on", to("notes", OnDelete::SetNull))
+                .reference("at", to("folders", OnDelete::Restrict)),
+        ),
+    ];
+    Schema::new(declared).expect("the simulation's schema is valid")
+}
+
+fn entity(number: u64) -> EntityKey {
+    let number = number % 9;
+    let (collection, id) = match number {
+        0..=2 => ("folders", number),
+        3..=6 => ("notes", number - 3),
+        _ => ("tags", number - 7),
+    };
+    EntityKey::new(
+        name(collection),
+        Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0000 + u128::from(id)),
+    )
+    .expect("no id of the simulation's is nil")
+}
+
+fn id_text(number: u64) -> serde_json::Value {
+    serde_json::Value::String(entity(number).id().to_string())
+}
+
+fn opened(
+    storage: &FaultyStorage,
+    schema: &Schema,
+    clock: &Arc<AtomicU64>,
+    id: u64,
+) -> Result<Engine, Violation> {
+    let clock = Arc::clone(clock);
+    let options = Options::new()
+        .cache_bytes(1 << 20)
+        .schema(schema.clone())
+        .replica(ReplicaId(Uuid::from_u128(0xc11e_0000_0000_4000_8000_0000_0000_0000 + u128::from(id))))
+        .clock(move || clock.load(Ordering::Relaxed));
+    let replica = options.on(storage.clone()).map_err(replica::Error::from).and_then(Replica::of);
+    let replica = replica.map_err(|error| Violation { law: "opening", found: error.to_string() })?;
+    let options = sync::Options {
+        limits: Limits { operations: 4, ..Limits::default() },
+        rows_max: 3,
+        ..sync::Options::default()
+    };
+    Ok(Engine::new(replica, options))
+}
+
+impl World {
+    fn new(given: &Given) -> Result<Self, Violation> {
+        let schema = schema(given.policies);
+        let mut world = World {
+            store: MemoryStore::new(schema.clone(), Generation(Uuid::from_u128(1))),
+            schema,
+            clients: Vec::new(),
+            backup: None,
+            generations: 1,
+            refusals: RefCell::default(),
+            messages: Vec::new(),
+            now: START,
+            values: Values::default(),
+            done: Simulated::default(),
+        };
+        for number in 0..given.clients as u64 {
+            let (storage, clock) = (FaultyStorage::new(), Arc::new(AtomicU64::new(START)));
+            let engine = opened(&storage, &world.schema, &clock, number)?;
+            let name = format!("client {number}");
+            let (skew, heard, life) = (0, Index(0), 0);
+            world.clients.push(Client { name, storage, engine, clock, skew, heard, life });
+        }
+        for place in 0..world.clients.len() {
+            // Who knows nothing claims nothing: a change of what was never read is no conflict, and replaces
+            // without a word. What is lost is looked for among those who know what they change.
+            world.sync(place, Want::DOWN)?;
+        }
+        Ok(world)
+    }
+
+    fn pick(&self, client: u64) -> usize {
+        usize::try_from(client % self.clients.len() as u64).unwrap_or(0)
+    }
+
+    fn client(&mut self, place: usize) -> Result<&mut Client, Violation> {
+        let now = self.now;
+        let client = self.clients.get_mut(place);
+        let client =
+            client.ok_or_else(|| Violation { law: "the simulation", found: "no such client".to_owned() })?;
+        let clock = now.saturating_add_signed(client.skew);
+        client.clock.store(clock, Ordering::Relaxed);
+        Ok(client)
+    }
+
+    fn act(&mut self, action: &Action) -> Result<(), Violation> {
+        let looked_at = match *action {
+            Action::Operate { client, entity, what } => self.operate(self.pick(client), entity, what)?,
+            Action::Tick { client, want } => self.tick(self.pick(client), want)?,
+            Action::Arrive { message } => match self.take(message) {
+                Some(message) => self.arrive(message)?,
+                None => return Ok(()),
+            },
+            Action::Lose { message } => {
+                drop(self.take(message));
+                return Ok(());
+            }
+            Action::Double { message } => {
+                let count = self.messages.len() as u64;
+                let place = message.checked_rem(count).and_then(|place| usize::try_from(place).ok());
+                let doubled = place.and_then(|place| self.messages.get(place)).cloned();
+                self.messages.extend(doubled);
+                return Ok(());
+            }
+            Action::GiveUp { client } => self.give_up(self.pick(client))?,
+            Action::Hear { client, lost } => self.hear(self.pick(client), lost)?,
+            Action::Crash { client, seed } => self.crash(self.pick(client), seed)?,
+            Action::Copy { client } => self.copy(self.pick(client))?,
+            Action::Backup => {
+                self.backup = Some(self.store.clone());
+                return Ok(());
+            }
+            Action::Restore => {
+                if let Some(mut backup) = self.backup.clone() {
+                    self.generations += 1;
+                    backup.restored_as(Generation(Uuid::from_u128(self.generations)));
+                    self.store = backup;
+                    self.done.restores += 1;
+                }
+                return Ok(());
+            }
+            Action::Prune => {
+                for collection in ["folders", "notes", "tags"] {
+                    self.store.prune(&name(collection), Epoch(u64::MAX >> 1));
+                }
+                return Ok(());
+            }
+            Action::Refuse { entity: number } => {
+                self.refusals.borrow_mut().insert(entity(number), "refused by the simulation".to_owned());
+                return Ok(());
+            }
+            Action::Resolve { client, conflict, how } => self.resolve(self.pick(client), conflict, how)?,
+            Action::Retry { client, parked } => self.retry(self.pick(client), parked)?,
+            Action::Wait { ms } => {
+                self.now += ms;
+                return Ok(());
+            }
+            Action::SetClock { client, to } => {
+                let place = self.pick(client);
+                let share = i64::try_from(to >> 1).unwrap_or(0) / 2;
+                let skew = share / (i64::MAX / 4 / TEN_YEARS_MS) - TEN_YEARS_MS;
+                self.client(place)?.skew = skew;
+                return Ok(());
+            }
+        };
+        self.now += 50;
+        self.look_at(looked_at)
+    }
+
+    /// What must hold of a client at every step.
+    fn look_at(&mut self, place: usize) -> Result<(), Violation> {
+        let client = self.client(place)?;
+        let found = client.engine.replica().check();
+        let found = found.map_err(|error| Violation { law: "reading", found: error.to_string() })?;
+        require("what is seen", found.is_empty(), || format!("{}: {}", client.name, found.join("; ")))
+    }
+
+    fn take(&mut self, message: u64) -> Option<Message> {
+        let place = usize::try_from(message.checked_rem(self.messages.len() as u64)?).ok()?;
+        Some(self.messages.remove(place))
+    }
+
+    fn operate(&mut self, place: usize, number: u64, what: u64) -> Result<usize, Violation> {
+        let key = entity(number);
+        let mut operations = vec![self.operation(&key, what)];
+        if what.is_multiple_of(7) {
+            operations.push(self.operation(&entity(number / 9), what / 7));
+        }
+        let by = format!("action {}", self.done.actions);
+        let client = self.client(place)?;
+        let replica = client.engine.replica().clone();
+        let seen = |replica: &Replica| -> Result<BTreeMap<EntityKey, Option<State>>, Violation> {
+            let all = (0..9).map(|number| {
+                let key = entity(number);
+                let state = replica
+                    .get(&key)
+                    .map_err(|error| Violation { law: "reading", found: error.to_string() })?;
+                Ok((key, state))
+            });
+            all.collect()
+        };
+        let before = seen(&replica)?;
+        match replica.commit(&operations, Durability::Durable) {
+            Ok(_) => {}
+            Err(
+                replica::Error::Taken { .. }
+                | replica::Error::Restricted { .. }
+                | replica::Error::DeadReference { .. },
+            ) => {
+                let unchanged = seen(&replica)? == before;
+                require("refusing", unchanged, || {
+                    format!("{operations:?} were refused and changed something")
+                })?;
+                return Ok(place);
+            }
+            Err(error) => return Err(Violation { law: "operating", found: error.to_string() }),
+        }
+        let after = seen(&replica)?;
+        self.done.operations += 1;
+        for (key, was) in &before {
+            self.values.note(key, was.as_ref(), after.get(key).and_then(Option::as_ref), &by);
+        }
+        Ok(place)
+    }
+
+    /// An operation on an entity; its values were never written before.
+    fn operation(&mut self, key: &EntityKey, what: u64) -> Operation {
+        let mut fields = serde_json::Map::new();
+        for (bit, field) in ["a", "b", "c"].into_iter().enumerate() {
+            match (what >> (8 + 2 * bit)) % 4 {
+                0 | 1 => {
+                    drop(fields.insert(field.to_owned(), serde_json::Value::String(self.values.fresh())))
+                }
+                2 if what.is_multiple_of(3) => drop(fields.insert(field.to_owned(), serde_json::Value::Null)),
+                _ => {}
+            }
+        }
+        let target = what >> 20;
+        match key.collection().as_str() {
+            "folders" if target.is_multiple_of(3) => {
+                drop(fields.insert("in".to_owned(), id_text(target % 3)))
+            }
+            "notes" => {
+                if target.is_multiple_of(2) {
+                    fields.insert("in".to_owned(), id_text(target % 3));
+                }
+                if (what >> 30).is_multiple_of(3) {
+                    fields
+                        .insert("title".to_owned(), serde_json::json!(format!("title {}", (what >> 32) % 3)));
+                }
+            }
+            "tags" => {
+                if target.is_multiple_of(2) {
+                    fields.insert("on".to_owned(), id_text(3 + target % 4));
+                }
+                if (what >> 30).is_multiple_of(4) {
+                    fields.insert("at".to_owned(), id_text(target % 3));
+                }
+            }
+            _ => {}
+        }
+        let state = || State::from_serialize(&fields).expect("the simulation's fields are valid");
+        match what % 10 {
+            0 | 1 => Operation::create(key.clone(), state()),
+            2 | 3 => Operation::delete(key.clone()),
+            4 => Operation::update(key.clone(), state()),
+            _ => {
+                let patch = Patch::from_serialize(&fields).expect("the simulation's fields are valid");
+                Operation::patch(key.clone(), patch)
+            }
+        }
+    }
+
+    fn tick(&mut self, place: usize, want: u64) -> Result<usize, Violation> {
+        let now = Millis(self.now);
+        let client = self.client(place)?;
+        match want % 8 {
+            0 => client.engine.want(Want::SYNC),
+            1 => client.engine.want(Want::UP),
+            2 => client.engine.want(Want { triggers: true, ..Want::READS }),
+            3 => client.engine.want(Want::READS),
+            4 => client.engine.online().map_err(failed("coming online"))?,
+            _ => {}
+        }
+        let next = client.engine.next(now).map_err(failed("going on"))?;
+        if let Next::Ask(request) = next {
+            let (client, life) = (place, client.life);
+            self.messages.push(Message::Ask { client, life, number: request.number, ask: request.ask });
+        }
+        Ok(place)
+    }
+
+    fn answered(&mut self, ask: &Ask) -> Answer {
+        let refusals = &self.refusals;
+        let refuses = |planned: &Planned| refusals.borrow_mut().remove(&planned.operation.key);
+        let rules = Rules { schema: &self.schema, now: Millis(self.now), refuses: &refuses };
+        match answer(&mut self.store, &rules, ask) {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        }
+    }
+
+    fn arrive(&mut self, message: Message) -> Result<usize, Violation> {
+        self.done.arrived += 1;
+        match message {
+            Message::Ask { client, life, number, ask } => {
+                let answer = self.answered(&ask);
+                self.done.bunches += u64::from(matches!(answer, Answer::Delivered(_)));
+                self.messages.push(Message::Answer { client, life, number, answer });
+                Ok(client)
+            }
+            Message::Answer { client: place, life, number, answer } => {
+                let now = Millis(self.now);
+                let random = u128::from(self.now).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+                let client = self.client(place)?;
+                if client.life != life {
+                    return Ok(place);
+                }
+                let shown = format!("{answer:?}");
+                let taken = client.engine.answer(number, answer, now, random);
+                match taken {
+                    Ok(sync::Taken::Renamed(_)) => self.done.renamed += 1,
+                    Ok(sync::Taken::StartsOver) => self.done.anew += 1,
+                    Ok(_) => {}
+                    Err(error) => {
+                        return Err(Violation {
+                            law: "taking an answer",
+                            found: format!("{error}: {shown}"),
+                        });
+                    }
+                }
+                Ok(place)
+            }
+        }
+    }
+
+    fn give_up(&mut self, place: usize) -> Result<usize, Violation> {
+        let now = Millis(self.now);
+        let client = self.client(place)?;
+        if let Next::Ask(request) = client.engine.next(now).map_err(failed("going on"))? {
+            client.engine.answer(request.number, Answer::Offline, now, 7).map_err(failed("giving up"))?;
+        }
+        Ok(place)
+    }
+
+    fn hear(&mut self, place: usize, lost: u64) -> Result<usize, Violation> {
+        let heard = self.client(place)?.heard;
+        let Ok(found) = self.store.triggers(heard, usize::MAX);
+        let new = found.unwrap_or_default();
+        let client = self.client(place)?;
+        client.heard = new.last().map_or(heard, |trigger| trigger.index);
+        let left: Vec<_> =
+            new.into_iter().filter(|trigger| lost & (1 << (trigger.index.0 % 8)) == 0).collect();
+        let received = client.engine.replica().journal().receive(&left);
+        received.map_err(|error| Violation { law: "hearing", found: error.to_string() })?;
+        Ok(place)
+    }
+
+    fn crash(&mut self, place: usize, seed: u64) -> Result<usize, Violation> {
+        let schema = self.schema.clone();
+        let client = self.client(place)?;
+        let image = client.storage.after_crash(Unsynced::Sampled { seed });
+        client.engine = opened(&image, &schema, &client.clock, 0)?;
+        client.storage = image;
+        client.life += 1;
+        self.done.crashes += 1;
+        Ok(place)
+    }
+
+    fn copy(&mut self, place: usize) -> Result<usize, Violation> {
+        if self.clients.len() >= 6 {
+            return Ok(place);
+        }
+        let schema = self.schema.clone();
+        let now = self.now;
+        let client = self.client(place)?;
+        let storage = client.storage.after_crash(Unsynced::Sampled { seed: now });
+        let clock = Arc::new(AtomicU64::new(now));
+        let engine = opened(&storage, &schema, &clock, 0)?;
+        let (name, heard) = (format!("a copy of {}", client.name), client.heard);
+        self.clients.push(Client { name, storage, engine, clock, skew: 0, heard, life: 0 });
+        self.done.copies += 1;
+        Ok(self.clients.len() - 1)
+    }
+
+    fn resolve(&mut self, place: usize, conflict: u64, how: u64) -> Result<usize, Violation> {
+        let wrong = |error: replica::Error| Violation { law: "resolving", found: error.to_string() };
+        let replica = self.client(place)?.engine.replica().clone();
+        let open = replica.conflicts().map_err(wrong)?;
+        let Some(number) =
+            conflict.checked_rem(open.len() as u64).and_then(|number| usize::try_from(number).ok())
+        else {
+            return Ok(place);
+        };
+        let Some(conflict) = open.get(number) else { return Ok(place) };
+        let key = conflict.key.clone();
+        let before = replica.get(&key).map_err(wrong)?;
+        let resolution = match how % 5 {
+            0 => Resolution::Local,
+            1 => Resolution::Remote,
+            2 => Resolution::Newest,
+            3 => Resolution::Delete,
+            _ => {
+                let value = self.values.fresh();
+                let state = State::from_serialize(&serde_json::json!({ "a": value }));
+                Resolution::Modify(state.expect("the simulation's fields are valid"))
+            }
+        };
+        match replica.resolve(&key, &resolution) {
+            Ok(()) => self.done.resolved += 1,
+            Err(
+                replica::Error::Taken { .. }
+                | replica::Error::Restricted { .. }
+                | replica::Error::DeadReference { .. },
+            ) => return Ok(place),
+            Err(error) => return Err(wrong(error)),
+        }
+        if matches!(resolution, Resolution::Modify(_)) {
+            let after = replica.get(&key).map_err(wrong)?;
+            let added = tokens(&key, after.as_ref());
+            let kept = tokens(&key, before.as_ref());
+            if !added.is_subset(&kept) {
+                self.values.note(&key, None, after.as_ref(), "a resolution");
+            }
+        }
+        Ok(place)
+    }
+
+    fn retry(&mut self, place: usize, parked: u64) -> Result<usize, Violation> {
+        let wrong = |error: crate::journal::Error| Violation { law: "retrying", found: error.to_string() };
+        let replica = self.client(place)?.engine.replica().clone();
+        let all = replica.journal().parked().map_err(wrong)?;
+        let number = parked.checked_rem(all.len() as u64).and_then(|number| usize::try_from(number).ok());
+        if let Some(parked) = number.and_then(|number| all.get(number)) {
+            replica.journal().retry(&parked.key).map_err(wrong)?;
+        }
+        Ok(place)
+    }
+
+    /// The network is good and nobody writes: every client syncs, twice.
+    fn settle_down(&mut self) -> Result<(), Violation> {
+        self.messages.clear();
+        self.refusals.borrow_mut().clear();
+        for round in 0..3 {
+            for place in 0..self.clients.len() {
+                // The first round answers what is open, which may be from before a restore.
+                self.sync(place, if round == 0 { Want::default() } else { Want::SYNC })?;
+                self.look_at(place)?;
+            }
+        }
+        // What the last ones sent reaches the first ones.
+        for place in 0..self.clients.len() {
+            self.sync(place, Want::DOWN)?;
+            self.look_at(place)?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, place: usize, want: Want) -> Result<(), Violation> {
+        let client = self.client(place)?;
+        client.engine.online().map_err(failed("coming online"))?;
+        client.engine.want_only(want);
+        for _ in 0..1_000 {
+            self.now += 10;
+            let now = Millis(self.now);
+            let client = self.client(place)?;
+            let Next::Ask(request) = client.engine.next(now).map_err(failed("going on"))? else {
+                return Ok(());
+            };
+            let answer = self.answered(&request.ask);
+            let random = u128::from(self.now) | 1 << 100;
+            let client = self.client(place)?;
+            let shown = format!("{answer:?}");
+            let taken = client.engine.answer(request.number, answer, now, random);
+            taken
+                .map_err(|error| Violation { law: "taking an answer", found: format!("{error}: {shown}") })?;
+        }
+        let found = format!("client {place} always has more to ask");
+        Err(Violation { law: "convergence", found })
+    }
+
+    /// The laws, at the end.
+    fn finish(mut self) -> Result<Simulated, Violation> {
+        let wrong = |error: replica::Error| Violation { law: "reading", found: error.to_string() };
+        let there: BTreeMap<EntityKey, State> = self
+            .store
+            .entities()
+            .filter_map(|(key, stored)| Some((key.clone(), stored.version.existence.live()?.clone())))
+            .collect();
+        let mut found: BTreeSet<Token> =
+            there.iter().flat_map(|(key, state)| tokens(key, Some(state))).collect();
+        for client in &self.clients {
+            let replica = client.engine.replica();
+            let journal = replica.journal();
+            let aside = aside(replica)?;
+            for number in 0..9 {
+                let key = entity(number);
+                let seen = replica.get(&key).map_err(wrong)?;
+                found.extend(tokens(&key, seen.as_ref()));
+                if aside.contains(&key) {
+                    continue;
+                }
+                require("convergence", seen.as_ref() == there.get(&key), || {
+                    format!(
+                        "{} sees {seen:?} of {key}, the authority holds {:?}",
+                        client.name,
+                        there.get(&key)
+                    )
+                })?;
+                let status = replica.entity(&key).map_err(wrong)?.status;
+                require("statuses", status == Status::Synchronised, || {
+                    format!("{}: {key} is {status:?}", client.name)
+                })?;
+            }
+            let parked = journal.parked().map_err(|error| wrong(error.into()))?;
+            for parked in parked {
+                let written = crate::algebra::written(&parked.effect);
+                found.extend(written.iter().filter_map(|(field, raw)| token(&parked.key, &field, raw)));
+            }
+            for conflict in replica.conflicts().map_err(wrong)? {
+                found.extend(tokens(&conflict.key, conflict.local.existence.state()));
+            }
+            for lost in replica.losers().map_err(wrong)? {
+                self.done.lost += 1;
+                found.extend(lost.fields.iter().filter_map(|(field, raw)| token(&lost.key, &field, raw)));
+            }
+            for held in journal.held().map_err(|error| wrong(error.into()))? {
+                let written = crate::algebra::written(&held.effect);
+                found.extend(written.iter().filter_map(|(field, raw)| token(&held.key, &field, raw)));
+            }
+        }
+        let missing = self.values.missing(&found);
+        require("nothing lost", missing.is_empty(), || format!("{missing:?} are nowhere"))?;
+        let mut hasher = blake3::Hasher::new();
+        for (key, state) in &there {
+            hasher.update(key.to_string().as_bytes());
+            hasher.update(state.as_json().as_bytes());
+        }
+        let hash: [u8; 32] = *hasher.finalize().as_bytes();
+        self.done.digest = hash.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        Ok(self.done)
+    }
+}
+
+/// What a client sees that need not be what the authority holds.
+fn aside(replica: &Replica) -> Result<BTreeSet<EntityKey>, Violation> {
+    let wrong = |error: replica::Error| Violation { law: "reading", found: error.to_string() };
+    let journal = replica.journal();
+    let parked = journal.parked().map_err(|error| wrong(error.into()))?;
+    let held = journal.held().map_err(|error| wrong(error.into()))?;
+    let conflicts = replica.conflicts().map_err(wrong)?;
+    let mut aside: BTreeSet<EntityKey> = parked.into_iter().map(|parked| parked.key).collect();
+    aside.extend(held.into_iter().map(|held| held.key));
+    aside.extend(conflicts.into_iter().map(|conflict| conflict.key));
+    Ok(aside)
+}
