@@ -63,8 +63,8 @@ impl VersionRecord {
 pub(crate) enum ConflictRecord {
     /// Both sides changed the entity since this version of it.
     Concurrent { before: VersionRecord },
-    /// Another entity holds these values of a unique key.
-    Clash { unique: Vec<String>, values: Vec<String>, holder: [u8; 16] },
+    /// Another entity holds these values of a unique key; perhaps both sides changed this one as well.
+    Clash { unique: Vec<String>, values: Vec<String>, holder: [u8; 16], before: Option<VersionRecord> },
 }
 
 /// A value that lost.

@@ -52,6 +52,8 @@ pub enum ConflictKind {
         values: Vec<String>,
         /// The entity that has them.
         holder: EntityKey,
+        /// What the entity was before both sides changed it, if the policy leaves that open too.
+        before: Option<Version>,
     },
 }
 
@@ -208,9 +210,13 @@ impl Replica {
 /// The state that both sides began from; no field where nothing was there.
 fn before_of(conflict: &Conflict) -> State {
     match &conflict.kind {
-        ConflictKind::Concurrent { before } => before.existence.state().cloned().unwrap_or_else(State::empty),
+        ConflictKind::Concurrent { before } | ConflictKind::Clash { before: Some(before), .. } => {
+            before.existence.state().cloned().unwrap_or_else(State::empty)
+        }
         // Nothing of the entity itself is in conflict but what this side would send.
-        ConflictKind::Clash { .. } => conflict.remote.existence.state().cloned().unwrap_or_else(State::empty),
+        ConflictKind::Clash { before: None, .. } => {
+            conflict.remote.existence.state().cloned().unwrap_or_else(State::empty)
+        }
     }
 }
 
@@ -220,10 +226,11 @@ fn kind_of(record: ConflictRecord, key: &EntityKey) -> Result<ConflictKind, jour
         ConflictRecord::Concurrent { before } => {
             ConflictKind::Concurrent { before: before.version().map_err(damaged(name()))? }
         }
-        ConflictRecord::Clash { unique, values, holder } => {
+        ConflictRecord::Clash { unique, values, holder, before } => {
             let holder = EntityKey::new(key.collection().clone(), Uuid::from_bytes(holder));
             let holder = holder.map_err(|source| journal::Error::Invalid { source })?;
-            ConflictKind::Clash { unique, values, holder }
+            let before = before.map(VersionRecord::version).transpose().map_err(damaged(name()))?;
+            ConflictKind::Clash { unique, values, holder, before }
         }
     })
 }
@@ -234,13 +241,17 @@ pub(super) fn open_concurrent(
     key: &EntityKey,
     before: &Version,
 ) -> Result<(), journal::Error> {
-    if get(txn, key)?.is_some() {
-        return Ok(());
+    let before = VersionRecord::of(before);
+    match get(txn, key)? {
+        None => put(txn, key, &ConflictRecord::Concurrent { before }),
+        Some(ConflictRecord::Clash { unique, values, holder, before: None }) => {
+            put(txn, key, &ConflictRecord::Clash { unique, values, holder, before: Some(before) })
+        }
+        Some(ConflictRecord::Concurrent { .. } | ConflictRecord::Clash { before: Some(_), .. }) => Ok(()),
     }
-    put(txn, key, &ConflictRecord::Concurrent { before: VersionRecord::of(before) })
 }
 
-/// Opens a clash; of a conflict that is open already, a clash is what has to be solved first.
+/// Opens a clash; where a conflict is open already, the clash is what has to be solved first.
 pub(super) fn open_clash(
     txn: &WriteTransaction,
     key: &EntityKey,
@@ -249,7 +260,28 @@ pub(super) fn open_clash(
     holder: Uuid,
 ) -> Result<(), journal::Error> {
     let (unique, values) = (unique.to_vec(), values.to_vec());
-    put(txn, key, &ConflictRecord::Clash { unique, values, holder: holder.into_bytes() })
+    let before = before_both(txn, key)?;
+    put(txn, key, &ConflictRecord::Clash { unique, values, holder: holder.into_bytes(), before })
+}
+
+/// What the entity was before both sides changed it, if that is an open conflict.
+pub(super) fn before_both(
+    txn: &WriteTransaction,
+    key: &EntityKey,
+) -> Result<Option<VersionRecord>, journal::Error> {
+    Ok(match get(txn, key)? {
+        Some(ConflictRecord::Concurrent { before }) => Some(before),
+        Some(ConflictRecord::Clash { before, .. }) => before,
+        None => None,
+    })
+}
+
+/// Ends a clash; what was open beside it stays open.
+pub(super) fn end_clash(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> {
+    match before_both(txn, key)? {
+        Some(before) => put(txn, key, &ConflictRecord::Concurrent { before }),
+        None => remove(txn, key).map(drop),
+    }
 }
 
 pub(super) fn get(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<ConflictRecord>, journal::Error> {
@@ -278,7 +310,7 @@ pub(super) fn clashing_with(
         let key = entity_of(place.value()).map_err(damaged("an open conflict"))?;
         let record = frame::open_record(FrameKind::Conflict, place.value(), value.value())
             .map_err(damaged(format!("the conflict of {key}")))?;
-        if let ConflictKind::Clash { unique, values, holder } = kind_of(record, &key)?
+        if let ConflictKind::Clash { unique, values, holder, .. } = kind_of(record, &key)?
             && holders(&holder)
         {
             found.push((key, unique, values, holder));
@@ -297,7 +329,7 @@ pub(super) fn edited(
     let now = view.visible(key)?;
     let held = now.existence.live().and_then(|state| key_values(state, &unique));
     if held.as_ref() != Some(&values) {
-        remove(txn, key)?;
+        end_clash(txn, key)?;
         view.changed.push((key.clone(), Cause::Conflict));
     }
     Ok(())

@@ -42,10 +42,12 @@ pub struct Applied {
 struct Told {
     base: Base,
     stamps: Stamps,
+    /// Whether this replica wrote it.
+    is_own: bool,
 }
 
 impl Told {
-    fn of(row: FullRow) -> Self {
+    fn of(row: FullRow, own: ReplicaId) -> Self {
         let epoch = Some(row.epoch);
         let held = |state| Held { epoch, state: Knowledge::State(state) };
         let base = match row.version.existence {
@@ -53,7 +55,8 @@ impl Told {
             Existence::Dead(state) => Base::Dead(held(state)),
             Existence::Absent => Base::Dead(Held { epoch, state: Knowledge::Nothing }),
         };
-        Told { base, stamps: row.version.stamps }
+        let is_own = row.writer.is_some_and(|writer| writer.replica == own);
+        Told { base, stamps: row.version.stamps, is_own }
     }
 }
 
@@ -81,7 +84,7 @@ impl Replica {
             put_record(work.txn, &record)?;
             put_cursors(work.txn, page)?;
             work.has_written = true;
-            let told = page.rows.iter().map(|row| (row.key.clone(), Told::of(row.clone())));
+            let told = page.rows.iter().map(|row| (row.key.clone(), Told::of(row.clone(), taking.own)));
             let mut applied = taking.take(work, view, told.collect())?;
             if !page.has_more {
                 work.state.is_complete = true;
@@ -112,9 +115,10 @@ impl Replica {
             let gone = |epoch| Told {
                 base: Base::Dead(Held { epoch: Some(epoch), state: Knowledge::Nothing }),
                 stamps: Stamps::default(),
+                is_own: false,
             };
             let mut told: Vec<(EntityKey, Told)> =
-                rows.iter().map(|row| (row.key.clone(), Told::of(row.clone()))).collect();
+                rows.iter().map(|row| (row.key.clone(), Told::of(row.clone(), taking.own))).collect();
             let missing = asked.iter().filter(|(key, _)| !read.contains(key));
             told.extend(missing.map(|(key, epoch)| (key.clone(), gone(*epoch))));
             let applied = taking.take(work, view, told)?;
@@ -296,13 +300,13 @@ impl Taking {
             to_version.existence = Existence::Dead(last.clone());
         }
         self.note_restored(work, key, &from, &from_version, told, &to_version)?;
+        self.note_taken_along(work, key, &from_version, told, &to_version)?;
         let Some(Unsent { entry, is_parked }) = unsent else {
             view.lay(key, &told.base, &told.stamps, None, Cause::Remote)?;
             return Ok(None);
         };
         let effect = &entry.effect;
-        let conflict = conflicts::get(work.txn, key)?;
-        let is_standing = matches!(conflict, Some(crate::codec::kept::ConflictRecord::Concurrent { .. }));
+        let is_standing = conflicts::before_both(work.txn, key)?.is_some();
         // What waits for a person's decision is not decided by a policy meanwhile.
         let moved = if is_standing || *is_parked {
             let is_agreed = effect.apply(&to_version.existence) == to_version.existence;
@@ -360,6 +364,28 @@ impl Taking {
         Ok(())
     }
 
+    /// A delete of this replica's took along, at the authority, what nobody here had seen.
+    fn note_taken_along(
+        &self,
+        work: &mut Work<'_>,
+        key: &EntityKey,
+        from: &Version,
+        told: &Told,
+        to: &Version,
+    ) -> Result<(), Error> {
+        let Existence::Dead(last) = &to.existence else { return Ok(()) };
+        let seen = match &from.existence {
+            Existence::Live(state) => state.clone(),
+            Existence::Absent => State::empty(),
+            Existence::Dead(_) => return Ok(()),
+        };
+        let unseen = last.only(|field| seen.raw(field) != last.raw(field));
+        if told.is_own && !unseen.is_empty() {
+            lost::keep(work.txn, key, &[Loss::overwritten(&unseen)], self.now)?;
+        }
+        Ok(())
+    }
+
     /// After a restore, what the authority had and lost is kept here.
     fn note_restored(
         &self,
@@ -412,8 +438,9 @@ impl Taking {
                 (Some(_), Some(state)) => Told {
                     base: Base::Dead(Held { epoch: None, state: Knowledge::State(state.clone()) }),
                     stamps,
+                    is_own: false,
                 },
-                (_, _) => Told { base: Base::Absent, stamps: Stamps::default() },
+                (_, _) => Told { base: Base::Absent, stamps: Stamps::default(), is_own: false },
             };
             self.take_one(work, view, key, &told, unsent.get(key), applied)?;
             applied.applied.push(key.clone());
@@ -544,7 +571,12 @@ impl Taking {
                 let other = Other { version: &child, has_changed: &|_| true, was_absent: false };
                 let policy: Policy = view.schema.policy(key.collection());
                 match decide(policy, &part, self.own, &other) {
-                    Decision::Agreed | Decision::Local { .. } => {}
+                    Decision::Agreed => {}
+                    // It will be taken along, and nobody who deletes has seen it.
+                    Decision::Local { .. } if part.shape.liveness == Liveness::Dead => {
+                        lost::keep(work.txn, key, &[Loss::overwritten(state)], self.now)?;
+                    }
+                    Decision::Local { .. } => {}
                     Decision::Held => {
                         conflicts::open_concurrent(work.txn, &parent, &version_of(&base, stamps))?;
                         applied.conflicting.push(parent);
@@ -576,7 +608,7 @@ impl Taking {
             let (base, _) = view.base(&holder)?;
             let still = base.live_state().and_then(|state| key_values(state, &unique));
             if still.as_ref() != Some(&values) {
-                conflicts::remove(work.txn, &key)?;
+                conflicts::end_clash(work.txn, &key)?;
                 view.changed.push((key, Cause::Conflict));
             }
         }

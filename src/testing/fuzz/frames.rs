@@ -83,7 +83,9 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
         FrameKind::Local => record::<LocalRecord>(kind, whole)?.version().map(drop),
         FrameKind::Conflict => match record(kind, whole)? {
             ConflictRecord::Concurrent { before } => before.version().map(drop),
-            ConflictRecord::Clash { .. } => Ok(()),
+            ConflictRecord::Clash { before, .. } => {
+                before.map_or(Ok(()), |before| before.version().map(drop))
+            }
         },
         FrameKind::Lost => record::<LostRecord>(kind, whole)?.patch().map(drop),
         FrameKind::Cursor => record::<(u64, u64)>(kind, whole).map(drop),

@@ -96,6 +96,8 @@ struct World {
     now: u64,
     values: Values,
     done: Simulated,
+    /// What happened, in words.
+    account: Vec<String>,
 }
 
 const START: u64 = 1_700_000_000_000;
@@ -107,15 +109,21 @@ const TEN_YEARS_MS: i64 = 315_360_000_000;
 /// The first law that does not hold.
 pub fn simulate(given: &Given) -> Result<Simulated, Violation> {
     let mut world = World::new(given)?;
-    for (number, action) in given.actions.iter().enumerate() {
-        world.done.actions += 1;
-        world.act(action).map_err(|violation| Violation {
-            found: format!("at action {number}, {action:?}: {}", violation.found),
-            ..violation
-        })?;
-    }
-    world.settle_down()?;
-    world.finish()
+    let mut actions = given.actions.iter().enumerate();
+    let played = actions
+        .try_for_each(|(number, action)| {
+            world.done.actions += 1;
+            world.act(action).map_err(|violation| Violation {
+                found: format!("at action {number}, {action:?}: {}", violation.found),
+                ..violation
+            })
+        })
+        .and_then(|()| world.settle_down())
+        .and_then(|()| world.finish());
+    played.map_err(|violation| Violation {
+        found: format!("{}\nwhat happened:\n  {}", violation.found, world.account.join("\n  ")),
+        ..violation
+    })
 }
 
 fn failed(doing: &'static str) -> impl FnOnce(sync::Error) -> Violation {
@@ -207,6 +215,7 @@ impl World {
             now: START,
             values: Values::default(),
             done: Simulated::default(),
+            account: Vec::new(),
         };
         for number in 0..given.clients as u64 {
             let (storage, clock) = (FaultyStorage::new(), Arc::new(AtomicU64::new(START)));
@@ -323,16 +332,6 @@ impl World {
         let by = format!("action {}", self.done.actions);
         let client = self.client(place)?;
         let replica = client.engine.replica().clone();
-        let seen = |replica: &Replica| -> Result<BTreeMap<EntityKey, Option<State>>, Violation> {
-            let all = (0..9).map(|number| {
-                let key = entity(number);
-                let state = replica
-                    .get(&key)
-                    .map_err(|error| Violation { law: "reading", found: error.to_string() })?;
-                Ok((key, state))
-            });
-            all.collect()
-        };
         let before = seen(&replica)?;
         match replica.commit(&operations, Durability::Durable) {
             Ok(_) => {}
@@ -350,6 +349,8 @@ impl World {
             Err(error) => return Err(Violation { law: "operating", found: error.to_string() }),
         }
         let after = seen(&replica)?;
+        let client = self.clients.get(place).map_or("", |client| client.name.as_str());
+        self.account.push(format!("{client}: {}", shown(&operations)));
         self.done.operations += 1;
         for (key, was) in &before {
             self.values.note(key, was.as_ref(), after.get(key).and_then(Option::as_ref), &by);
@@ -439,6 +440,8 @@ impl World {
         match message {
             Message::Ask { client, life, number, ask } => {
                 let answer = self.answered(&ask);
+                let (asked, answered) = (brief_ask(&ask), brief_answer(&answer));
+                self.account.push(format!("client {client} asked {asked}; answered {answered}"));
                 self.done.bunches += u64::from(matches!(answer, Answer::Delivered(_)));
                 self.messages.push(Message::Answer { client, life, number, answer });
                 Ok(client)
@@ -452,6 +455,7 @@ impl World {
                 }
                 let shown = format!("{answer:?}");
                 let taken = client.engine.answer(number, answer, now, random);
+                self.account.push(format!("client {place} took: {}", brief_taken(&taken)));
                 match taken {
                     Ok(sync::Taken::Renamed(_)) => self.done.renamed += 1,
                     Ok(sync::Taken::StartsOver) => self.done.anew += 1,
@@ -528,7 +532,7 @@ impl World {
         };
         let Some(conflict) = open.get(number) else { return Ok(place) };
         let key = conflict.key.clone();
-        let before = replica.get(&key).map_err(wrong)?;
+        let before = seen(&replica)?;
         let resolution = match how % 5 {
             0 => Resolution::Local,
             1 => Resolution::Remote,
@@ -549,12 +553,12 @@ impl World {
             ) => return Ok(place),
             Err(error) => return Err(wrong(error)),
         }
-        if matches!(resolution, Resolution::Modify(_)) {
-            let after = replica.get(&key).map_err(wrong)?;
-            let added = tokens(&key, after.as_ref());
-            let kept = tokens(&key, before.as_ref());
-            if !added.is_subset(&kept) {
-                self.values.note(&key, None, after.as_ref(), "a resolution");
+        // Who deletes or modifies sees what goes by it; what another way takes, is kept as lost.
+        if matches!(resolution, Resolution::Modify(_) | Resolution::Delete) {
+            let after = seen(&replica)?;
+            for (key, was) in &before {
+                let now = after.get(key).and_then(Option::as_ref);
+                self.values.note(key, was.as_ref(), now, "a resolution");
             }
         }
         Ok(place)
@@ -604,8 +608,10 @@ impl World {
             let answer = self.answered(&request.ask);
             let random = u128::from(self.now) | 1 << 100;
             let client = self.client(place)?;
-            let shown = format!("{answer:?}");
+            let shown = brief_answer(&answer);
             let taken = client.engine.answer(request.number, answer, now, random);
+            let (asked, took) = (brief_ask(&request.ask), brief_taken(&taken));
+            self.account.push(format!("client {place} asked {asked}; answered {shown}; took: {took}"));
             taken
                 .map_err(|error| Violation { law: "taking an answer", found: format!("{error}: {shown}") })?;
         }
@@ -614,7 +620,7 @@ impl World {
     }
 
     /// The laws, at the end.
-    fn finish(mut self) -> Result<Simulated, Violation> {
+    fn finish(&mut self) -> Result<Simulated, Violation> {
         let wrong = |error: replica::Error| Violation { law: "reading", found: error.to_string() };
         let there: BTreeMap<EntityKey, State> = self
             .store
@@ -674,6 +680,61 @@ impl World {
         self.done.digest = hash.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         Ok(self.done)
     }
+}
+
+fn brief_ask(ask: &Ask) -> String {
+    match ask {
+        Ask::Deliver { bunch, .. } => {
+            let one = |planned: &Planned| {
+                let operation = &planned.operation;
+                let groups: Vec<&str> = operation.groups.iter().map(crate::algebra::Group::as_str).collect();
+                format!("{} {:?} on {:?} {groups:?}", operation.key, operation.change, planned.base)
+            };
+            let all: Vec<String> = bunch.operations.iter().map(one).collect();
+            format!("to take bunch {}: {}", bunch.number, all.join(", "))
+        }
+        Ask::Changes { cursors, .. } => format!("for changes above {cursors:?}"),
+        Ask::Triggers { above, .. } => format!("for triggers above {above}"),
+        Ask::Reads { keys } => format!("for {keys:?}"),
+    }
+}
+
+fn brief_answer(answer: &Answer) -> String {
+    let rows = |rows: &[crate::algebra::FullRow]| {
+        let one =
+            |row: &crate::algebra::FullRow| format!("{} {} {:?}", row.key, row.epoch, row.version.existence);
+        rows.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    match answer {
+        Answer::Delivered(outcomes) => format!("{:?}", outcomes.outcomes),
+        Answer::Changes(page) => format!("{}, up to {:?}", rows(&page.rows), page.cursors),
+        Answer::Rows(found) => rows(found),
+        other => format!("{other:?}"),
+    }
+}
+
+fn brief_taken(taken: &Result<sync::Taken, sync::Error>) -> String {
+    match taken {
+        Ok(sync::Taken::Settled(_)) => "settled".to_owned(),
+        Ok(taken) => format!("{taken:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn shown(operations: &[Operation]) -> String {
+    let one = |operation: &Operation| format!("{} {:?}", operation.key, operation.change);
+    operations.iter().map(one).collect::<Vec<_>>().join(", then ")
+}
+
+/// What a client's program sees.
+fn seen(replica: &Replica) -> Result<BTreeMap<EntityKey, Option<State>>, Violation> {
+    let all = (0..9).map(|number| {
+        let key = entity(number);
+        let state = replica.get(&key);
+        let state = state.map_err(|error| Violation { law: "reading", found: error.to_string() })?;
+        Ok((key, state))
+    });
+    all.collect()
 }
 
 /// What a client sees that need not be what the authority holds.
