@@ -23,7 +23,8 @@ use super::left::Gone;
 use super::rebuild::{Damage, Lists, Sealed};
 use super::stored::{TABLES, Table, cannot_be_found};
 use super::tables::{
-    BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, META, SET_ASIDE, Snapshot, damaged, put_record, put_state,
+    BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, META, REFERENCES, REPLICA_KEY, SET_ASIDE, Snapshot,
+    UNIQUE, damaged, put_record, put_state,
 };
 use super::{Inner, Journal, bases, open, seal, status, verify};
 use crate::algebra::{Base, Effect, EntityKey, Held, Knowledge, Millis, Seq};
@@ -153,7 +154,14 @@ impl Salvage<'_> {
     fn copy_what_opens(&mut self) -> Result<Damage, Error> {
         self.copy_what_is_aside()?;
         let mut damage = Damage::default();
+        for index in [UNIQUE, REFERENCES] {
+            // They say nothing that the rest does not say; who needs them makes them anew.
+            self.txn.delete_table(index).map_err(engine)?;
+        }
         for table in TABLES {
+            if !table.is_there(self.snapshot)? {
+                continue;
+            }
             let mut found = 0_u64;
             let missing = match &table {
                 Table::Rows(tables) => self.gone(&table, &mut damage.of(*tables).rows)?,
@@ -166,7 +174,7 @@ impl Salvage<'_> {
                         match value.opened {
                             Ok(_) => copy.insert(key, value.bytes).map(drop).map_err(engine),
                             // The state cannot be done without.
-                            Err(why) if keyed.name() == META.name() => {
+                            Err(why) if keyed.name() == META.name() && key != REPLICA_KEY => {
                                 Err(damaged(table.place_name(&value.place))(why))
                             }
                             Err(why) => {

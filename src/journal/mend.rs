@@ -52,6 +52,7 @@ impl Inner {
             }),
         };
         self.has_damage.store(done.is_err(), Ordering::Release);
+        self.mends.fetch_add(1, Ordering::AcqRel);
         self.announce();
         done
     }

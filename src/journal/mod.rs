@@ -52,7 +52,7 @@ mod wait;
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, WriteTransaction};
@@ -100,6 +100,8 @@ pub(crate) struct Inner {
     has_failed: AtomicBool,
     /// A read met with damage, which the next work sets aside.
     has_damage: AtomicBool,
+    /// How often damage was set aside.
+    pub(crate) mends: AtomicU64,
     /// The engine panicked: what it holds in memory is not to be used again.
     has_panicked: AtomicBool,
     /// The entities that are parked: few, and looked at by every append.
@@ -173,6 +175,7 @@ impl Journal {
             queue: commit::Queue::default(),
             has_failed: AtomicBool::new(false),
             has_damage: AtomicBool::new(false),
+            mends: AtomicU64::new(0),
             has_panicked: AtomicBool::new(false),
             has_parked: AtomicBool::new(!parked.is_empty()),
             parked: Mutex::new(parked),

@@ -5,13 +5,14 @@ use redb::{ReadableTable, ReadableTableMetadata, TableHandle};
 use super::entry;
 use super::error::{Error, engine};
 use super::tables::{
-    BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, Keyed, LOG, META, Numbered, PARKED, RUN, SET_ASIDE,
-    SUPERSEDED, Snapshot, WAITS, entity_of, key_name,
+    BASE, BUNCH, CONFLICTS, CURSORS, ColumnTables, FETCHED, IDENTITY_KEY, INBOX, Keyed, LOCAL, LOG, LOST,
+    META, Numbered, PARKED, REPLICA_KEY, RUN, SET_ASIDE, SUPERSEDED, Snapshot, WAITS, entity_of, key_name,
 };
 use crate::algebra::Index;
 use crate::codec::FrameError;
 use crate::codec::columns::Rows;
 use crate::codec::frame::{self, FrameKind};
+use crate::codec::kept::{ConflictRecord, LocalRecord, LostRecord, ReplicaRecord};
 use crate::codec::records::{
     self, BaseRecord, Identity, JournalState, ParkedRecord, SetAsideRecord, SupersededRecord, TriggerRecord,
 };
@@ -59,7 +60,7 @@ pub(crate) struct Value<'v> {
 }
 
 /// All tables.
-pub(crate) const TABLES: [Table; 12] = [
+pub(crate) const TABLES: [Table; 17] = [
     Table::Rows(LOG),
     Table::Payload(LOG),
     Table::Rows(RUN),
@@ -68,6 +69,11 @@ pub(crate) const TABLES: [Table; 12] = [
     Table::Keyed { table: PARKED, of: "the parked effects", opens: parked },
     Table::Keyed { table: WAITS, of: "who waits for whom", opens: waits },
     Table::Keyed { table: META, of: "the identity and the state", opens: meta },
+    Table::Keyed { table: CONFLICTS, of: "the open conflicts", opens: conflict },
+    Table::Keyed { table: LOCAL, of: "what is seen of the entities", opens: local },
+    Table::Keyed { table: CURSORS, of: "the cursors", opens: cursor },
+    Table::Keyed { table: FETCHED, of: "what was fetched so far", opens: fetched },
+    Table::Numbered { table: LOST, of: "lost value", opens: lost },
     Table::Numbered { table: BUNCH, of: "piece of the open bunch", opens: bunch },
     Table::Numbered { table: SUPERSEDED, of: "superseded effect", opens: superseded },
     Table::Numbered { table: INBOX, of: "trigger", opens: trigger },
@@ -104,6 +110,15 @@ impl Table {
         }
     }
 
+    /// Whether it was made: some are only there once they are needed.
+    pub(crate) fn is_there(&self, snapshot: &Snapshot) -> Result<bool, Error> {
+        match self {
+            Table::Rows(_) | Table::Payload(_) => Ok(true),
+            Table::Keyed { table, .. } => Ok(snapshot.keyed_if_there(*table)?.is_some()),
+            Table::Numbered { table, .. } => Ok(snapshot.numbered_if_there(*table)?.is_some()),
+        }
+    }
+
     /// Visits every value; gives how many the engine counts but does not find, for some page of its own is damaged.
     pub(crate) fn visit(
         &self,
@@ -133,7 +148,7 @@ impl Table {
                 visit(Value { place: Place::Number(number), bytes, opened })
             })?,
             Table::Keyed { table, opens, .. } => {
-                let table = snapshot.keyed(*table)?;
+                let Some(table) = snapshot.keyed_if_there(*table)? else { return Ok(0) };
                 for value in table.iter().map_err(engine)? {
                     let (key, value) = value.map_err(engine)?;
                     let (key, bytes) = (key.value(), value.value());
@@ -191,9 +206,38 @@ fn waits(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
 fn meta(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
     if place == IDENTITY_KEY {
         frame::open_record::<Identity>(FrameKind::Identity, place, bytes).map(drop)
+    } else if place == REPLICA_KEY {
+        frame::open_record::<ReplicaRecord>(FrameKind::Replica, place, bytes).map(drop)
     } else {
         frame::open_record::<JournalState>(FrameKind::State, place, bytes).map(drop)
     }
+}
+
+fn conflict(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    entity_of(place)?;
+    match frame::open_record(FrameKind::Conflict, place, bytes)? {
+        ConflictRecord::Concurrent { before } | ConflictRecord::Clash { before: Some(before), .. } => {
+            before.version().map(drop)
+        }
+        ConflictRecord::Clash { before: None, .. } => Ok(()),
+    }
+}
+
+fn local(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    entity_of(place)?;
+    frame::open_record::<LocalRecord>(FrameKind::Local, place, bytes)?.version().map(drop)
+}
+
+fn cursor(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    frame::open_record::<(u64, u64)>(FrameKind::Cursor, place, bytes).map(drop)
+}
+
+fn fetched(place: &[u8], _: &[u8]) -> Result<(), FrameError> {
+    entity_of(place).map(drop)
+}
+
+fn lost(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    frame::open_record::<LostRecord>(FrameKind::Lost, place, bytes)?.patch().map(drop)
 }
 
 fn bunch(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {

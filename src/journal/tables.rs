@@ -38,6 +38,20 @@ pub(crate) const PARKED: Keyed = TableDefinition::new("parked");
 pub(crate) const WAITS: Keyed = TableDefinition::new("waits");
 /// Open conflicts, by entity. Only there in a replica's file.
 pub(crate) const CONFLICTS: Keyed = TableDefinition::new("conflicts");
+/// What the program sees, where that is not just what the authority holds, by entity. Only there in a replica's file,
+/// like all that follow up to the indexes.
+pub(crate) const LOCAL: Keyed = TableDefinition::new("local");
+/// Values that lost, oldest first.
+pub(crate) const LOST: Numbered = TableDefinition::new("lost");
+/// How far each collection was read.
+pub(crate) const CURSORS: Keyed = TableDefinition::new("cursors");
+/// What was fetched so far while everything is fetched anew: keys alone.
+pub(crate) const FETCHED: Keyed = TableDefinition::new("fetched");
+/// Who has a unique key, among what the program sees live: collection, number of the key, hash of its values, id. An
+/// index: made anew from the rest where it is missing.
+pub(crate) const UNIQUE: Keyed = TableDefinition::new("unique");
+/// Who refers to whom, among what the program sees live: whom, then who. An index, too.
+pub(crate) const REFERENCES: Keyed = TableDefinition::new("references");
 /// The text of the open bunch, in pieces.
 pub(crate) const BUNCH: Numbered = TableDefinition::new("bunch");
 /// Effects that gave way to the authority's side.
@@ -49,6 +63,7 @@ pub(crate) const SET_ASIDE: Numbered = TableDefinition::new("set_aside");
 
 pub(crate) const IDENTITY_KEY: &[u8] = b"identity";
 pub(crate) const STATE_KEY: &[u8] = b"state";
+pub(crate) const REPLICA_KEY: &[u8] = b"replica";
 
 /// Two tables that hold one list as two columns.
 #[derive(Clone, Copy)]

@@ -9,20 +9,20 @@ use redb::ReadableTable;
 
 use super::conflicts;
 use super::error::Error;
-use super::keep::{forget_cursors, put_cursors, put_record, record_in};
+use super::keep::{forget_cursors, put_cursors, put_record, record_in, record_of_cursor};
 use super::lost::{self, Loss, Side, Why};
 use super::rebase::{Known, Rebase, lost_local, rebase, without_unit_part};
-use super::tables::FETCHED;
 use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
     Base, Decision, Effect, EntityKey, Epoch, Existence, FullRow, Generation, Group, Held, Index, Knowledge,
     Liveness, Millis, Operation, Other, Page, Policy, ReplicaId, Seq, Stamps, State, Version, decide,
-    key_values, referred,
+    key_values, overwritten, referred,
 };
+use crate::codec::kept::ReplicaRecord;
 use crate::journal::entry::Entry;
 use crate::journal::error::engine;
-use crate::journal::tables::entity_bytes;
+use crate::journal::tables::{FETCHED, entity_bytes};
 use crate::journal::{Work, parked};
 
 /// What taking rows came to.
@@ -36,6 +36,8 @@ pub struct Applied {
     pub overridden: Vec<EntityKey>,
     /// Entities with a conflict that was opened.
     pub conflicting: Vec<EntityKey>,
+    /// Nothing was taken: everything has to be fetched anew, and will be asked for.
+    pub starts_over: bool,
 }
 
 /// What is known now of an entity at the authority.
@@ -75,6 +77,11 @@ impl Replica {
             }
             taking.fetches_all = record.is_fetching_all;
             record.generation = Some(generation);
+            if !record.is_fetching_all && may_have_missed(work, view, page)? {
+                // What was learnt by an answer, before the collection was read, may be gone without a trace.
+                anew(work, record, Some(page.generation))?;
+                return Ok(Applied { starts_over: true, ..Applied::default() });
+            }
             if record.is_fetching_all {
                 let mut fetched = work.txn.open_table(FETCHED).map_err(engine)?;
                 for row in &page.rows {
@@ -152,15 +159,8 @@ impl Replica {
     /// What the journal says.
     pub fn begin_anew(&self, generation: Option<Generation>) -> Result<(), Error> {
         self.maintain(|work, _| {
-            let mut record = record_in(work.txn)?.unwrap_or_default();
-            record.is_fetching_all = true;
-            record.generation = generation.map(|generation| generation.0.into_bytes());
-            put_record(work.txn, &record)?;
-            forget_cursors(work.txn)?;
-            work.txn.open_table(FETCHED).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
-            work.heard_until(Index(0))?;
-            work.has_written = true;
-            Ok(())
+            let record = record_in(work.txn)?.unwrap_or_default();
+            anew(work, record, generation)
         })
     }
 
@@ -204,6 +204,35 @@ impl Replica {
 
 fn wrong(why: &str) -> Error {
     Error::WrongAnswer { why: why.to_owned() }
+}
+
+/// Begins to fetch everything anew.
+fn anew(work: &mut Work<'_>, mut record: ReplicaRecord, generation: Option<Generation>) -> Result<(), Error> {
+    record.is_fetching_all = true;
+    record.generation = generation.map(|generation| generation.0.into_bytes());
+    put_record(work.txn, &record)?;
+    forget_cursors(work.txn)?;
+    work.txn.open_table(FETCHED).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
+    work.heard_until(Index(0))?;
+    work.has_written = true;
+    Ok(())
+}
+
+/// Whether something that is known here may have been deleted and forgotten below the floor of a collection that is
+/// read for the first time.
+fn may_have_missed(work: &Work<'_>, view: &View<'_, Tables<'_>>, page: &Page) -> Result<bool, Error> {
+    for (collection, floor) in &page.floors {
+        let place = collection.as_str().as_bytes();
+        if floor.0 == 0 || record_of_cursor(work.txn, place)?.is_some() {
+            continue;
+        }
+        for key in view.keys(Some(collection))? {
+            if view.base(&key)?.0.epoch().is_some_and(|epoch| epoch.0 > 0 && epoch < *floor) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 struct Taking {
@@ -271,7 +300,11 @@ impl Taking {
         }
         let mut found = HashMap::new();
         for (key, entry) in work.pending(&local)? {
-            found.insert(key, Unsent { entry, is_parked: false });
+            // What this transaction has made of it already.
+            let entry = work.overrides.get(&key).cloned().unwrap_or(Some(entry));
+            if let Some(entry) = entry {
+                found.insert(key, Unsent { entry, is_parked: false });
+            }
         }
         for key in local {
             if let Some((entry, _)) = parked::get(work.txn, &key)? {
@@ -311,7 +344,12 @@ impl Taking {
         let moved = if is_standing || *is_parked {
             let is_agreed = effect.apply(&to_version.existence) == to_version.existence;
             let left = (!is_agreed).then(|| effect.clone());
-            Rebase { left, losses: Vec::new(), is_held: is_standing && !is_agreed }
+            let losses = if *is_parked && !is_agreed {
+                hidden(effect, &from_version, &to_version)
+            } else {
+                Vec::new()
+            };
+            Rebase { left, losses, is_held: is_standing && !is_agreed }
         } else if self.fetches_all && from_version.existence == to_version.existence {
             Rebase { left: Some(effect.clone()), losses: Vec::new(), is_held: false }
         } else {
@@ -552,7 +590,7 @@ impl Taking {
                 let Some(parent) = referred(state, field, reference).ok().flatten() else { continue };
                 let (base, stamps) = view.base(&parent)?;
                 let is_deleted_here = matches!(view.visible(&parent)?.existence, Existence::Dead(_));
-                if base.live_state().is_none() || !is_deleted_here || newest.contains_key(&parent) {
+                if base.live_state().is_none() || !is_deleted_here {
                     continue;
                 }
                 let unsent = self.unsent(work, view, std::iter::once(&parent))?;
@@ -638,6 +676,16 @@ impl Taking {
         }
         Ok(())
     }
+}
+
+/// What somebody changed that nobody here sees, because what is parked lies over it.
+fn hidden(parked: &Effect, from: &Version, to: &Version) -> Vec<Loss> {
+    let empty = State::empty();
+    let changes = from.existence.state().unwrap_or(&empty).changes_to(to.existence.state().unwrap_or(&empty));
+    let has_changed = |field: &str| changes.raw(field).is_some();
+    let other = Other { version: to, has_changed: &has_changed, was_absent: false };
+    let lost = overwritten(&parked.apply(&to.existence), &other);
+    if lost.is_empty() { Vec::new() } else { vec![Loss::overwritten(&lost)] }
 }
 
 /// Whether two bases say the same of an entity, the stamps aside.

@@ -5,14 +5,13 @@ use uuid::Uuid;
 
 use super::Replica;
 use super::error::Error;
-use super::tables::{CURSORS, REPLICA_KEY};
 use crate::algebra::{CollectionName, Cursors, Epoch, Generation, Millis, Page};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::ReplicaRecord;
 use crate::journal;
 use crate::journal::error::engine;
-use crate::journal::tables::{self, META, Snapshot, damaged};
+use crate::journal::tables::{self, CURSORS, META, REPLICA_KEY, Snapshot, damaged};
 
 /// Where a replica stands with its authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,12 +111,20 @@ fn cursors(snapshot: &Snapshot) -> Result<(Cursors, Cursors), journal::Error> {
 pub(super) fn put_cursors(txn: &WriteTransaction, page: &Page) -> Result<(), journal::Error> {
     for (name, epoch) in &page.cursors {
         let place = name.as_str().as_bytes();
-        let known: Option<(u64, u64)> = tables::record_in(txn, CURSORS, FrameKind::Cursor, place)?;
+        let known = record_of_cursor(txn, place)?;
         let told = page.floors.get(name).copied().unwrap_or_default();
         let floor = known.map_or(told.0, |(_, floor)| floor);
         tables::put_record(txn, CURSORS, FrameKind::Cursor, place, &(epoch.0, floor))?;
     }
     Ok(())
+}
+
+/// How far a collection was read, and its floor when reading began.
+pub(super) fn record_of_cursor(
+    txn: &WriteTransaction,
+    place: &[u8],
+) -> Result<Option<(u64, u64)>, journal::Error> {
+    tables::record_in(txn, CURSORS, FrameKind::Cursor, place)
 }
 
 /// Forgets how far was read.

@@ -6,14 +6,13 @@ use uuid::Uuid;
 use super::Replica;
 use super::error::Error;
 use super::keep::{put_record, record_in};
-use super::tables::LOST;
 use crate::algebra::{EntityKey, Millis, Operation, Patch, State};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::LostRecord;
 use crate::codec::records::key_of;
 use crate::journal::error::engine;
-use crate::journal::tables::damaged;
+use crate::journal::tables::{LOST, damaged};
 use crate::journal::{self, Appended, Durability};
 
 /// A value that lost in a conflict.

@@ -26,6 +26,7 @@ mod view;
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,6 +70,8 @@ pub struct Replica {
     journal: Journal,
     schema: Arc<Schema>,
     watchers: Arc<Mutex<Vec<Sender<Changed>>>>,
+    /// How often the journal was mended, as far as what is seen was made anew after it.
+    mends_seen: Arc<AtomicU64>,
 }
 
 /// An entity that looks different now, and why.
@@ -142,12 +145,26 @@ impl Replica {
         }
     }
 
+    /// Makes anew what the journal's mending dropped.
+    fn make_whole(&self) -> Result<(), Error> {
+        let mends = self.journal.inner.mends.load(Ordering::Acquire);
+        if self.mends_seen.swap(mends, Ordering::AcqRel) == mends {
+            return Ok(());
+        }
+        let made = self.prepare();
+        if made.is_err() {
+            self.mends_seen.store(mends.wrapping_sub(1), Ordering::Release);
+        }
+        made
+    }
+
     /// One transaction that appends.
     fn append<T>(
         &self,
         durability: Durability,
         work: impl FnOnce(Within<'_>, &mut View<'_, Tables<'_>>) -> Result<(T, u64), Error>,
     ) -> Result<T, Error> {
+        self.make_whole()?;
         let mut refusal = None;
         let mut changed = Vec::new();
         let done = self.journal.inner.append_txn(durability == Durability::Durable, |inner, txn, first| {
@@ -172,6 +189,7 @@ impl Replica {
         &self,
         body: impl Fn(&mut Work<'_>, &mut View<'_, Tables<'_>>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.make_whole()?;
         let refusal = RefCell::new(None);
         let changed = RefCell::new(Vec::new());
         let done = self.journal.inner.maintain(|work| {
@@ -200,6 +218,7 @@ impl Replica {
             &View<'_, redb::ReadOnlyTable<&'static [u8], &'static [u8]>>,
         ) -> Result<T, journal::Error>,
     ) -> Result<T, Error> {
+        self.make_whole()?;
         Ok(self.journal.inner.read(|snapshot| {
             let is_complete = snapshot.state()?.is_complete;
             body(snapshot, &View::of(snapshot, &self.schema, is_complete)?)

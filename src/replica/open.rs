@@ -1,17 +1,20 @@
 //! Making a replica of a journal, and moving it to another schema.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+
+use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::Replica;
 use super::error::Error;
-use super::keep::{put_record, record};
-use super::tables::{CURSORS, FETCHED, LOCAL, LOST};
+use super::keep::{forget_cursors, put_record};
 use super::view::{Cause, View};
 use crate::algebra::{EntityKey, Existence, Schema, key_values};
+use crate::codec::frame::FrameKind;
 use crate::codec::kept::ReplicaRecord;
 use crate::journal::error::engine;
-use crate::journal::tables::CONFLICTS;
+use crate::journal::tables::{CONFLICTS, CURSORS, FETCHED, LOCAL, LOST, META, REPLICA_KEY, UNIQUE};
 use crate::journal::{Journal, Work};
 
 impl Replica {
@@ -21,44 +24,76 @@ impl Replica {
     /// A schema with a unique key that stored entities share, or what the journal says.
     pub fn of(journal: Journal) -> Result<Self, Error> {
         let schema = Arc::new(journal.inner.options.schema.clone().unwrap_or_default());
-        let replica = Replica { journal, schema, watchers: Arc::new(Mutex::new(Vec::new())) };
+        let replica = Replica {
+            mends_seen: Arc::new(AtomicU64::new(journal.inner.mends.load(Ordering::Acquire))),
+            journal,
+            schema,
+            watchers: Arc::new(Mutex::new(Vec::new())),
+        };
         replica.prepare()?;
         Ok(replica)
     }
 
-    fn prepare(&self) -> Result<(), Error> {
+    /// Makes whatever is missing: everything, in a journal that was none; what mending dropped; the indexes of another
+    /// schema.
+    pub(super) fn prepare(&self) -> Result<(), Error> {
         let wanted = self.schema.to_json();
-        let is_ready = self.journal.inner.read(|snapshot| match snapshot.keyed_if_there(LOCAL)? {
-            None => Ok(false),
-            Some(_) => Ok(record(snapshot)?.schema == wanted),
+        let (is_whole, is_same) = self.journal.inner.read(|snapshot| {
+            // Mending drops the indexes: then what is seen is made anew as well.
+            let has_all =
+                snapshot.keyed_if_there(LOCAL)?.is_some() && snapshot.keyed_if_there(UNIQUE)?.is_some();
+            match snapshot.record::<ReplicaRecord>(META, FrameKind::Replica, REPLICA_KEY)? {
+                Some(record) => Ok((has_all, record.schema == wanted)),
+                None => Ok((false, false)),
+            }
         })?;
-        if is_ready {
+        if is_whole && is_same {
             return Ok(());
         }
         self.maintain(|work, view| {
-            let found = super::keep::record_in(work.txn)?;
-            let is_new = found.is_none();
-            if is_new {
-                for table in [CONFLICTS, CURSORS, FETCHED] {
-                    work.txn.open_table(table).map_err(engine)?;
-                }
-                work.txn.open_table(LOST).map_err(engine)?;
+            for table in [CONFLICTS, CURSORS, FETCHED] {
+                work.txn.open_table(table).map_err(engine)?;
             }
-            let record = ReplicaRecord { schema: wanted.clone(), ..found.unwrap_or_default() };
-            put_record(work.txn, &record)?;
+            work.txn.open_table(LOST).map_err(engine)?;
+            let record = match super::keep::record_in(work.txn)? {
+                Some(record) => record,
+                None => without_record(work)?,
+            };
+            put_record(work.txn, &ReplicaRecord { schema: wanted.clone(), ..record })?;
             work.has_written = true;
-            if is_new {
-                show_pending(work, view)?;
+            if !is_whole {
+                view.clear_indexes()?;
+                show_unsent(work, view)?;
             }
             index_anew(view, &self.schema)
         })
     }
 }
 
-/// Lays what the journal holds unsent over what it knows.
-fn show_pending(work: &mut Work<'_>, view: &mut View<'_, super::Tables<'_>>) -> Result<(), Error> {
+/// The record of a replica that has none: a new one, or one whose record was damaged and set aside. Then it is not
+/// known how far the authority was read, so all of it is fetched anew; and numbers are not given out twice.
+fn without_record(work: &mut Work<'_>) -> Result<ReplicaRecord, Error> {
+    let last =
+        work.txn.open_table(LOST).map_err(engine)?.last().map_err(engine)?.map(|(number, _)| number.value());
+    let next = last.map_or(0, |last| last + 1);
+    let was_read = !work.txn.open_table(CURSORS).map_err(engine)?.is_empty().map_err(engine)?;
+    forget_cursors(work.txn)?;
+    Ok(ReplicaRecord {
+        next_lost: next,
+        next_decision: next,
+        is_fetching_all: was_read,
+        ..ReplicaRecord::default()
+    })
+}
+
+/// Lays what the journal holds unsent over what it knows, and nothing else.
+fn show_unsent(work: &mut Work<'_>, view: &mut View<'_, super::Tables<'_>>) -> Result<(), Error> {
     let own = work.snapshot.identity()?.replica;
     let own = crate::algebra::ReplicaId(uuid::Uuid::from_bytes(own));
+    for key in view.unsent()? {
+        let (base, stamps) = view.base(&key)?;
+        view.lay(&key, &base, &stamps, None, Cause::Local)?;
+    }
     for (key, effect) in super::rebase::all_unsent(work)? {
         let (base, stamps) = view.base(&key)?;
         view.lay(&key, &base, &stamps, Some((&effect, own)), Cause::Local)?;

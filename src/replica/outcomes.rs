@@ -204,7 +204,9 @@ impl Settlement {
             work.overrides.insert(key.clone(), left);
         }
         let cause = if rebase.losses.is_empty() { Cause::Remote } else { Cause::Conflict };
-        view.lay(key, &base, &stamps, rebase.left.as_ref().map(|effect| (effect, self.own)), cause)?;
+        let left = rebase.left.as_ref().map(|effect| (effect, self.own));
+        let is_own_delete = entry.effect.shape.liveness == crate::algebra::Liveness::Dead;
+        view.lay_with(key, &base, &stamps, left, cause, is_own_delete)?;
         Ok(())
     }
 

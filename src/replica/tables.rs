@@ -1,25 +1,9 @@
-//! The tables that a replica keeps beside its journal's, and the keys in them.
+//! The keys of a replica's indexes.
 
-use redb::TableDefinition;
 use uuid::Uuid;
 
 use crate::algebra::{CollectionName, EntityKey};
-use crate::journal::tables::{Keyed, Numbered, entity_bytes};
-
-/// What the program sees, where that is not just what the authority holds, by entity.
-pub(super) const LOCAL: Keyed = TableDefinition::new("local");
-/// Who has a unique key, among what the program sees live: collection, number of the key, hash of its values, id.
-pub(super) const UNIQUE: Keyed = TableDefinition::new("unique");
-/// Who refers to whom, among what the program sees live: whom, then who.
-pub(super) const REFERENCES: Keyed = TableDefinition::new("references");
-/// Values that lost, oldest first.
-pub(super) const LOST: Numbered = TableDefinition::new("lost");
-/// How far each collection was read.
-pub(super) const CURSORS: Keyed = TableDefinition::new("cursors");
-/// What was fetched so far while everything is fetched anew.
-pub(super) const FETCHED: Keyed = TableDefinition::new("fetched");
-/// The key of the replica's own record.
-pub(super) const REPLICA_KEY: &[u8] = b"replica";
+use crate::journal::tables::entity_bytes;
 
 /// Where the entities with one value of a unique key begin.
 pub(super) fn unique_prefix(collection: &CollectionName, number: usize, values: &[String]) -> Vec<u8> {

@@ -140,19 +140,22 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
         self.apply(operation, before)
     }
 
-    /// A change of what is deleted. Where the authority has no tombstone of it, the journal cannot know what it
-    /// was: then the change says all of it.
+    /// A change of what is deleted, so that it brings back all that was seen here: the tombstone that the authority
+    /// has, or will have, knows nothing of what was changed here and then deleted, or never sent at all.
     fn revival(&self, operation: &Operation, last: &State, dropped: &Patch) -> Result<Change, Error> {
         let (base, _) = self.view.base(&operation.key)?;
-        let is_known = match base {
-            Base::Live(_) | Base::Dead(_) => true,
-            Base::Unknown | Base::Absent => false,
-        };
         Ok(match &operation.change {
-            Change::Update(Update::Patch(patch)) if is_known => {
-                Change::Update(Update::Patch(patch.then(dropped)))
+            Change::Update(Update::Patch(patch)) => {
+                let whole = last.with(patch).with(dropped);
+                match &base {
+                    Base::Unknown | Base::Absent => Change::Create(whole),
+                    Base::Live(held) | Base::Dead(held) => {
+                        let own =
+                            held.state.state().map_or_else(Patch::empty, |state| state.changes_to(&whole));
+                        Change::Update(Update::Patch(own.then(patch).then(dropped)))
+                    }
+                }
             }
-            Change::Update(Update::Patch(patch)) => Change::Create(last.with(patch).with(dropped)),
             Change::Update(Update::State(state)) => Change::Update(Update::State(state.with(dropped))),
             Change::Create(state) => Change::Create(state.with(dropped)),
             Change::Delete => Change::Delete,

@@ -11,7 +11,7 @@
 use redb::{ReadOnlyTable, ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
-use super::tables::{LOCAL, REFERENCES, UNIQUE, behind, id_behind, reference_prefix, unique_prefix, with_id};
+use super::tables::{behind, id_behind, reference_prefix, unique_prefix, with_id};
 use crate::algebra::{
     Base, CollectionName, Effect, EntityKey, Existence, ReplicaId, Schema, Stamps, State, Version,
     key_values, referred,
@@ -21,7 +21,7 @@ use crate::codec::kept::LocalRecord;
 use crate::codec::records::BaseRecord;
 use crate::journal::Error;
 use crate::journal::error::engine;
-use crate::journal::tables::{BASE, Snapshot, damaged, entity_bytes, entity_of};
+use crate::journal::tables::{BASE, LOCAL, REFERENCES, Snapshot, UNIQUE, damaged, entity_bytes, entity_of};
 
 type Bytes = &'static [u8];
 
@@ -206,6 +206,20 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         unsent: Option<(&Effect, ReplicaId)>,
         cause: Cause,
     ) -> Result<(), Error> {
+        self.lay_with(key, base, stamps, unsent, cause, false)
+    }
+
+    /// As [`View::lay`], after a delete of this replica's was taken, perhaps: then what is remembered of the entity is
+    /// what was seen here, which need not be what the authority had.
+    pub(super) fn lay_with(
+        &mut self,
+        key: &EntityKey,
+        base: &Base,
+        stamps: &Stamps,
+        unsent: Option<(&Effect, ReplicaId)>,
+        cause: Cause,
+        is_own_delete: bool,
+    ) -> Result<(), Error> {
         let before = self.visible(key)?;
         let mut under = version_of(base, stamps.clone());
         let tells_tombstone = matches!(base, Base::Dead(held) if held.state.state().is_some());
@@ -221,6 +235,9 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
             // Its last state is known nowhere else.
             (None, Existence::Dead(_)) if matches!(base, Base::Absent | Base::Unknown) => {
                 Some(Local { version: before.clone(), is_kept: true })
+            }
+            (None, Existence::Dead(_)) if is_own_delete && matches!(base, Base::Dead(_)) => {
+                (before.existence != now.existence).then(|| Local { version: before.clone(), is_kept: true })
             }
             (None, _) if matches!(base, Base::Dead(_)) && !tells_tombstone => {
                 Some(Local { version: now.clone(), is_kept: true })

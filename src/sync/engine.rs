@@ -388,6 +388,9 @@ impl Engine {
 
     fn take_page(&mut self, page: &Page, now: Millis) -> Result<Taken, Error> {
         let applied = self.replica.take_page(page)?;
+        if applied.starts_over {
+            return Ok(Taken::StartsOver);
+        }
         if !page.has_more {
             self.want.down = false;
             self.down_at = Some(now);
