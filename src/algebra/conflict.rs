@@ -95,8 +95,7 @@ pub fn decide(policy: Policy, local: &Effect, writer: ReplicaId, other: &Other<'
 /// The fields that the other side changed and that are not so afterwards, with their values there.
 #[must_use]
 pub fn overwritten(after: &Existence, other: &Other<'_>) -> State {
-    // What a tombstone would have brought back counts as well.
-    let Some(there) = other.version.existence.state() else { return State::empty() };
+    let Existence::Live(there) = &other.version.existence else { return State::empty() };
     let kept = after.live();
     there.only(|name| (other.has_changed)(name) && kept.and_then(|state| state.raw(name)) != there.raw(name))
 }

@@ -74,6 +74,8 @@ struct Client {
     /// What the clock is off by, in ms.
     skew: i64,
     heard: Index,
+    /// What was held or parked at some time while all came to rest: a clash may dissolve with the last sync.
+    was_aside: BTreeSet<EntityKey>,
     /// Counts lives, so that what was said to an earlier one is not heard by a later one.
     life: u64,
 }
@@ -221,8 +223,8 @@ impl World {
             let (storage, clock) = (FaultyStorage::new(), Arc::new(AtomicU64::new(START)));
             let engine = opened(&storage, &world.schema, &clock, number)?;
             let name = format!("client {number}");
-            let (skew, heard, life) = (0, Index(0), 0);
-            world.clients.push(Client { name, storage, engine, clock, skew, heard, life });
+            let (skew, heard, life, was_aside) = (0, Index(0), 0, BTreeSet::new());
+            world.clients.push(Client { name, storage, engine, clock, skew, heard, was_aside, life });
         }
         for place in 0..world.clients.len() {
             // Who knows nothing claims nothing: a change of what was never read is no conflict, and replaces
@@ -429,10 +431,23 @@ impl World {
         let refusals = &self.refusals;
         let refuses = |planned: &Planned| refusals.borrow_mut().remove(&planned.operation.key);
         let rules = Rules { schema: &self.schema, now: Millis(self.now), refuses: &refuses };
-        match answer(&mut self.store, &rules, ask) {
-            Ok(answer) => answer,
-            Err(never) => match never {},
+        let before = self.live();
+        let Ok(answered) = answer(&mut self.store, &rules, ask);
+        // Where the later one counts, a later delete takes what it reaches, seen or not: that is its name.
+        let after = self.live();
+        for (key, state) in before {
+            if self.schema.policy(key.collection()) == Policy::Newest && !after.contains_key(&key) {
+                self.values.note(&key, Some(&state), None, "a later delete");
+            }
         }
+        answered
+    }
+
+    fn live(&self) -> BTreeMap<EntityKey, State> {
+        let live = |(key, stored): (&EntityKey, &crate::authority::Stored)| {
+            Some((key.clone(), stored.version.existence.live()?.clone()))
+        };
+        self.store.entities().filter_map(live).collect()
     }
 
     fn arrive(&mut self, message: Message) -> Result<usize, Violation> {
@@ -516,7 +531,16 @@ impl World {
         let clock = Arc::new(AtomicU64::new(now));
         let engine = opened(&storage, &schema, &clock, 0)?;
         let (name, heard) = (format!("a copy of {}", client.name), client.heard);
-        self.clients.push(Client { name, storage, engine, clock, skew: 0, heard, life: 0 });
+        self.clients.push(Client {
+            name,
+            storage,
+            engine,
+            clock,
+            skew: 0,
+            heard,
+            was_aside: BTreeSet::new(),
+            life: 0,
+        });
         self.done.copies += 1;
         Ok(self.clients.len() - 1)
     }
@@ -584,6 +608,8 @@ impl World {
                 // The first round answers what is open, which may be from before a restore.
                 self.sync(place, if round == 0 { Want::default() } else { Want::SYNC })?;
                 self.look_at(place)?;
+                let client = self.client(place)?;
+                client.was_aside.extend(aside(client.engine.replica())?);
             }
         }
         // What the last ones sent reaches the first ones.
@@ -622,17 +648,14 @@ impl World {
     /// The laws, at the end.
     fn finish(&mut self) -> Result<Simulated, Violation> {
         let wrong = |error: replica::Error| Violation { law: "reading", found: error.to_string() };
-        let there: BTreeMap<EntityKey, State> = self
-            .store
-            .entities()
-            .filter_map(|(key, stored)| Some((key.clone(), stored.version.existence.live()?.clone())))
-            .collect();
+        let there = self.live();
         let mut found: BTreeSet<Token> =
             there.iter().flat_map(|(key, state)| tokens(key, Some(state))).collect();
         for client in &self.clients {
             let replica = client.engine.replica();
             let journal = replica.journal();
-            let aside = aside(replica)?;
+            let mut aside = aside(replica)?;
+            aside.extend(client.was_aside.iter().cloned());
             for number in 0..9 {
                 let key = entity(number);
                 let seen = replica.get(&key).map_err(wrong)?;
