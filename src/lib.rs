@@ -19,7 +19,8 @@
 //! # Ok::<(), foldlog::journal::Error>(())
 //! ```
 //!
-//! Where to begin: [`Journal`] and its typed face [`Collection`](journal::Collection); [`algebra`] for operations
+//! Where to begin: [`Journal`] and its typed face [`Collection`](journal::Collection);
+//! [`Replica`](replica::Replica) where a program also reads; [`sync`] to keep one in step; [`algebra`] for operations
 //! and outcomes; [`codec::lines`] for NDJSON; the `testing` feature for property tests of your own.
 //!
 //! | word | meaning |
@@ -32,7 +33,10 @@
 //! | bunch | the folded operations frozen for one send, numbered, known by the blake3 of their bytes |
 //! | seal, settle | freeze the next bunch; record the authority's outcome for each operation in it |
 //! | parked | refused by the authority, kept until somebody decides |
-//! | held | waits for something that is parked |
+//! | held | waits for an open conflict, or for something that is parked or held |
+//! | authority | the half that decides; it gives every accepted change an epoch |
+//! | cursor | how far a client has read |
+//! | conflict, policy | both sides changed the same thing; how that is decided, a collection |
 //! | trigger | a hint that an entity changed; it carries no state |
 //!
 //! # The layers
@@ -41,7 +45,10 @@
 //! algebra   fields, operations, effects, plans, triggers     pure: no I/O, clock, randomness, threads
 //! codec     frames and columns on disk, lines in and out     knows the algebra
 //! journal   durable: append, fold, seal, settle              knows algebra and codec
-//! cli, workload, testing                                     features
+//! replica   what a program sees; conflicts                   knows journal and algebra
+//! sync      what to ask next, what to do with an answer      knows replica
+//! authority the deciding half: rules over a store            knows algebra
+//! cli, scenario, workload, testing                           features
 //! ```
 //!
 //! A lower one never names a higher one; a test reads the sources and says so.

@@ -1,4 +1,4 @@
-//! The algebra: fields, operations, effects, plans and triggers. Pure: no I/O, no clock, no randomness,
+//! The algebra: fields, operations, effects, plans, triggers, conflicts and the shapes of the protocol. Pure: no I/O, no clock, no randomness,
 //! no threads.
 
 mod base;

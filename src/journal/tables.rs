@@ -15,6 +15,7 @@ use crate::codec::records::{Identity, JournalState};
 
 pub(crate) type Numbered = TableDefinition<'static, u64, &'static [u8]>;
 pub(crate) type Keyed = TableDefinition<'static, &'static [u8], &'static [u8]>;
+pub(crate) type ReadKeyed = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// The log: operations as they came, keyed by sequence number.
 pub(crate) const LOG: ColumnTables = ColumnTables {
@@ -152,10 +153,7 @@ impl Snapshot {
     }
 
     /// As [`Snapshot::numbered_if_there`].
-    pub(crate) fn keyed_if_there(
-        &self,
-        table: Keyed,
-    ) -> Result<Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>, Error> {
+    pub(crate) fn keyed_if_there(&self, table: Keyed) -> Result<Option<ReadKeyed>, Error> {
         match self.txn.open_table(table) {
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             opened => opened.map(Some).map_err(engine),

@@ -298,11 +298,19 @@ pub(super) fn remove(txn: &WriteTransaction, key: &EntityKey) -> Result<bool, jo
     Ok(table.remove(entity_bytes(key).as_slice()).map_err(engine)?.is_some())
 }
 
+/// An entity that wants what another one has.
+pub(super) struct Clashing {
+    pub(super) key: EntityKey,
+    pub(super) unique: Vec<String>,
+    pub(super) values: Vec<String>,
+    pub(super) holder: EntityKey,
+}
+
 /// The clashes with an entity: those who hold back because it has what they want.
 pub(super) fn clashing_with(
     txn: &WriteTransaction,
     holders: &dyn Fn(&EntityKey) -> bool,
-) -> Result<Vec<(EntityKey, Vec<String>, Vec<String>, EntityKey)>, journal::Error> {
+) -> Result<Vec<Clashing>, journal::Error> {
     let table = txn.open_table(CONFLICTS).map_err(engine)?;
     let mut found = Vec::new();
     for row in table.iter().map_err(engine)? {
@@ -313,7 +321,7 @@ pub(super) fn clashing_with(
         if let ConflictKind::Clash { unique, values, holder, .. } = kind_of(record, &key)?
             && holders(&holder)
         {
-            found.push((key, unique, values, holder));
+            found.push(Clashing { key, unique, values, holder });
         }
     }
     Ok(found)

@@ -393,12 +393,12 @@ impl Taking {
         }
         let left = moved.left.clone().map(|effect| Entry { effect, ..entry.clone() });
         if *is_parked {
+            work.take_parked(key)?;
             if left.is_none() {
-                work.take_parked(key)?;
+                return Ok(());
             }
-        } else {
-            work.overrides.insert(key.clone(), left);
         }
+        work.overrides.insert(key.clone(), left);
         Ok(())
     }
 
@@ -642,7 +642,8 @@ impl Taking {
         applied: &mut Applied,
     ) -> Result<(), Error> {
         let came = |holder: &EntityKey| newest.contains_key(holder);
-        for (key, unique, values, holder) in conflicts::clashing_with(work.txn, &came)? {
+        for conflicts::Clashing { key, unique, values, holder } in conflicts::clashing_with(work.txn, &came)?
+        {
             let (base, _) = view.base(&holder)?;
             let still = base.live_state().and_then(|state| key_values(state, &unique));
             if still.as_ref() != Some(&values) {

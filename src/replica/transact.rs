@@ -254,14 +254,15 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
                 continue;
             }
             let wrong = |why: String| Error::NotAReference { key: key.clone(), field: field.to_owned(), why };
-            match referred(state, field, reference).map_err(|error| wrong(error.to_string()))? {
-                None if reference.is_required => return Err(wrong("it holds none".to_owned())),
-                None => {}
-                Some(to) => {
-                    if matches!(self.view.visible(&to)?.existence, Existence::Dead(_)) && to != *key {
-                        return Err(Error::DeadReference { key: key.clone(), field: field.to_owned(), to });
-                    }
+            let to = referred(state, field, reference).map_err(|error| wrong(error.to_string()))?;
+            let Some(to) = to else {
+                if reference.is_required {
+                    return Err(wrong("it holds none".to_owned()));
                 }
+                continue;
+            };
+            if to != *key && matches!(self.view.visible(&to)?.existence, Existence::Dead(_)) {
+                return Err(Error::DeadReference { key: key.clone(), field: field.to_owned(), to });
             }
         }
         Ok(())

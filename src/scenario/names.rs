@@ -34,14 +34,6 @@ impl Names {
         EntityKey::new(CollectionName::new(collection)?, self.id(id))
     }
 
-    pub(super) fn written(&self, key: &EntityKey) -> String {
-        format!("{}/{}", key.collection(), self.short(key.id()))
-    }
-
-    pub(super) fn short(&self, id: Uuid) -> String {
-        self.written.get(&id).cloned().unwrap_or_else(|| id.to_string())
-    }
-
     /// A state as it is meant: in fields that refer, names become ids.
     pub(super) fn state(&mut self, key: &EntityKey, fields: &Map<String, Value>) -> Result<State, Error> {
         State::from_serialize(&self.meant(key, fields))

@@ -250,9 +250,7 @@ impl Player<'_> {
                 resolved.map_err(|error| StepError::Refused(error.to_string()))?;
                 Ok(String::new())
             }
-            Step::Check { .. } | Step::Merge { .. } => {
-                Err(broken("merging files is not part of this version"))
-            }
+            Step::Check(_) | Step::Merge(_) => Err(broken("merging files is not part of this version")),
             Step::Seal { client }
             | Step::Deliver { client }
             | Step::Answer { client }
@@ -284,8 +282,8 @@ impl Player<'_> {
                     | Step::Delete { .. }
                     | Step::Refuse { .. }
                     | Step::Resolve { .. }
-                    | Step::Check { .. }
-                    | Step::Merge { .. }
+                    | Step::Check(_)
+                    | Step::Merge(_)
                     | Step::Expect(_) => Ok(()),
                 }
                 .map_err(broken)?;

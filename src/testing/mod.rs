@@ -9,6 +9,7 @@
 //! | [`reading`] | the rules for triggers, as checks of the same kind |
 //! | [`prefixes`] | the law of order, with a schema, and a search over all orders |
 //! | [`schedule`], [`player`] | what happens to a journal, as data; and what must be true after each step |
+//! | [`simulator`] | clients, an authority and a bad network, from one number |
 //! | [`fuzz`] | the bodies of the fuzz targets |
 //! | [`FaultyStorage`] | a storage that loses, reorders and tears what was not synced, and fails on demand |
 
