@@ -114,7 +114,7 @@ fn case() -> impl Strategy<Value = Case> {
             let mut collections = ["folders", "notes"].map(|_| Collection::new());
             for ((from, field, to), (on_delete, is_required)) in REFERENCES.iter().zip(references) {
                 let mut reference = Reference::to(CollectionName::new(to).unwrap()).on_delete(on_delete);
-                reference.is_required = is_required && on_delete != OnDelete::SetNull;
+                reference.is_required = is_required && on_delete == OnDelete::Restrict;
                 let own = &mut collections[usize::from(*from == "notes")];
                 *own = own.clone().reference(*field, reference);
             }

@@ -102,7 +102,36 @@ impl Schema {
         for (name, collection) in &checked.collections {
             collection.check(&checked).map_err(|why| objection(name, why))?;
         }
+        for name in checked.collections.keys() {
+            checked.require_an_end(name).map_err(|why| objection(name, why))?;
+        }
         Ok(checked)
+    }
+
+    /// Refuses a circle of references that are all required and all cascade: no entity of it could ever be the first, a
+    /// delete of one would leave none, and one that comes back would bring back others without an end.
+    fn require_an_end(&self, from: &CollectionName) -> Result<(), String> {
+        let mut open = vec![from];
+        let mut seen = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            let references = self.collection(name).into_iter().flat_map(Collection::references);
+            for (field, reference) in references {
+                if !reference.is_required || reference.on_delete != OnDelete::Cascade {
+                    continue;
+                }
+                if reference.to == *from {
+                    let field = shortened(field);
+                    return Err(format!(
+                        "is in a circle of required references that cascade, by {field:?} of {name:?}; let one of them be \
+                         absent"
+                    ));
+                }
+                if seen.insert(&reference.to) {
+                    open.push(&reference.to);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads a schema: `{"collections":{"notes":{"policy":…,"unique":[[…]],"references":{…}}}}`. What is
@@ -382,6 +411,13 @@ mod tests {
             (
                 r#"{"collections":{"a":{"references":{"x":{"to":"a","on_delete":"set_null","required":true}}}}}"#,
                 "choose one",
+            ),
+            (
+                concat!(
+                    r#"{"collections":{"a":{"references":{"x":{"to":"b","on_delete":"cascade","required":true}}},"#,
+                    r#""b":{"references":{"y":{"to":"a","on_delete":"cascade","required":true}}}}}"#
+                ),
+                "circle of required references",
             ),
         ] {
             assert!(why(json).contains(part), "{json}: {}", why(json));

@@ -74,7 +74,7 @@ pub(super) fn schema_of(references: &[Option<(OnDelete, bool)>], unique: &[bool]
         for ((from, field, to), chosen) in REFERENCES.iter().zip(references) {
             if let Some((on_delete, is_required)) = chosen.filter(|_| *from == own) {
                 let mut reference = Reference::to(name(to)).on_delete(on_delete);
-                reference.is_required = is_required && on_delete != OnDelete::SetNull;
+                reference.is_required = is_required && on_delete == OnDelete::Restrict;
                 collection = collection.reference(*field, reference);
             }
         }
