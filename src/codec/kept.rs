@@ -100,6 +100,8 @@ pub(crate) struct ReplicaRecord {
     pub(crate) next_decision: u64,
     /// Everything is being fetched anew.
     pub(crate) is_fetching_all: bool,
+    /// Because the authority was restored from an older copy.
+    pub(crate) is_restored: bool,
     /// Failed attempts since the last one that succeeded.
     pub(crate) failures: u32,
     /// When the next attempt may be made, in ms; 0 for at once.

@@ -75,7 +75,7 @@ impl Replica {
             if record.generation.is_some_and(|known| known != generation) {
                 return Err(wrong("it is of another generation"));
             }
-            taking.fetches_all = record.is_fetching_all;
+            (taking.fetches_all, taking.is_restored) = (record.is_fetching_all, record.is_restored);
             record.generation = Some(generation);
             if !record.is_fetching_all && may_have_missed(work, view, page)? {
                 // What was learnt by an answer, before the collection was read, may be gone without a trace.
@@ -99,7 +99,7 @@ impl Replica {
                 if taking.fetches_all {
                     taking.forget_the_rest(work, view, &mut applied)?;
                     record = record_in(work.txn)?.unwrap_or_default();
-                    record.is_fetching_all = false;
+                    (record.is_fetching_all, record.is_restored) = (false, false);
                     put_record(work.txn, &record)?;
                 }
                 // What the triggers up to here hint at is known now.
@@ -197,7 +197,7 @@ impl Replica {
             if work.state.open.is_some() {
                 return Err(wrong("a bunch is open, whose answer comes first"));
             }
-            body(&mut Taking { own, now, fetches_all: false }, work, view)
+            body(&mut Taking { own, now, fetches_all: false, is_restored: false }, work, view)
         })
     }
 }
@@ -208,8 +208,10 @@ fn wrong(why: &str) -> Error {
 
 /// Begins to fetch everything anew.
 fn anew(work: &mut Work<'_>, mut record: ReplicaRecord, generation: Option<Generation>) -> Result<(), Error> {
+    let generation_bytes = generation.map(|generation| generation.0.into_bytes());
+    record.is_restored |= record.generation.is_some() && record.generation != generation_bytes;
     record.is_fetching_all = true;
-    record.generation = generation.map(|generation| generation.0.into_bytes());
+    record.generation = generation_bytes;
     put_record(work.txn, &record)?;
     forget_cursors(work.txn)?;
     work.txn.open_table(FETCHED).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
@@ -239,6 +241,8 @@ struct Taking {
     own: ReplicaId,
     now: Millis,
     fetches_all: bool,
+    /// What is fetched is of another life of the authority's data: epochs say nothing of which is later.
+    is_restored: bool,
 }
 
 /// What is unsent of an entity.
@@ -332,7 +336,7 @@ impl Taking {
         {
             to_version.existence = Existence::Dead(last.clone());
         }
-        self.note_restored(work, key, &from, &from_version, told, &to_version)?;
+        self.note_restored(work, key, &from_version, &to_version)?;
         self.note_taken_along(work, key, &from_version, told, &to_version)?;
         let Some(Unsent { entry, is_parked }) = unsent else {
             view.lay(key, &told.base, &told.stamps, None, Cause::Remote)?;
@@ -429,14 +433,11 @@ impl Taking {
         &self,
         work: &mut Work<'_>,
         key: &EntityKey,
-        from: &Base,
         from_version: &Version,
-        told: &Told,
         to: &Version,
     ) -> Result<(), Error> {
-        let is_older = from.epoch() > told.base.epoch();
         let Existence::Live(had) = &from_version.existence else { return Ok(()) };
-        if !self.fetches_all || !is_older {
+        if !self.is_restored {
             return Ok(());
         }
         let has = to.existence.live().cloned().unwrap_or_else(State::empty);

@@ -1,0 +1,325 @@
+//! The sync engine: what it asks, what it makes of answers, and what it does not let happen to the replica.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+
+use foldlog::Uuid;
+use foldlog::algebra::{
+    Answer, Ask, BunchNumber, CollectionName, Cursors, EntityKey, Epoch, Existence, FullRow, Generation,
+    Index, Limits, Millis, Operation, Outcome, Outcomes, Page, Patch, Resulting, Schema, State, Version,
+};
+use foldlog::authority::{MemoryStore, Rules, answer};
+use foldlog::journal::{Durability, Options};
+use foldlog::replica::Replica;
+use foldlog::sync::{self, Engine, Next, Taken, Want};
+use foldlog::testing::FaultyStorage;
+
+const NOW: Millis = Millis(1_000_000);
+
+fn key(n: u128) -> EntityKey {
+    EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(n)).unwrap()
+}
+
+fn state(json: &str) -> State {
+    State::from_json(json).unwrap()
+}
+
+fn create(n: u128) -> Operation {
+    Operation::create(key(n), state(&format!(r#"{{"n":{n}}}"#)))
+}
+
+fn opened(storage: &FaultyStorage) -> Engine {
+    let replica = Replica::of(Options::new().clock(|| NOW.0).on(storage.clone()).unwrap()).unwrap();
+    Engine::new(replica, sync::Options { rows_max: 10, ..sync::Options::default() })
+}
+
+fn engine() -> Engine {
+    opened(&FaultyStorage::new())
+}
+
+fn asked(engine: &mut Engine) -> (u64, Ask) {
+    match engine.next(NOW).unwrap() {
+        Next::Ask(request) => (request.number, request.ask),
+        other => panic!("nothing is asked: {other:?}"),
+    }
+}
+
+struct Authority {
+    store: MemoryStore,
+    schema: Schema,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let schema = Schema::default();
+        Authority { store: MemoryStore::new(schema.clone(), Generation(Uuid::from_u128(1))), schema }
+    }
+
+    fn answer(&mut self, ask: &Ask) -> Answer {
+        let rules = Rules { schema: &self.schema, now: NOW, refuses: &|_| None };
+        answer(&mut self.store, &rules, ask).unwrap()
+    }
+
+    /// Syncs, and gives how many questions that took.
+    fn sync(&mut self, engine: &mut Engine) -> usize {
+        engine.online().unwrap();
+        engine.want_only(Want::SYNC);
+        let mut questions = 0;
+        while let Next::Ask(request) = engine.next(NOW).unwrap() {
+            let answer = self.answer(&request.ask);
+            engine.answer(request.number, answer, NOW, u128::from(NOW.0)).unwrap();
+            questions += 1;
+        }
+        questions
+    }
+}
+
+/// Everything that a program and the engine can see of a replica.
+fn observed(replica: &Replica) -> String {
+    let seen: Vec<String> =
+        replica.known().unwrap().iter().map(|key| format!("{key} {:?}", replica.entity(key))).collect();
+    let standing = replica.standing().unwrap();
+    let journal = replica.journal();
+    format!(
+        "{seen:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        standing.cursors,
+        standing.generation,
+        journal.plan().unwrap(),
+        journal.open_bunch().unwrap(),
+        journal.parked().unwrap(),
+        (replica.conflicts().unwrap(), replica.losers().unwrap()),
+    )
+}
+
+fn row(n: u128, epoch: u64) -> FullRow {
+    let version = Version { existence: Existence::Live(state("{}")), ..Version::default() };
+    FullRow { key: key(n), version, epoch: Epoch(epoch), writer: None }
+}
+
+fn page(rows: Vec<FullRow>, cursor: u64) -> Page {
+    let cursors = Cursors::from([(key(1).collection().clone(), Epoch(cursor))]);
+    Page { generation: Generation(Uuid::from_u128(1)), rows, cursors, ..Page::default() }
+}
+
+#[test]
+fn a_page_that_cannot_follow_the_cursors_changes_nothing() {
+    let mut authority = Authority::new();
+    let mut other = engine();
+    other.replica().commit(&[create(1), create(2), create(3)], Durability::Durable).unwrap();
+    authority.sync(&mut other);
+    let mut engine = engine();
+    authority.sync(&mut engine);
+    engine
+        .replica()
+        .commit(&[Operation::patch(key(1), Patch::from_json(r#"{"m":1}"#).unwrap())], Durability::Durable)
+        .unwrap();
+    let before = observed(engine.replica());
+    let elsewhere = Page { generation: Generation(Uuid::from_u128(2)), ..page(Vec::new(), 3) };
+    let standing_still = Page { has_more: true, ..page(Vec::new(), 3) };
+    let pages = [
+        ("goes back", page(Vec::new(), 2)),
+        ("goes back", Page { cursors: Cursors::new(), ..page(Vec::new(), 3) }),
+        ("another generation", elsewhere),
+        ("stand still", standing_still),
+        ("not above 3", page(vec![row(9, 3)], 5)),
+        ("not above 3", page(vec![row(9, 6)], 5)),
+        ("stands twice", page(vec![row(9, 4), row(9, 5)], 5)),
+        ("at most 10", page((10..30).map(|n| row(n, n as u64)).collect(), 40)),
+    ];
+    for (part, page) in pages {
+        engine.online().unwrap();
+        engine.want_only(Want::DOWN);
+        let (number, _) = asked(&mut engine);
+        let error = engine.answer(number, Answer::Changes(page), NOW, 1).unwrap_err();
+        assert!(error.to_string().contains(part), "{error} says nothing of {part}");
+        assert_eq!(observed(engine.replica()), before, "{part}");
+    }
+    assert_eq!(authority.sync(&mut engine), 2, "it goes on as if nothing had been");
+}
+
+#[test]
+fn outcomes_that_belong_to_no_question_change_nothing() {
+    let accepted = || Outcome::Accepted { epoch: Some(Epoch(1)), result: Resulting::AsSent, overwrote: None };
+    let mut engine = engine();
+    engine.replica().commit(&[create(1), create(2)], Durability::Durable).unwrap();
+    engine.want_only(Want::UP);
+    let (number, _) = asked(&mut engine);
+    let before = observed(engine.replica());
+    assert_eq!(engine.answer(number + 1, Answer::Offline, NOW, 0).unwrap(), Taken::Stale);
+    let outcomes = |bunch, count| Outcomes { bunch: BunchNumber(bunch), outcomes: vec![accepted(); count] };
+    for answer in [
+        Answer::Delivered(outcomes(1, 1)),
+        Answer::Delivered(outcomes(1, 3)),
+        Answer::Delivered(outcomes(2, 2)),
+        Answer::Delivered(outcomes(0, 2)),
+        Answer::Changes(page(Vec::new(), 1)),
+        Answer::Rows(Vec::new()),
+        Answer::Triggers(Vec::new()),
+    ] {
+        engine.online().unwrap();
+        let (number, _) = asked(&mut engine);
+        assert!(engine.answer(number, answer.clone(), NOW, 0).is_err(), "{answer:?} was taken");
+        assert_eq!(observed(engine.replica()), before, "{answer:?}");
+    }
+    engine.online().unwrap();
+    let (number, _) = asked(&mut engine);
+    assert!(matches!(
+        engine.answer(number, Answer::Delivered(outcomes(1, 2)), NOW, 0).unwrap(),
+        Taken::Settled(_)
+    ));
+}
+
+#[test]
+fn rows_that_were_not_asked_for_are_refused_and_unknown_collections_are_harmless() {
+    let mut engine = engine();
+    let strange = EntityKey::new(CollectionName::new("never declared").unwrap(), Uuid::from_u128(1)).unwrap();
+    engine.want_only(Want::DOWN);
+    let (number, _) = asked(&mut engine);
+    let mut page = page(vec![FullRow { key: strange.clone(), ..row(1, 1) }], 0);
+    page.cursors.insert(strange.collection().clone(), Epoch(1));
+    assert!(matches!(engine.answer(number, Answer::Changes(page), NOW, 0).unwrap(), Taken::Rows(_)));
+    assert_eq!(engine.replica().get(&strange).unwrap(), Some(state("{}")));
+    assert_eq!(engine.replica().check().unwrap(), [""; 0]);
+}
+
+#[test]
+fn without_credentials_nothing_is_asked_and_nothing_is_lost() {
+    let storage = FaultyStorage::new();
+    let mut engine = opened(&storage);
+    engine.replica().commit(&[create(1)], Durability::Durable).unwrap();
+    let (number, _) = asked(&mut engine);
+    assert_eq!(engine.answer(number, Answer::Unauthorised, NOW, 0).unwrap(), Taken::Unauthorised);
+    let years = Millis(NOW.0 * 1_000_000);
+    assert_eq!(engine.next(years).unwrap(), Next::Unauthorised);
+    drop(engine);
+    let mut engine = opened(&storage);
+    assert_eq!(engine.next(years).unwrap(), Next::Unauthorised, "a new process knows it too");
+    engine.authorised().unwrap();
+    let mut authority = Authority::new();
+    authority.sync(&mut engine);
+    assert_eq!(authority.store.entities().count(), 1);
+}
+
+#[test]
+fn failures_are_waited_out_longer_each_time_and_a_new_process_does_not_forget() {
+    let storage = FaultyStorage::new();
+    let mut engine = opened(&storage);
+    engine.replica().commit(&[create(1)], Durability::Durable).unwrap();
+    let (mut now, mut delays) = (NOW, Vec::new());
+    for _ in 0..12 {
+        let Next::Ask(request) = engine.next(now).unwrap() else { panic!("nothing is asked at {now:?}") };
+        assert_eq!(engine.answer(request.number, Answer::Offline, now, 3).unwrap(), Taken::Later);
+        drop(engine);
+        engine = opened(&storage);
+        let Next::Wait(until) = engine.next(now).unwrap() else { panic!("it does not wait") };
+        delays.push(until.0 - now.0);
+        // A clock that is set back does not make it wait for longer than the longest delay.
+        let Next::Wait(early) = engine.next(Millis(1)).unwrap() else { panic!("it does not wait") };
+        assert!(early.0 <= 1 + sync::ATTEMPT_DELAY_MS_MAX);
+        now = until;
+    }
+    assert!(delays.is_sorted() && delays[0] <= sync::ATTEMPT_DELAY_MS_MIN, "{delays:?}");
+    assert!(delays[11] >= sync::ATTEMPT_DELAY_MS_MAX / 2, "{delays:?}");
+    let Next::Ask(request) = engine.next(now).unwrap() else { panic!("nothing is asked") };
+    engine.answer(request.number, Answer::Busy { retry_after_ms: 4_000_000 }, now, 3).unwrap();
+    assert!(engine.replica().standing().unwrap().next_attempt_at.0 >= now.0 + 4_000_000);
+}
+
+#[test]
+fn what_is_pending_always_has_a_next_attempt() {
+    let mut authority = Authority::new();
+    let mut engine = engine();
+    authority.sync(&mut engine);
+    let Next::Wait(idle) = engine.next(NOW).unwrap() else { panic!("there is nothing to ask") };
+    assert!(idle.0 > NOW.0 + 10_000, "with nothing to send it rests until the next down sync");
+    engine.replica().commit(&[create(1)], Durability::Durable).unwrap();
+    let Next::Wait(soon) = engine.next(NOW).unwrap() else { panic!("it is not due yet") };
+    assert!(soon.0 <= NOW.0 + sync::Options::default().up_interval_ms);
+    assert!(
+        matches!(engine.next(soon).unwrap(), Next::Ask(request) if matches!(request.ask, Ask::Deliver { .. }))
+    );
+}
+
+#[test]
+fn a_question_that_is_dropped_is_asked_again_and_by_a_new_process_too() {
+    let storage = FaultyStorage::new();
+    let mut engine = opened(&storage);
+    engine.replica().commit(&[create(1)], Durability::Durable).unwrap();
+    engine.want_only(Want::UP);
+    let first = asked(&mut engine);
+    engine.replica().commit(&[create(2)], Durability::Durable).unwrap();
+    assert_eq!(asked(&mut engine), first);
+    drop(engine);
+    let mut engine = opened(&storage);
+    assert_eq!(asked(&mut engine).1, first.1, "the same bunch, byte for byte, before anything else");
+}
+
+#[test]
+fn a_copied_file_goes_on_under_a_name_of_its_own_and_sends_what_it_has() {
+    let mut authority = Authority::new();
+    let storage = FaultyStorage::new();
+    let mut engine = opened(&storage);
+    authority.sync(&mut engine);
+    let copy = storage.snapshot();
+    engine.replica().commit(&[create(1)], Durability::Durable).unwrap();
+    authority.sync(&mut engine);
+    let mut copied = opened(&copy);
+    let name = copied.replica().id();
+    assert_eq!(name, engine.replica().id());
+    copied.replica().commit(&[create(2)], Durability::Durable).unwrap();
+    authority.sync(&mut copied);
+    assert_ne!(copied.replica().id(), name);
+    assert_eq!(authority.store.entities().count(), 2);
+    assert_eq!(copied.replica().entity(&key(2)).unwrap().status, foldlog::replica::Status::Synchronised);
+    drop(copied);
+    assert_ne!(opened(&copy).replica().id(), name, "the new name is kept");
+}
+
+#[test]
+fn an_authority_that_forgot_is_followed_and_what_was_unsent_is_kept() {
+    let mut authority = Authority::new();
+    let mut engine = engine();
+    engine.replica().commit(&[create(1), create(2)], Durability::Durable).unwrap();
+    authority.sync(&mut engine);
+    engine.replica().commit(&[create(3)], Durability::Durable).unwrap();
+    // Restored from a copy from before anything was there.
+    authority.store = MemoryStore::new(Schema::default(), Generation(Uuid::from_u128(2)));
+    authority.sync(&mut engine);
+    assert_eq!(engine.replica().get(&key(1)).unwrap(), None);
+    assert_eq!(engine.replica().get(&key(3)).unwrap(), Some(state(r#"{"n":3}"#)));
+    let lost: Vec<EntityKey> = engine.replica().losers().unwrap().into_iter().map(|lost| lost.key).collect();
+    assert_eq!(lost, [key(1), key(2)], "what the authority lost is kept here");
+    engine.replica().restore(0).unwrap();
+    authority.sync(&mut engine);
+    assert_eq!(authority.store.entities().count(), 2);
+}
+
+#[test]
+fn triggers_that_are_too_old_lead_to_a_down_sync() {
+    let mut authority = Authority::new();
+    let mut other = engine();
+    other.replica().commit(&[create(1), create(2)], Durability::Durable).unwrap();
+    authority.sync(&mut other);
+    authority.store.forget_triggers(Index(1));
+    let mut engine = engine();
+    engine.want_only(Want { triggers: true, ..Want::READS });
+    while let Next::Ask(request) = engine.next(NOW).unwrap() {
+        let answer = authority.answer(&request.ask);
+        engine.answer(request.number, answer, NOW, 0).unwrap();
+    }
+    assert_eq!(engine.replica().get(&key(1)).unwrap(), Some(state(r#"{"n":1}"#)));
+    let heard = engine.replica().journal().reads().unwrap().heard;
+    assert_eq!((heard.cursor, heard.gaps.len()), (Index(2), 0));
+}
+
+#[test]
+fn a_large_backlog_goes_up_in_bunches_and_comes_down_in_pages() {
+    let mut authority = Authority::new();
+    let mut engine = engine();
+    let all: Vec<Operation> = (1..=95).map(create).collect();
+    engine.replica().commit(&all, Durability::Durable).unwrap();
+    engine.want_only(Want::UP);
+    assert!(authority.sync(&mut engine) >= 2);
+    let mut other = opened(&FaultyStorage::new());
+    assert!(authority.sync(&mut other) >= 10, "ten rows a page");
+    assert_eq!(other.replica().list(key(1).collection()).unwrap().len(), 95);
+    assert_eq!(engine.replica().seal(Limits::default()).unwrap(), None);
+}
