@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::Replica;
+use super::conflicts;
 use super::error::Error;
 use super::keep::{forget_cursors, put_record};
 use super::view::{Cause, View};
-use crate::algebra::{EntityKey, Existence, Schema, key_values};
+use crate::algebra::{EntityKey, Existence, key_values};
 use crate::codec::frame::FrameKind;
-use crate::codec::kept::ReplicaRecord;
+use crate::codec::kept::{ConflictRecord, ReplicaRecord};
 use crate::journal::error::engine;
 use crate::journal::tables::{CONFLICTS, CURSORS, FETCHED, LOCAL, LOST, META, REPLICA_KEY, UNIQUE};
 use crate::journal::{Journal, Work};
@@ -65,7 +66,9 @@ impl Replica {
                 view.clear_indexes()?;
                 show_unsent(work, view)?;
             }
-            index_anew(view, &self.schema)
+            index_anew(view)?;
+            // Under the same schema the authority has said of duplicates what there is to say.
+            if is_same { Ok(()) } else { require_no_duplicates(work, view) }
         })
     }
 }
@@ -102,20 +105,24 @@ fn show_unsent(work: &mut Work<'_>, view: &mut View<'_, super::Tables<'_>>) -> R
 }
 
 /// Builds the indexes from what is seen, as the schema asks for.
-fn index_anew(view: &mut View<'_, super::Tables<'_>>, schema: &Schema) -> Result<(), Error> {
+fn index_anew(view: &mut View<'_, super::Tables<'_>>) -> Result<(), Error> {
     view.clear_indexes()?;
-    let keys = view.keys(None)?;
-    for key in &keys {
+    for key in &view.keys(None)? {
         let visible = view.visible(key)?;
         view.index(key, &visible.existence, true)?;
     }
-    for (collection, declared) in schema.collections() {
+    Ok(())
+}
+
+/// Refuses a unique key whose values several entities have.
+fn require_no_duplicates(work: &Work<'_>, view: &View<'_, super::Tables<'_>>) -> Result<(), Error> {
+    let keys = view.keys(None)?;
+    for (collection, declared) in view.schema.collections() {
         for fields in declared.unique_keys() {
             let mut holders: HashMap<Vec<String>, Vec<EntityKey>> = HashMap::new();
             for key in keys.iter().filter(|key| key.collection() == collection) {
-                // What clashes with another side's entity is an open conflict, not a mistake of the schema's.
-                let (base, _) = view.base(key)?;
-                if view.local(key)?.is_some() && base.live_state().is_none() {
+                // What clashes with another side's entity is known to, and held.
+                if matches!(conflicts::get(work.txn, key)?, Some(ConflictRecord::Clash { .. })) {
                     continue;
                 }
                 if let Existence::Live(state) = view.visible(key)?.existence

@@ -1,0 +1,309 @@
+//! The replica on its file: every write of every call crashed, every part of the file damaged, schemas changed, watchers
+//! told. What it means to its program is in the scenarios.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use foldlog::algebra::{
+    Answer, Ask, CollectionName, EntityKey, Generation, Limits, Millis, Operation, Patch, Schema, State,
+};
+use foldlog::authority::{MemoryStore, Rules, answer};
+use foldlog::journal::{Durability, Journal, Options};
+use foldlog::replica::{Cause, Changed, Error, Replica, Resolution, Status};
+use foldlog::sync::{self, Engine, Next, Want};
+use foldlog::testing::{FaultyStorage, Unsynced};
+use foldlog::{Uuid, replica};
+
+const NOW: Millis = Millis(1_000_000);
+
+const SCHEMA: &str = r#"{"collections":{
+    "folders":{"policy":"manual"},
+    "notes":{"unique":[["title"]],"references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;
+
+fn schema(json: &str) -> Schema {
+    Schema::from_json(json).unwrap()
+}
+
+fn key(collection: &str, n: u128) -> EntityKey {
+    EntityKey::new(CollectionName::new(collection).unwrap(), Uuid::from_u128(n)).unwrap()
+}
+
+fn state(json: &str) -> State {
+    State::from_json(json).unwrap()
+}
+
+fn patch(key: EntityKey, json: &str) -> Operation {
+    Operation::patch(key, Patch::from_json(json).unwrap())
+}
+
+fn note(n: u128, title: &str) -> Operation {
+    let folder = Uuid::from_u128(1);
+    Operation::create(key("notes", n), state(&format!(r#"{{"title":"{title}","in":"{folder}"}}"#)))
+}
+
+fn options() -> Options {
+    Options::new().cache_bytes(1 << 20).clock(|| NOW.0).schema(schema(SCHEMA))
+}
+
+fn opened(storage: &FaultyStorage) -> Replica {
+    Replica::of(options().on(storage.clone()).unwrap()).unwrap()
+}
+
+fn commit(replica: &Replica, operations: &[Operation]) {
+    replica.commit(operations, Durability::Durable).unwrap();
+}
+
+fn asked(store: &mut MemoryStore, ask: &Ask) -> Answer {
+    let schema = schema(SCHEMA);
+    answer(store, &Rules { schema: &schema, now: NOW, refuses: &|_| None }, ask).unwrap()
+}
+
+fn run(store: &mut MemoryStore, replica: &Replica, want: Want) {
+    let mut engine = Engine::new(replica.clone(), sync::Options::default());
+    engine.want_only(want);
+    while let Next::Ask(request) = engine.next(NOW).unwrap() {
+        let answer = asked(store, &request.ask);
+        engine.answer(request.number, answer, NOW, 0).unwrap();
+    }
+}
+
+/// A replica with something in every table: synchronised, changed, created, deleted, in conflict, clashing, lost; and
+/// an authority where others wrote meanwhile.
+fn prepared() -> (FaultyStorage, MemoryStore) {
+    let mut store = MemoryStore::new(schema(SCHEMA), Generation(Uuid::from_u128(1)));
+    let other = opened(&FaultyStorage::new());
+    let storage = FaultyStorage::new();
+    let replica = opened(&storage);
+    commit(
+        &other,
+        &[
+            Operation::create(key("folders", 1), state("{}")),
+            Operation::create(key("folders", 2), state("{}")),
+        ],
+    );
+    commit(&other, &[note(1, "one"), note(2, "two"), note(3, "three")]);
+    run(&mut store, &other, Want::SYNC);
+    run(&mut store, &replica, Want::SYNC);
+    commit(
+        &other,
+        &[
+            patch(key("folders", 2), r#"{"by":"other"}"#),
+            patch(key("notes", 1), r#"{"by":"other"}"#),
+            note(7, "taken"),
+        ],
+    );
+    run(&mut store, &other, Want::SYNC);
+    commit(
+        &replica,
+        &[patch(key("folders", 2), r#"{"by":"this"}"#), patch(key("notes", 1), r#"{"by":"this"}"#)],
+    );
+    commit(&replica, &[note(8, "taken"), note(9, "nine")]);
+    run(&mut store, &replica, Want::DOWN);
+    assert_eq!(replica.conflicts().unwrap().len(), 2);
+    assert_eq!(replica.losers().unwrap().len(), 1);
+    commit(
+        &replica,
+        &[Operation::delete(key("notes", 3)), note(10, "ten"), Operation::delete(key("notes", 9))],
+    );
+    commit(&other, &[patch(key("notes", 2), r#"{"by":"other"}"#), note(11, "eleven")]);
+    run(&mut store, &other, Want::SYNC);
+    (storage, store)
+}
+
+/// Everything that can be seen of a replica.
+fn observed(replica: &Replica) -> String {
+    let seen: Vec<String> = replica
+        .known()
+        .unwrap()
+        .iter()
+        .map(|key| format!("{key} {:?}", replica.entity(key).unwrap()))
+        .collect();
+    let journal = replica.journal();
+    format!(
+        "{seen:#?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        replica.standing().unwrap(),
+        replica.conflicts().unwrap(),
+        replica.losers().unwrap(),
+        journal.plan().unwrap(),
+        journal.open_bunch().unwrap(),
+        journal.parked().unwrap(),
+    )
+}
+
+type Call = fn(&Replica, &mut MemoryStore) -> Result<(), Error>;
+
+const CALLS: [(&str, Call); 7] = [
+    ("a delete with its cascade", |replica, _| {
+        replica.commit(&[Operation::delete(key("folders", 1))], Durability::Durable).map(drop)
+    }),
+    ("a seal", |replica, _| replica.seal(Limits::default()).map(drop)),
+    ("outcomes", |replica, store| {
+        let bunch = replica.journal().open_bunch()?.unwrap();
+        let generation = replica.standing()?.generation;
+        match asked(store, &Ask::Deliver { replica: replica.id(), bunch, generation }) {
+            Answer::Delivered(outcomes) => replica.settle(&outcomes).map(drop),
+            other => panic!("{other:?}"),
+        }
+    }),
+    ("a page", |replica, store| {
+        let standing = replica.standing()?;
+        let (cursors, floors, generation) = (standing.cursors, standing.floors, standing.generation);
+        match asked(store, &Ask::Changes { cursors, floors, generation, rows_max: 100 }) {
+            Answer::Changes(page) => replica.take_page(&page).map(drop),
+            other => panic!("{other:?}"),
+        }
+    }),
+    ("a resolution", |replica, _| replica.resolve(&key("folders", 2), &Resolution::Remote)),
+    ("beginning anew", |replica, _| replica.begin_anew(replica.standing()?.generation)),
+    ("another name", |replica, _| {
+        replica.take_back_bunch(Some(foldlog::algebra::ReplicaId(Uuid::from_u128(77))))
+    }),
+];
+
+#[test]
+fn a_crash_at_any_write_leaves_the_old_replica_or_the_new_one() {
+    let (storage, store) = prepared();
+    let mut images = 0;
+    for (name, call) in CALLS {
+        let mut store = store.clone();
+        let storage = storage.snapshot();
+        let replica = opened(&storage);
+        if ["outcomes", "another name"].contains(&name) {
+            replica.seal(Limits::default()).unwrap();
+        }
+        let before = observed(&replica);
+        storage.record();
+        call(&replica, &mut store).unwrap();
+        let after = observed(&replica);
+        assert_ne!(before, after, "{name} did nothing");
+        for point in storage.crashes() {
+            for unsynced in [Unsynced::Lost, Unsynced::Kept, Unsynced::Sampled { seed: point.event() }] {
+                let found = opened(&point.image(unsynced));
+                let seen = observed(&found);
+                let event = point.event();
+                assert!(seen == before || seen == after, "{name}, event {event}, {unsynced:?}: {seen}");
+                assert_eq!(found.check().unwrap(), [""; 0], "{name}, event {event}, {unsynced:?}");
+                images += 1;
+            }
+        }
+    }
+    println!("{images} crash images");
+    assert!(images > 300, "{images}");
+}
+
+#[test]
+fn whatever_bit_is_flipped_a_replica_is_whole_again_after_mending_or_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replica");
+    std::fs::write(&path, prepared().0.bytes()).unwrap();
+    Journal::open(&path).unwrap().reclaim().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let (mut whole, mut mended, mut refused) = (0, 0, 0);
+    for place in (0..bytes.len()).step_by(bytes.len() / 400) {
+        let mut damaged = bytes.clone();
+        if let Some(byte) = damaged.get_mut(place) {
+            *byte ^= 1 << (place % 8);
+        }
+        std::fs::write(&path, &damaged).unwrap();
+        let case = format!("byte {place}");
+        let is_typed = |error: &replica::Error| {
+            let is_damage = matches!(error, Error::Journal { source } if source.is_damage());
+            assert!(is_damage || matches!(error, Error::Journal { .. }), "{case}: {error}");
+        };
+        let journal = match options().open(&path) {
+            Ok(journal) => journal,
+            Err(_) => {
+                refused += 1;
+                continue;
+            }
+        };
+        let set_aside = match journal.mend() {
+            Ok(set_aside) => set_aside,
+            Err(_) => {
+                refused += 1;
+                continue;
+            }
+        };
+        let checked = Replica::of(journal).and_then(|replica| {
+            let found = replica.check()?;
+            replica.commit(
+                &[Operation::create(key("notes", 99), state(r#"{"title":"new"}"#))],
+                Durability::Durable,
+            )?;
+            assert_eq!(replica.entity(&key("notes", 99))?.status, Status::Created, "{case}");
+            Ok(found)
+        });
+        match checked {
+            Ok(found) => {
+                assert_eq!(found, [""; 0], "{case}");
+                if set_aside > 0 { mended += 1 } else { whole += 1 }
+            }
+            Err(error) => {
+                is_typed(&error);
+                refused += 1;
+            }
+        }
+        drop(std::fs::remove_file(folder.path().join("replica.damaged")));
+    }
+    println!("{mended} mended, {whole} whole, {refused} refused");
+    assert!(mended > 20 && refused < 60, "{mended} mended, {whole} whole, {refused} refused");
+}
+
+#[test]
+fn a_new_unique_key_over_duplicates_is_refused_with_their_names() {
+    let storage = FaultyStorage::new();
+    let loose = r#"{"collections":{"notes":{}}}"#;
+    let with = |json: &str| Replica::of(Options::new().schema(schema(json)).on(storage.clone()).unwrap());
+    let replica = with(loose).unwrap();
+    let twins = [
+        Operation::create(key("notes", 1), state(r#"{"title":"x"}"#)),
+        Operation::create(key("notes", 2), state(r#"{"title":"x"}"#)),
+    ];
+    commit(&replica, &twins);
+    let collection = key("notes", 1).collection().clone();
+    drop(replica);
+    let strict = r#"{"collections":{"notes":{"unique":[["title"]]}}}"#;
+    match with(strict) {
+        Err(Error::Duplicates { collection, unique, mut holders }) => {
+            holders.sort();
+            assert_eq!((collection.as_str(), unique), ("notes", vec!["title".to_owned()]));
+            assert_eq!(holders, [key("notes", 1), key("notes", 2)]);
+        }
+        other => panic!("{other:?}"),
+    }
+    let replica = with(loose).unwrap();
+    commit(&replica, &[patch(key("notes", 2), r#"{"title":"y"}"#)]);
+    drop(replica);
+    let replica = with(strict).unwrap();
+    assert_eq!(replica.find(&collection, &["title"], &["y".into()]).unwrap(), [key("notes", 2)]);
+    assert!(matches!(
+        replica.commit(&[patch(key("notes", 1), r#"{"title":"y"}"#)], Durability::Durable),
+        Err(Error::Taken { .. })
+    ));
+}
+
+#[test]
+fn what_a_journal_holds_is_seen_once_it_is_a_replica() {
+    let journal = options().in_memory().unwrap();
+    journal
+        .append(&[note(1, "one"), note(2, "two"), Operation::delete(key("notes", 2))], Durability::Durable)
+        .unwrap();
+    let replica = Replica::of(journal).unwrap();
+    assert_eq!(replica.list(key("notes", 1).collection()).unwrap().len(), 1);
+    assert_eq!(replica.entity(&key("notes", 1)).unwrap().status, Status::Created);
+    assert_eq!(replica.check().unwrap(), [""; 0]);
+}
+
+#[test]
+fn watchers_hear_what_looks_different_and_why() {
+    let (storage, mut store) = prepared();
+    let replica = opened(&storage);
+    let watcher = replica.watch();
+    let heard =
+        || watcher.try_iter().map(|Changed { key, cause }| (key.to_string(), cause)).collect::<Vec<_>>();
+    commit(&replica, &[patch(key("notes", 10), r#"{"a":1}"#)]);
+    assert_eq!(heard(), [(key("notes", 10).to_string(), Cause::Local)]);
+    commit(&replica, &[patch(key("notes", 10), r#"{"a":1}"#)]);
+    assert_eq!(heard(), [], "nothing looks different");
+    run(&mut store, &replica, Want::DOWN);
+    let heard = heard();
+    assert!(heard.contains(&(key("notes", 11).to_string(), Cause::Remote)), "{heard:?}");
+}
