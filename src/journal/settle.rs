@@ -274,6 +274,8 @@ pub(crate) fn accepted(before: &Base, assumed: &Base, epoch: Option<Epoch>, resu
 pub(crate) fn remote(epoch: Epoch, state: Option<&State>) -> Base {
     match state {
         Some(state) => Base::live(state.clone(), Some(epoch)),
+        // Nothing was ever given an epoch there.
+        None if epoch == Epoch(0) => Base::Absent,
         None => Base::Dead(Held { epoch: Some(epoch), state: Knowledge::Nothing }),
     }
 }

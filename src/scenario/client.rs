@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::link::Link;
 use super::volatile::Volatile;
-use crate::algebra::{Answer, Ask, Bunch, EntityKey, Index, Limits, Millis, Operation, ReplicaId, Schema};
+use crate::algebra::{
+    Answer, Ask, Bunch, EntityKey, Group, Index, Limits, Millis, Operation, ReplicaId, Schema,
+};
 use crate::journal::{Durability, Options};
 use crate::replica::{self, Replica};
 use crate::sync::{self, Engine, Next, Want};
@@ -100,9 +102,18 @@ impl Client {
     /// Ends the group, if one is open.
     pub(super) fn end_group(&mut self) -> Result<(), Refused> {
         match self.group.take() {
-            Some((_, operations)) => self.commit(&operations),
+            Some((name, operations)) => self.commit_group(&name, operations),
             None => Ok(()),
         }
+    }
+
+    /// A transaction of its own, even where a group of that name was there before.
+    fn commit_group(&self, name: &str, operations: Vec<Operation>) -> Result<(), Refused> {
+        let appended = self.replica().journal().status().map_err(replica::Error::from)?.appended;
+        let group = Group::new(&format!("{name} after {appended}")).map_err(replica::Error::from)?;
+        let grouped: Vec<Operation> =
+            operations.into_iter().map(|operation| operation.in_group(group.clone())).collect();
+        self.commit(&grouped)
     }
 
     fn commit(&self, operations: &[Operation]) -> Result<(), Refused> {

@@ -1,0 +1,162 @@
+//! A replica of a million entities, beside plain redb doing the upserts that come to the same.
+//!
+//! | row | the replica does | plain redb does |
+//! |---|---|---|
+//! | down sync | takes pages of 1,000 rows, with one unique key and one reference each | a transaction of 1,000 upserts of the same bytes |
+//! | get | reads an entity | reads a row |
+//! | local update | a durable patch | a durable upsert of the row |
+//! | 10,000 pending | seals and settles them | an upsert of each, twice, in two transactions |
+//!
+//! `cargo bench --features workload --bench replica [-- ENTITIES]`
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use foldlog::Uuid;
+use foldlog::algebra::{
+    CollectionName, Cursors, EntityKey, Epoch, Existence, FullRow, Generation, Limits, Millis, Operation,
+    Outcome, Outcomes, Page, Patch, ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version,
+};
+use foldlog::journal::{Durability, Options};
+use foldlog::replica::Replica;
+use redb::{Builder, Database, ReadableDatabase, TableDefinition};
+
+const PAGE_ROWS: u64 = 1_000;
+const GETS: u64 = 20_000;
+const UPDATES: u64 = 400;
+const PENDING: u64 = 10_000;
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+const SCHEMA: &str = r#"{"collections":{"folders":{},"notes":{"unique":[["title"]],
+    "references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;
+
+fn main() {
+    let entities: u64 = std::env::args().filter_map(|text| text.parse().ok()).next().unwrap_or(1_000_000);
+    let folder = tempfile::tempdir().expect("a folder");
+    let options =
+        Options::new().cache_bytes(CACHE_BYTES).schema(Schema::from_json(SCHEMA).expect("a schema"));
+    let replica = Replica::create(folder.path().join("replica.redb"), options).expect("a replica");
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    let plain = builder.create(folder.path().join("plain.redb")).expect("a database");
+
+    let (mut ours, mut theirs) = (Duration::ZERO, Duration::ZERO);
+    for first in (0..entities).step_by(usize::try_from(PAGE_ROWS).expect("a small number")) {
+        let page = page(first, entities);
+        let began = Instant::now();
+        replica.take_page(&page).expect("a page");
+        ours += began.elapsed();
+        let began = Instant::now();
+        upsert(&plain, page.rows.iter().map(|row| &row.key), "{}");
+        theirs += began.elapsed();
+    }
+    let rate = entities as f64 / ours.as_secs_f64();
+    println!("down sync: {rate:.0} rows/s, {:.2}x the time of plain upserts", ratio(ours, theirs));
+
+    let places = (0..GETS).map(|n| n.wrapping_mul(7_919_113) % entities);
+    let began = Instant::now();
+    for n in places.clone() {
+        assert!(replica.get(&key(n)).expect("a read").is_some());
+    }
+    let ours = began.elapsed();
+    let began = Instant::now();
+    for n in places {
+        let table = plain.begin_read().expect("a read").open_table(ROWS).expect("a table");
+        assert!(table.get(key(n).id().as_bytes().as_slice()).expect("a read").is_some());
+    }
+    let theirs = began.elapsed();
+    println!("get: {:.1} us, {:.2}x plain", micros(ours, GETS), ratio(ours, theirs));
+
+    let (mut ours, mut theirs) = (Duration::ZERO, Duration::ZERO);
+    for n in 0..UPDATES {
+        let key = key(n.wrapping_mul(104_729) % entities);
+        let patch = Patch::from_json(&format!(r#"{{"n":{n}}}"#)).expect("a patch");
+        let began = Instant::now();
+        replica.commit(&[Operation::patch(key.clone(), patch)], Durability::Durable).expect("an update");
+        ours += began.elapsed();
+        let began = Instant::now();
+        upsert(&plain, std::iter::once(&key), "{}");
+        theirs += began.elapsed();
+    }
+    println!("local update: {:.0} us, {:.2}x plain", micros(ours, UPDATES), ratio(ours, theirs));
+
+    let keys: Vec<EntityKey> = (0..PENDING).map(|n| key(n.wrapping_mul(15_485_863) % entities)).collect();
+    let patch = Patch::from_json(r#"{"m":true}"#).expect("a patch");
+    let operations: Vec<Operation> =
+        keys.iter().map(|key| Operation::patch(key.clone(), patch.clone())).collect();
+    replica.commit(&operations, Durability::Durable).expect("updates");
+    let began = Instant::now();
+    let bunch = replica.seal(Limits::default()).expect("a seal").expect("a bunch");
+    let sealed = began.elapsed();
+    let accepted = |n: usize| Outcome::Accepted {
+        epoch: Some(Epoch(entities + 1 + n as u64)),
+        result: Resulting::AsSent,
+        overwrote: None,
+    };
+    let outcomes =
+        Outcomes { bunch: bunch.number, outcomes: (0..bunch.operations.len()).map(accepted).collect() };
+    let began = Instant::now();
+    replica.settle(&outcomes).expect("outcomes");
+    let settled = began.elapsed();
+    let began = Instant::now();
+    upsert(&plain, keys.iter(), "{}");
+    upsert(&plain, keys.iter(), "{ }");
+    let theirs = began.elapsed();
+    println!(
+        "{} pending: sealed in {} ms, settled in {} ms, {:.2}x plain",
+        bunch.operations.len(),
+        sealed.as_millis(),
+        settled.as_millis(),
+        ratio(sealed + settled, theirs)
+    );
+}
+
+fn key(n: u64) -> EntityKey {
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, &n.to_le_bytes());
+    EntityKey::new(CollectionName::new("notes").expect("a name"), id).expect("an id")
+}
+
+fn page(first: u64, entities: u64) -> Page {
+    let rows = (first..(first + PAGE_ROWS).min(entities)).map(|n| {
+        let folder = Uuid::from_u128(1 + u128::from(n % 100));
+        let json = format!(r#"{{"in":"{folder}","text":"{}","title":"title {n}"}}"#, "x".repeat(60));
+        let created = Some(Stamp { at: Millis(n), replica: Some(ReplicaId(Uuid::from_u128(9))) });
+        let version = Version {
+            existence: Existence::Live(State::from_json(&json).expect("a state")),
+            stamps: Stamps { created, ..Stamps::default() },
+        };
+        FullRow { key: key(n), version, epoch: Epoch(n + 1), writer: None }
+    });
+    let rows: Vec<FullRow> = rows.collect();
+    let cursor = Epoch(first + rows.len() as u64);
+    let cursors: Cursors = BTreeMap::from([(CollectionName::new("notes").expect("a name"), cursor)]);
+    Page {
+        generation: Generation(Uuid::from_u128(1)),
+        has_more: cursor.0 < entities,
+        rows,
+        cursors,
+        ..Page::default()
+    }
+}
+
+/// One durable transaction that writes about what a replica writes of an entity.
+fn upsert<'k>(db: &Database, keys: impl Iterator<Item = &'k EntityKey>, more: &str) {
+    let value =
+        format!(r#"{{"in":"{}","text":"{}","title":"title 123456"}}{more}"#, Uuid::nil(), "x".repeat(60));
+    let txn = db.begin_write().expect("a transaction");
+    {
+        let mut table = txn.open_table(ROWS).expect("a table");
+        for key in keys {
+            table.insert(key.id().as_bytes().as_slice(), value.as_bytes()).expect("a row");
+        }
+    }
+    txn.commit().expect("a commit");
+}
+
+fn ratio(ours: Duration, theirs: Duration) -> f64 {
+    ours.as_secs_f64() / theirs.as_secs_f64()
+}
+
+fn micros(duration: Duration, count: u64) -> f64 {
+    duration.as_secs_f64() * 1e6 / count as f64
+}
