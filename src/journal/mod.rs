@@ -129,13 +129,15 @@ pub(crate) struct Work<'t> {
     pub(crate) has_written: bool,
     /// Whether the log is folded at the end.
     pub(crate) folds: bool,
+    /// Whether the disk is not waited for: a crash may take the transaction, and all that came after it.
+    pub(crate) is_deferred: bool,
 }
 
 impl<'t> Work<'t> {
     pub(crate) fn new(txn: &'t WriteTransaction, snapshot: &'t Snapshot) -> Result<Self, Error> {
         let state = snapshot.state()?;
         let overrides = rewrite::Overrides::new();
-        Ok(Work { txn, snapshot, state, overrides, has_written: false, folds: true })
+        Ok(Work { txn, snapshot, state, overrides, has_written: false, folds: true, is_deferred: false })
     }
 }
 
@@ -307,7 +309,7 @@ impl Inner {
             let mut work_in_hand = Work::new(&txn, &snapshot)?;
             let before = work_in_hand.state.clone();
             let done = work(&mut work_in_hand)?;
-            let Work { mut state, overrides, has_written, folds, .. } = work_in_hand;
+            let Work { mut state, overrides, has_written, folds, is_deferred, .. } = work_in_hand;
             if folds {
                 rewrite::rewrite(&txn, &snapshot, &mut state, &overrides)?;
             }
@@ -318,6 +320,11 @@ impl Inner {
                 return Ok(done);
             }
             tables::put_state(&txn, &state)?;
+            if is_deferred {
+                txn.set_quick_repair(false);
+                let set = txn.set_durability(redb::Durability::None);
+                set.map_err(|error| Error::Corrupted { why: error.to_string() })?;
+            }
             inner.commit(txn)?;
             inner.note_parked_keys(db)?;
             Ok(done)

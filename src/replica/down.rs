@@ -4,6 +4,7 @@
 //! is never older than what was sent on top of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 
 use redb::ReadableTable;
 
@@ -24,6 +25,10 @@ use crate::journal::entry::Entry;
 use crate::journal::error::engine;
 use crate::journal::tables::{FETCHED, entity_bytes};
 use crate::journal::{Work, parked};
+
+/// So many pages are taken without waiting for the disk, at most, one after another: the space that each frees is
+/// free for others only after the next that is waited for.
+const DEFERRED_MAX: u32 = 16;
 
 /// What taking rows came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,11 +96,14 @@ impl Replica {
             put_record(work.txn, &record)?;
             put_cursors(work.txn, page)?;
             work.has_written = true;
+            // What a crash takes with it is fetched again: the cursors are lost with the rows.
+            work.is_deferred =
+                page.has_more && !self.deferred.fetch_add(1, Ordering::Relaxed).is_multiple_of(DEFERRED_MAX);
             let told = page.rows.iter().map(|row| (row.key.clone(), Told::of(row.clone(), taking.own)));
             let mut applied = taking.take(work, view, told.collect())?;
             if !page.has_more {
                 work.state.is_complete = true;
-                view.is_complete = true;
+                view.complete();
                 if taking.fetches_all {
                     taking.forget_the_rest(work, view, &mut applied)?;
                     record = record_in(work.txn)?.unwrap_or_default();
@@ -577,6 +585,9 @@ impl Taking {
         newest: &BTreeMap<EntityKey, Told>,
         applied: &mut Applied,
     ) -> Result<(), Error> {
+        if !view.has_local() {
+            return Ok(());
+        }
         for (key, told) in newest {
             let (Some(state), Some(declared)) =
                 (told.base.live_state(), view.schema.collection(key.collection()))
@@ -642,6 +653,9 @@ impl Taking {
         newest: &BTreeMap<EntityKey, Told>,
         applied: &mut Applied,
     ) -> Result<(), Error> {
+        if !view.has_local() {
+            return Ok(());
+        }
         let came = |holder: &EntityKey| newest.contains_key(holder);
         for conflicts::Clashing { key, unique, values, holder } in conflicts::clashing_with(work.txn, &came)?
         {

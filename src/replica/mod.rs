@@ -26,7 +26,7 @@ mod view;
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,6 +72,8 @@ pub struct Replica {
     watchers: Arc<Mutex<Vec<Sender<Changed>>>>,
     /// How often the journal was mended, as far as what is seen was made anew after it.
     mends_seen: Arc<AtomicU64>,
+    /// Counts pages, of which most are not waited for.
+    deferred: Arc<AtomicU32>,
 }
 
 /// An entity that looks different now, and why.

@@ -30,6 +30,7 @@ impl Replica {
             journal,
             schema,
             watchers: Arc::new(Mutex::new(Vec::new())),
+            deferred: Arc::default(),
         };
         replica.prepare()?;
         Ok(replica)

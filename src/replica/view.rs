@@ -8,7 +8,9 @@
 //!
 //! Invariant: the indexes hold just the entities that the program sees live.
 
-use redb::{ReadOnlyTable, ReadableTable, Table, WriteTransaction};
+use std::cell::RefCell;
+
+use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::tables::{behind, id_behind, reference_prefix, unique_prefix, with_id};
@@ -53,23 +55,30 @@ pub(super) struct View<'s, R> {
     references: R,
     pub(super) schema: &'s Schema,
     /// Whether an entity without a base is absent rather than unknown.
-    pub(super) is_complete: bool,
+    is_complete: bool,
     /// What changed, and why.
     pub(super) changed: Vec<(EntityKey, Cause)>,
     pub(super) has_written: bool,
+    /// Whether something is stored beside the bases: mostly nothing is, and then nothing need be looked for.
+    has_local: bool,
+    /// The base that was read last: one entity is looked at several times in a row.
+    last: RefCell<Option<(EntityKey, (Base, Stamps))>>,
 }
 
 impl<'s> View<'s, ReadOnlyTable<Bytes, Bytes>> {
     pub(super) fn of(snapshot: &Snapshot, schema: &'s Schema, is_complete: bool) -> Result<Self, Error> {
+        let local = snapshot.keyed(LOCAL)?;
         Ok(View {
+            has_local: !local.is_empty().map_err(engine)?,
             base: snapshot.keyed(BASE)?,
-            local: snapshot.keyed(LOCAL)?,
+            local,
             unique: snapshot.keyed(UNIQUE)?,
             references: snapshot.keyed(REFERENCES)?,
             schema,
             is_complete,
             changed: Vec::new(),
             has_written: false,
+            last: RefCell::default(),
         })
     }
 }
@@ -77,6 +86,15 @@ impl<'s> View<'s, ReadOnlyTable<Bytes, Bytes>> {
 impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
     /// What the authority is known to hold, with its fields' times.
     pub(super) fn base(&self, key: &EntityKey) -> Result<(Base, Stamps), Error> {
+        if let Some((_, known)) = self.last.borrow().as_ref().filter(|(last, _)| last == key) {
+            return Ok(known.clone());
+        }
+        let known = self.read_base(key)?;
+        self.last.replace(Some((key.clone(), known.clone())));
+        Ok(known)
+    }
+
+    fn read_base(&self, key: &EntityKey) -> Result<(Base, Stamps), Error> {
         let place = entity_bytes(key);
         match self.base.get(place.as_slice()).map_err(engine)? {
             None if self.is_complete => Ok((Base::Absent, Stamps::default())),
@@ -87,10 +105,24 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
         }
     }
 
+    /// Whether anything may be unsent, or remembered beside its base.
+    pub(super) fn has_local(&self) -> bool {
+        self.has_local
+    }
+
     pub(super) fn local(&self, key: &EntityKey) -> Result<Option<Local>, Error> {
+        if !self.has_local {
+            return Ok(None);
+        }
         let place = entity_bytes(key);
         let Some(guard) = self.local.get(place.as_slice()).map_err(engine)? else { return Ok(None) };
         local_of(&place, guard.value()).map(Some)
+    }
+
+    /// From now on what has no base is absent.
+    pub(super) fn complete(&mut self) {
+        self.is_complete = true;
+        self.last.replace(None);
     }
 
     /// What the program sees.
@@ -173,15 +205,18 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         schema: &'s Schema,
         is_complete: bool,
     ) -> Result<Self, Error> {
+        let local = txn.open_table(LOCAL).map_err(engine)?;
         Ok(View {
+            has_local: !local.is_empty().map_err(engine)?,
             base: txn.open_table(BASE).map_err(engine)?,
-            local: txn.open_table(LOCAL).map_err(engine)?,
+            local,
             unique: txn.open_table(UNIQUE).map_err(engine)?,
             references: txn.open_table(REFERENCES).map_err(engine)?,
             schema,
             is_complete,
             changed: Vec::new(),
             has_written: false,
+            last: RefCell::default(),
         })
     }
 
@@ -251,6 +286,7 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
 
     pub(super) fn put_base(&mut self, key: &EntityKey, base: &Base, stamps: &Stamps) -> Result<(), Error> {
         self.has_written = true;
+        self.last.replace(None);
         let place = entity_bytes(key);
         match BaseRecord::of(base, Some(stamps)) {
             Some(record) if !(self.is_complete && *base == Base::Absent) => {
@@ -264,7 +300,11 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
     }
 
     fn put_local(&mut self, key: &EntityKey, local: Option<&Local>) -> Result<(), Error> {
+        if local.is_none() && !self.has_local {
+            return Ok(());
+        }
         self.has_written = true;
+        self.has_local = true;
         let place = entity_bytes(key);
         match local {
             Some(local) => {

@@ -636,6 +636,8 @@ impl World {
             let client = self.client(place)?;
             let shown = brief_answer(&answer);
             let taken = client.engine.answer(request.number, answer, now, random);
+            self.done.renamed += u64::from(matches!(taken, Ok(sync::Taken::Renamed(_))));
+            self.done.anew += u64::from(matches!(taken, Ok(sync::Taken::StartsOver)));
             let (asked, took) = (brief_ask(&request.ask), brief_taken(&taken));
             self.account.push(format!("client {place} asked {asked}; answered {shown}; took: {took}"));
             taken
