@@ -7,7 +7,7 @@
 //!
 //! | law | what is looked at |
 //! |---|---|
-//! | visible = base ⊕ sealed ⊕ parked or held ⊕ pending | [`Replica::check`], after every action |
+//! | visible = base ⊕ sealed ⊕ parked or held ⊕ pending | [`check`](crate::replica::Replica::check), after every action |
 //! | 8 principles | by convergence: what every client sees is what the authority's rules made of the operations |
 //! | 9 convergence | after two syncs each, authority and clients see the same live set, parked and held aside |
 //! | statuses | all 0, parked and held aside |
