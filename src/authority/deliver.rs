@@ -153,7 +153,7 @@ fn verdict<S: Store>(
     // Told wherever it is not simply the operation laid on a base that the sender knows.
     let is_known = match (&before, operation.planned.base) {
         _ if says_all => true,
-        (Existence::Absent, _) => true,
+        (Existence::Absent, Some(_)) => true,
         (_, None) => false,
         (Existence::Live(_), Some(_)) => !operation.is_concurrent(),
         // The sender need not know the tombstone's state, which its operation is laid on.

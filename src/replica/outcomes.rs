@@ -227,6 +227,7 @@ impl Settlement {
         let under = self.under(view, decided)?;
         let sent = under.after(&entry.effect, self.own);
         let base = settle::accepted(before, assumed, *epoch, result);
+        // An answer may come after something later was read: then what was sent is underneath that already.
         let is_kept = base == *before;
         let stamps = if is_kept { under.stamps.clone() } else { sent.stamps.clone() };
         let mut losses: Vec<Loss> = overwrote.map(Loss::overwritten).into_iter().collect();
@@ -240,32 +241,30 @@ impl Settlement {
             }
         }
         let from = settle::seen(before, assumed, &base);
-        let mut moved =
-            self.move_newer(&entry.key, newer.as_ref(), from, &sent.stamps, base.clone(), stamps, view);
+        // What is told here is what the authority made of the operation, not somebody else's unseen change: but where
+        // the later one counts, it may be both.
+        let policy = match view.schema.policy(entry.key.collection()) {
+            Policy::Newest => Policy::Newest,
+            Policy::LastOperation | Policy::FirstToAuthority | Policy::Manual => Policy::LastOperation,
+        };
+        let mut moved = self.move_newer(policy, newer.as_ref(), (from, &sent.stamps), (&base, &stamps));
         losses.append(&mut moved.losses);
         moved.losses = losses;
-        let stamps = version_stamps(is_kept, &under, &sent);
         Ok(Moved { base, stamps, rebase: moved })
     }
 
     /// Moves what was done since the seal.
-    #[expect(clippy::too_many_arguments, reason = "two sides of a move, each a base with its stamps")]
     fn move_newer(
         &self,
-        key: &EntityKey,
+        policy: Policy,
         newer: Option<&Entry>,
-        from: &Base,
-        from_stamps: &Stamps,
-        to: Base,
-        to_stamps: Stamps,
-        view: &View<'_, Tables<'_>>,
+        from: (&Base, &Stamps),
+        to: (&Base, &Stamps),
     ) -> Rebase {
         let Some(newer) = newer else { return Rebase { left: None, losses: Vec::new(), is_held: false } };
-        let policy = view.schema.policy(key.collection());
-        let from_version = version_of(from, from_stamps.clone());
-        let to_version = version_of(&to, to_stamps);
-        let from = Known { base: from, version: &from_version };
-        rebase(policy, &newer.effect, self.own, from, Known { base: &to, version: &to_version })
+        let [from_version, to_version] = [from, to].map(|(base, stamps)| version_of(base, stamps.clone()));
+        let from = Known { base: from.0, version: &from_version };
+        rebase(policy, &newer.effect, self.own, from, Known { base: to.0, version: &to_version })
     }
 
     /// None where nothing moves but what comes back.
@@ -339,18 +338,13 @@ impl Settlement {
                 work.state.settled += operations;
                 work.state.folded_away += operations.saturating_sub(1);
                 let sent = under.after(&entry.effect, self.own).stamps;
-                let mut rebase =
-                    self.move_newer(key, newer.as_ref(), assumed, &sent, base.clone(), stamps.clone(), view);
+                let mut rebase = self.move_newer(policy, newer.as_ref(), (assumed, &sent), (&base, &stamps));
                 rebase.losses.insert(0, lost_local(&entry.effect, Why::Policy));
                 rebase
             }
         };
         Ok(Some(Moved { base, stamps, rebase }))
     }
-}
-
-fn version_stamps(is_kept: bool, under: &Version, sent: &Version) -> Stamps {
-    if is_kept { under.stamps.clone() } else { sent.stamps.clone() }
 }
 
 fn values_of(version: &Version, unique: &[String]) -> Option<Vec<String>> {
