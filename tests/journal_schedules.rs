@@ -11,23 +11,36 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 /// How often each thing has to come up in all cases together, at least.
 const REACHED_MIN: u64 = 30;
 
+/// How many threads share the cases of a property: the machines that this runs on have at least two cores.
+const THREADS: u32 = 2;
+
 /// Plays many schedules; gives what they came to.
 fn play<S: Strategy>(
     cases: u32,
-    strategy: &S,
-    play: impl Fn(S::Value) -> Result<Played, TestCaseError>,
+    strategy: impl Fn() -> S + Sync,
+    play: impl Fn(S::Value) -> Result<Played, TestCaseError> + Sync,
 ) -> Played {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
-    let all = Cell::new(Played::default());
-    let played = TestRunner::new(config).run(strategy, |case| {
-        let mut sum = all.get();
-        sum += play(case)?;
-        all.set(sum);
-        Ok(())
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases / THREADS) };
+    let played = || {
+        let all = Cell::new(Played::default());
+        let played = TestRunner::new(config.clone()).run(&strategy(), |case| {
+            let mut sum = all.get();
+            sum += play(case)?;
+            all.set(sum);
+            Ok(())
+        });
+        played.unwrap_or_else(|failure| panic!("{failure}"));
+        all.get()
+    };
+    let mut all = Played::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(played)).collect();
+        for thread in threads {
+            all += thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
     });
-    played.unwrap_or_else(|failure| panic!("{failure}"));
-    println!("{cases} schedules: {:?}", all.get());
-    all.get()
+    println!("{cases} schedules: {all:?}");
+    all
 }
 
 fn require_reached(played: Played, completions: u64) {
@@ -50,23 +63,23 @@ fn require_reached(played: Played, completions: u64) {
 
 #[test]
 fn nothing_sealed_changes_nothing_is_lost_and_what_is_sent_is_what_was_done() {
-    let schedules = (strategies::schedule(16), any::<u64>());
-    let played = play(10_000, &schedules, |(schedule, seed)| Ok(player::play(&schedule, seed)?));
+    let schedules = || (strategies::schedule(16), any::<u64>());
+    let played = play(10_000, schedules, |(schedule, seed)| Ok(player::play(&schedule, seed)?));
     require_reached(played, 0);
 }
 
 #[test]
 fn nor_is_anything_lost_where_a_schema_orders_and_cuts() {
-    let schedules = (strategies::schema(), strategies::schedule(16), any::<u64>());
+    let schedules = || (strategies::schema(), strategies::schedule(16), any::<u64>());
     let played =
-        play(5_000, &schedules, |(schema, schedule, seed)| Ok(player::play_with(&schema, &schedule, seed)?));
+        play(5_000, schedules, |(schema, schedule, seed)| Ok(player::play_with(&schema, &schedule, seed)?));
     require_reached(played, 10);
 }
 
 /// A few lives that are long, where what is kept grows old.
 #[test]
 fn a_long_life_is_as_good_as_a_short_one() {
-    let schedules = (strategies::schedule(200), any::<u64>());
-    let played = play(100, &schedules, |(schedule, seed)| Ok(player::play(&schedule, seed)?));
+    let schedules = || (strategies::schedule(200), any::<u64>());
+    let played = play(100, schedules, |(schedule, seed)| Ok(player::play(&schedule, seed)?));
     assert!(played.bunches >= REACHED_MIN, "{played:?}");
 }
