@@ -194,7 +194,7 @@ impl<'a, S: Store> Given<'a, S> {
                 Decision::Other | Decision::Held => drop(out.superseded.insert(place)),
             }
         }
-        let mut objections = self.cascades(&mut world)?;
+        let mut objections = self.cascades(&mut world, &out)?;
         self.require_references(&mut world, &out, &mut objections)?;
         self.require_unique(&world, &mut objections)?;
         if objections.is_empty() {
@@ -215,8 +215,13 @@ impl<'a, S: Store> Given<'a, S> {
         Ok(Err(out))
     }
 
+    /// Whether an operation on an entity is applied.
+    fn writes(&self, key: &EntityKey, out: &Out) -> bool {
+        self.on(key).any(|(place, _)| !out.failed.contains_key(&place) && !out.superseded.contains(&place))
+    }
+
     /// What was deleted takes what refers to it, as the schema says; but never what the bunch itself writes.
-    fn cascades(&self, world: &mut World<'a, S>) -> Result<Vec<Objection>, S::Error> {
+    fn cascades(&self, world: &mut World<'a, S>, out: &Out) -> Result<Vec<Objection>, S::Error> {
         let mut objections = Vec::new();
         let deleted: Vec<(EntityKey, usize)> = world
             .touched()
@@ -229,7 +234,7 @@ impl<'a, S: Store> Given<'a, S> {
             let at = origin.effect.shape.clock.time().map_or(0, |at| at.0);
             for (from, field, reference) in self.rules.schema.referrers(parent.collection()) {
                 for child in world.referrers(&parent, from, field)? {
-                    if reference.on_delete != OnDelete::Restrict && self.of.contains_key(&child) {
+                    if reference.on_delete != OnDelete::Restrict && self.writes(&child, out) {
                         continue;
                     }
                     let part = match reference.on_delete {
@@ -350,7 +355,15 @@ impl<'a, S: Store> Given<'a, S> {
                         Some(theirs) if theirs > touched.origin => (theirs, key, Some(touched.origin)),
                         Some(_) | None => (touched.origin, &other, theirs),
                     };
-                    let outcome = Some(Outcome::Clash { unique: fields.to_vec(), holder: holder.id() });
+                    let fails = if Some(place) == theirs { &other } else { key };
+                    let outcome = Some(match self.operation(place) {
+                        Some(own) if own.key() != fails => {
+                            // What came back with it, not it itself.
+                            let reason = format!("{fails} cannot come back: {holder} has its key {fields:?}");
+                            Outcome::Refused { reason }
+                        }
+                        Some(_) | None => Outcome::Clash { unique: fields.to_vec(), holder: holder.id() },
+                    });
                     objections.push(Objection { place, outcome, cause });
                 }
             }

@@ -20,27 +20,36 @@ pub(super) fn supersede<'a, S: Store>(
     world: &World<'a, S>,
     out: &mut Out,
 ) -> Result<(), S::Error> {
-    for (place, delete) in given.operations.iter().enumerate() {
-        let was_live = delete.before.as_ref().is_some_and(|before| before.version.existence.is_live());
-        if delete.planned.operation.change != Change::Delete || !was_live || out.failed.contains_key(&place) {
-            continue;
+    // A unit that gives way may leave to another one what it would have taken.
+    loop {
+        let before = out.superseded.len();
+        for (place, delete) in given.operations.iter().enumerate() {
+            let was_live = delete.before.as_ref().is_some_and(|before| before.version.existence.is_live());
+            if delete.planned.operation.change != Change::Delete
+                || !was_live
+                || out.failed.contains_key(&place)
+            {
+                continue;
+            }
+            let reached = reached(given, world, out, place, delete)?;
+            let mut gives_way = out.superseded.contains(&place);
+            for (key, part) in &reached {
+                gives_way |= is_favoured(given, world, delete, key, part)?;
+            }
+            if !gives_way {
+                continue;
+            }
+            out.superseded.insert(place);
+            for key in reached.keys() {
+                let parts = given.on(key).filter(|(_, part)| shares_group(part, delete));
+                let parts: BTreeSet<usize> = parts.map(|(place, _)| place).collect();
+                out.superseded.extend(parts.into_iter().filter(|place| !out.failed.contains_key(place)));
+            }
         }
-        let reached = reached(given, world, place, delete)?;
-        let mut gives_way = out.superseded.contains(&place);
-        for (key, part) in &reached {
-            gives_way |= is_favoured(given, world, delete, key, part)?;
-        }
-        if !gives_way {
-            continue;
-        }
-        out.superseded.insert(place);
-        for key in reached.keys() {
-            let parts = given.on(key).filter(|(_, part)| shares_group(part, delete));
-            let parts: BTreeSet<usize> = parts.map(|(place, _)| place).collect();
-            out.superseded.extend(parts.into_iter().filter(|place| !out.failed.contains_key(place)));
+        if out.superseded.len() == before {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// What a delete does to something that it reaches.
@@ -54,6 +63,7 @@ struct Part {
 fn reached<'a, S: Store>(
     given: &Given<'a, S>,
     world: &World<'a, S>,
+    out: &Out,
     place: usize,
     delete: &Given1<'a>,
 ) -> Result<BTreeMap<EntityKey, Part>, S::Error> {
@@ -68,8 +78,10 @@ fn reached<'a, S: Store>(
                 }
                 let own = given.on(&child).next();
                 let is_of_unit = own.is_some_and(|(_, own)| shares_group(own, delete));
-                if let Some((_, own)) = own
+                if let Some((place, own)) = own
                     && !is_of_unit
+                    && !out.superseded.contains(&place)
+                    && !out.failed.contains_key(&place)
                 {
                     // What the same bunch does to it for another reason is not the delete's to judge, unless
                     // it leaves it as it is.

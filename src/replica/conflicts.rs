@@ -20,7 +20,7 @@ use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{ConflictRecord, VersionRecord};
 use crate::journal::entry::Entry;
 use crate::journal::error::engine;
-use crate::journal::tables::{self, CONFLICTS, damaged, entity_bytes, entity_of};
+use crate::journal::tables::{self, CONFLICTS, Snapshot, damaged, entity_bytes, entity_of};
 use crate::journal::{self, Durability};
 
 /// An open conflict.
@@ -139,7 +139,10 @@ impl Replica {
             for (side, version) in [(Side::Local, &conflict.local), (Side::Remote, &conflict.remote)] {
                 let Existence::Live(state) = &version.existence else { continue };
                 let changed = before.changes_to(state);
-                let lost = differs(&state.only(|field| changed.raw(field).is_some()));
+                let theirs = conflict.remote.existence.live().filter(|_| side == Side::Local);
+                // What this side merely took over from the other is not its own.
+                let is_own = |field: &str| theirs.is_none_or(|theirs| theirs.raw(field) != state.raw(field));
+                let lost = differs(&state.only(|field| changed.raw(field).is_some() && is_own(field)));
                 if !lost.is_empty() {
                     losses.push(Loss::of(side, Why::Resolved, State::empty().changes_to(&lost)));
                 }
@@ -277,7 +280,7 @@ pub(super) fn before_both(
 }
 
 /// Ends a clash; what was open beside it stays open.
-pub(super) fn end_clash(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> {
+fn end_clash(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> {
     match before_both(txn, key)? {
         Some(before) => put(txn, key, &ConflictRecord::Concurrent { before }),
         None => remove(txn, key).map(drop),
@@ -292,6 +295,20 @@ fn put(txn: &WriteTransaction, key: &EntityKey, record: &ConflictRecord) -> Resu
     tables::put_record(txn, CONFLICTS, FrameKind::Conflict, &entity_bytes(key), record)
 }
 
+/// Whether something of an entity is in the open bunch, parked, or in conflict.
+pub(super) fn is_engaged(snapshot: &Snapshot, key: &EntityKey) -> Result<bool, journal::Error> {
+    let place = entity_bytes(key);
+    for table in [CONFLICTS, tables::PARKED] {
+        if snapshot.keyed(table)?.get(place.as_slice()).map_err(engine)?.is_some() {
+            return Ok(true);
+        }
+    }
+    match &snapshot.state()?.open {
+        Some(open) => Ok(journal::seal::load(snapshot, open)?.1.contains_key(key)),
+        None => Ok(false),
+    }
+}
+
 /// Closes a conflict, and says whether it was open.
 pub(super) fn remove(txn: &WriteTransaction, key: &EntityKey) -> Result<bool, journal::Error> {
     let mut table = txn.open_table(CONFLICTS).map_err(engine)?;
@@ -299,15 +316,32 @@ pub(super) fn remove(txn: &WriteTransaction, key: &EntityKey) -> Result<bool, jo
 }
 
 /// An entity that wants what another one has.
-pub(super) struct Clashing {
-    pub(super) key: EntityKey,
-    pub(super) unique: Vec<String>,
-    pub(super) values: Vec<String>,
-    pub(super) holder: EntityKey,
+struct Clashing {
+    key: EntityKey,
+    unique: Vec<String>,
+    values: Vec<String>,
+    holder: EntityKey,
+}
+
+/// Ends the clashes with these entities where they gave up what others want.
+pub(super) fn end_clashes(
+    txn: &WriteTransaction,
+    view: &mut View<'_, Tables<'_>>,
+    holders: &dyn Fn(&EntityKey) -> bool,
+) -> Result<(), journal::Error> {
+    for Clashing { key, unique, values, holder } in clashing_with(txn, holders)? {
+        let (base, _) = view.base(&holder)?;
+        let still = base.live_state().and_then(|state| key_values(state, &unique));
+        if still.as_ref() != Some(&values) {
+            end_clash(txn, &key)?;
+            view.changed.push((key, Cause::Conflict));
+        }
+    }
+    Ok(())
 }
 
 /// The clashes with an entity: those who hold back because it has what they want.
-pub(super) fn clashing_with(
+fn clashing_with(
     txn: &WriteTransaction,
     holders: &dyn Fn(&EntityKey) -> bool,
 ) -> Result<Vec<Clashing>, journal::Error> {
@@ -327,12 +361,36 @@ pub(super) fn clashing_with(
     Ok(found)
 }
 
-/// An edit may be the end of a clash: the key is another one now.
+/// Whether what is seen here is what the authority holds.
+fn has_come_to_agree(view: &View<'_, Tables<'_>>, key: &EntityKey) -> Result<bool, journal::Error> {
+    let (base, stamps) = view.base(key)?;
+    Ok(match (view.visible(key)?.existence, version_of(&base, stamps).existence) {
+        (Existence::Live(here), Existence::Live(there)) => here == there,
+        (Existence::Live(_), _) | (_, Existence::Live(_)) => false,
+        (_, _) => true,
+    })
+}
+
+/// Both sides have come to the same; a clash stays one.
+fn agree(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> {
+    match get(txn, key)? {
+        Some(ConflictRecord::Clash { unique, values, holder, .. }) => {
+            put(txn, key, &ConflictRecord::Clash { unique, values, holder, before: None })
+        }
+        Some(ConflictRecord::Concurrent { .. }) | None => remove(txn, key).map(drop),
+    }
+}
+
+/// An edit may be the end of a conflict: the sides come to agree, or, of a clash, the key is another one now.
 pub(super) fn edited(
     txn: &WriteTransaction,
     view: &mut View<'_, Tables<'_>>,
     key: &EntityKey,
 ) -> Result<(), Error> {
+    if before_both(txn, key)?.is_some() && has_come_to_agree(view, key)? {
+        agree(txn, key)?;
+        view.changed.push((key.clone(), Cause::Conflict));
+    }
     let Some(ConflictRecord::Clash { unique, values, .. }) = get(txn, key)? else { return Ok(()) };
     let now = view.visible(key)?;
     let held = now.existence.live().and_then(|state| key_values(state, &unique));

@@ -657,15 +657,7 @@ impl Taking {
             return Ok(());
         }
         let came = |holder: &EntityKey| newest.contains_key(holder);
-        for conflicts::Clashing { key, unique, values, holder } in conflicts::clashing_with(work.txn, &came)?
-        {
-            let (base, _) = view.base(&holder)?;
-            let still = base.live_state().and_then(|state| key_values(state, &unique));
-            if still.as_ref() != Some(&values) {
-                conflicts::end_clash(work.txn, &key)?;
-                view.changed.push((key, Cause::Conflict));
-            }
-        }
+        conflicts::end_clashes(work.txn, view, &came)?;
         for (key, told) in newest {
             let (Some(state), Some(declared)) =
                 (told.base.live_state(), view.schema.collection(key.collection()))

@@ -9,8 +9,9 @@ use super::rebase::{Known, Rebase, lost_local, rebase, without_unit_part};
 use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
-    Base, Bunch, Effect, EntityKey, Epoch, Existence, Group, Limits, Millis, Outcome, Outcomes, Patch,
-    Policy, ReplicaId, Resulting, Stamp, Stamps, State, Version, changing, key_values, written,
+    Base, Bunch, Collection, Effect, EntityKey, Epoch, Existence, Group, Limits, Millis, Outcome, Outcomes,
+    Patch, Policy, ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, key_values,
+    referred, written,
 };
 use crate::codec::records::CauseRecord;
 use crate::journal::Work;
@@ -80,25 +81,76 @@ impl Replica {
                 own,
                 now,
                 bunch: settling.bunch,
-                held_groups: held_groups(&settling.decided, &self.schema),
+                held: Held::of(&settling.decided, &self.schema),
                 deleted: deleted(&settling.decided),
                 settled: Settled::default(),
             };
             for decided in &settling.decided {
                 settlement.decide(work, view, decided)?;
             }
+            let settled: BTreeSet<&EntityKey> =
+                settling.decided.iter().map(|decided| &decided.entry.key).collect();
+            conflicts::end_clashes(work.txn, view, &|holder| settled.contains(holder))?;
             Ok(settlement.settled)
         })
     }
 }
 
-/// The groups of which something is held by its policy: what only goes with that stays as it is, and waits.
-fn held_groups(decided: &[Decided], schema: &crate::algebra::Schema) -> BTreeSet<Group> {
-    let held = decided.iter().filter(|decided| {
-        schema.policy(decided.entry.key.collection()) == Policy::Manual
-            && matches!(&decided.outcome, Outcome::Superseded { epoch, .. } if !is_unchanged(&decided.before, *epoch))
-    });
-    held.flat_map(|decided| decided.entry.effect.groups.iter().cloned()).collect()
+/// What is held by a policy, of the units that gave way.
+struct Held {
+    /// The groups of what was changed elsewhere: what only goes with that stays as it is, and waits.
+    groups: BTreeSet<Group>,
+    /// Deletes of which nothing that was sent was changed elsewhere: what the deleter had not seen must be something new
+    /// that refers to it. The conflict is theirs.
+    roots: BTreeSet<EntityKey>,
+}
+
+impl Held {
+    fn of(decided: &[Decided], schema: &Schema) -> Self {
+        let moved = |decided: &&Decided| match &decided.outcome {
+            Outcome::Superseded { epoch, .. } => !is_unchanged(&decided.before, *epoch),
+            Outcome::Accepted { .. }
+            | Outcome::Clash { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Waits { .. }
+            | Outcome::Retry => false,
+        };
+        let policy = |key: &EntityKey| schema.policy(key.collection());
+        let groups_of = |decided: &Decided| decided.entry.effect.groups.clone();
+        let all_moved: BTreeSet<Group> = decided.iter().filter(moved).flat_map(groups_of).collect();
+        let manual =
+            decided.iter().filter(moved).filter(|decided| policy(&decided.entry.key) == Policy::Manual);
+        let mut held = Held { groups: manual.flat_map(groups_of).collect(), roots: BTreeSet::new() };
+        let deleted = deleted(decided);
+        for decided in decided {
+            let key = &decided.entry.key;
+            let is_unmoved = matches!(decided.outcome, Outcome::Superseded { .. }) && !moved(&decided);
+            let groups = &decided.entry.effect.groups;
+            let mut referrers = schema.referrers(key.collection());
+            let is_manual = policy(key) == Policy::Manual
+                || referrers.any(|(collection, _, _)| schema.policy(collection) == Policy::Manual);
+            if !is_unmoved
+                || !deleted.contains(key)
+                || !is_manual
+                || groups.iter().any(|group| all_moved.contains(group))
+            {
+                continue;
+            }
+            held.groups.extend(groups.iter().cloned());
+            let declared = schema.collection(key.collection());
+            let mut references = declared.into_iter().flat_map(Collection::references);
+            let goes_with = decided.before.live_state().is_some_and(|state| {
+                references.any(|(field, reference)| {
+                    referred(state, field, reference)
+                        .is_ok_and(|to| to.is_some_and(|to| deleted.contains(&to)))
+                })
+            });
+            if !goes_with {
+                held.roots.insert(key.clone());
+            }
+        }
+        held
+    }
 }
 
 /// What the bunch deleted.
@@ -117,7 +169,7 @@ struct Settlement {
     own: ReplicaId,
     now: Millis,
     bunch: u64,
-    held_groups: BTreeSet<Group>,
+    held: Held,
     deleted: BTreeSet<EntityKey>,
     settled: Settled,
 }
@@ -174,7 +226,14 @@ impl Settlement {
                         conflicts::open_clash(work.txn, key, unique, &values, *holder)?;
                         view.changed.push((key.clone(), Cause::Conflict));
                     }
-                    None => self.settled.mended.push(key.clone()),
+                    None if newer.is_some() => self.settled.mended.push(key.clone()),
+                    // It has no such key, so nothing that is known here could end it.
+                    None => {
+                        self.settled.parked.push(key.clone());
+                        work.overrides.remove(key);
+                        let holder = holder.into_bytes();
+                        work.park(entry, CauseRecord::Clash { unique: unique.clone(), holder }, self.bunch)?;
+                    }
                 }
                 return Ok(());
             }
@@ -292,7 +351,15 @@ impl Settlement {
             Some(newer) => entry.effect.then(&newer.effect),
             None => entry.effect.clone(),
         };
-        if is_unchanged && entry.effect.groups.iter().any(|group| self.held_groups.contains(group)) {
+        let is_root = self.held.roots.contains(key);
+        if is_root {
+            conflicts::open_concurrent(work.txn, key, &under)?;
+            self.settled.conflicting.push(key.clone());
+            view.changed.push((key.clone(), Cause::Conflict));
+        }
+        if is_unchanged
+            && (is_root || entry.effect.groups.iter().any(|group| self.held.groups.contains(group)))
+        {
             work.come_back(entry, newer.clone());
             return Ok(None);
         }

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::Replica;
 use super::error::Error;
+use super::view::version_of;
 use crate::algebra::{Base, CollectionName, EntityKey, Epoch, Existence, State, Version};
 
 /// An entity as the program sees it.
@@ -46,10 +47,17 @@ impl Replica {
     /// # Errors
     /// What the journal says.
     pub fn entity(&self, key: &EntityKey) -> Result<Entity, Error> {
-        self.read(|_, view| {
-            let (base, _) = view.base(key)?;
-            let local = view.local(key)?;
+        self.read(|snapshot, view| {
+            let (base, stamps) = view.base(key)?;
+            let mut local = view.local(key)?;
             let version = view.visible(key)?;
+            let is_live = version.existence.is_live();
+            let there = version_of(&base, stamps).existence;
+            let is_as_there = there.is_live() == is_live && (!is_live || there == version.existence);
+            // Back where it was is nothing to send; unless what is on its way, or waits, says otherwise.
+            if is_as_there && local.is_some() && !super::conflicts::is_engaged(snapshot, key)? {
+                local = None;
+            }
             let was_never_known = matches!(base, Base::Absent | Base::Unknown);
             let status = match local {
                 Some(local) if !local.is_kept => match version.existence {

@@ -80,11 +80,13 @@ struct Edit<'v, 't, 's> {
     out: Vec<Operation>,
     /// What each entity was before the transaction.
     touched: BTreeMap<EntityKey, Version>,
+    /// What is being brought back: references may go in a circle.
+    revived: BTreeSet<EntityKey>,
 }
 
 impl<'v, 't, 's> Edit<'v, 't, 's> {
     fn new(view: &'v mut View<'s, Tables<'t>>, own: ReplicaId, now: Millis, first: u64) -> Self {
-        Edit { view, own, now, first, out: Vec::new(), touched: BTreeMap::new() }
+        Edit { view, own, now, first, out: Vec::new(), touched: BTreeMap::new(), revived: BTreeSet::new() }
     }
 
     fn carry_out(&mut self, operation: &Operation) -> Result<(), Error> {
@@ -121,6 +123,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
         }
         let mut operation = operation.clone();
         if let Existence::Dead(last) = &before.existence {
+            self.revived.insert(operation.key.clone());
             let parents = self.dead_parents(&operation.key, last, &after)?;
             if !parents.revived.is_empty() {
                 let group = self.group(&operation);
@@ -172,7 +175,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
         for (field, reference) in declared.references() {
             let Ok(Some(to)) = referred(state, field, reference) else { continue };
             let is_dead = matches!(self.view.visible(&to)?.existence, Existence::Dead(_));
-            if !is_dead || last.raw(field) != state.raw(field) || to == *key {
+            if !is_dead || last.raw(field) != state.raw(field) || self.revived.contains(&to) {
                 continue;
             }
             match reference.on_delete {

@@ -1,10 +1,11 @@
 //! The engine itself.
 
 use crate::algebra::{
-    Answer, Ask, EntityKey, Epoch, Generation, Index, Limits, Millis, Outcomes, Page, ReplicaId, Trigger,
+    Answer, Ask, EntityKey, Epoch, Generation, Index, Limits, Millis, Outcomes, Page, Policy, ReplicaId,
+    Trigger,
 };
 use crate::journal;
-use crate::replica::{self, Applied, Replica, Settled, Standing};
+use crate::replica::{self, Applied, Replica, Settled, Standing, Status};
 use uuid::Uuid;
 
 use super::backoff::delay_ms;
@@ -343,8 +344,17 @@ impl Engine {
             for (collection, ids) in &reads.plan.reads {
                 keys.extend(ids.iter().filter_map(|id| EntityKey::new(collection.clone(), *id).ok()));
             }
+            let mut deletes = Vec::new();
+            for (key, epoch) in reads.plan.deletes {
+                // Where the later one counts, it has to be known when the other side deleted it.
+                let is_newest = self.replica.schema().policy(key.collection()) == Policy::Newest;
+                if is_newest && self.replica.entity(&key)?.status != Status::Synchronised {
+                    keys.push(key);
+                } else {
+                    deletes.push((key, epoch));
+                }
+            }
             keys.truncate(self.options.rows_max);
-            let deletes = reads.plan.deletes.clone();
             if keys.is_empty() {
                 if !deletes.is_empty() {
                     self.replica.take_reads(&deletes, &[])?;
