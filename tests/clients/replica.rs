@@ -2,6 +2,7 @@
 //! told. What it means to its program is in the scenarios.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use foldlog::Uuid;
 use foldlog::algebra::{
     Answer, Ask, CollectionName, EntityKey, Generation, Limits, Millis, Operation, Patch, Schema, State,
 };
@@ -10,7 +11,6 @@ use foldlog::journal::{Durability, Journal, Options};
 use foldlog::replica::{Cause, Changed, Error, Replica, Resolution, Status};
 use foldlog::sync::{self, Engine, Next, Want};
 use foldlog::testing::{FaultyStorage, Unsynced};
-use foldlog::{Uuid, replica};
 
 const NOW: Millis = Millis(1_000_000);
 
@@ -204,7 +204,7 @@ fn whatever_bit_is_flipped_a_replica_is_whole_again_after_mending_or_is_refused(
         }
         std::fs::write(&path, &damaged).unwrap();
         let case = format!("byte {place}");
-        let is_typed = |error: &replica::Error| {
+        let is_typed = |error: &Error| {
             let is_damage = matches!(error, Error::Journal { source } if source.is_damage());
             assert!(is_damage || matches!(error, Error::Journal { .. }), "{case}: {error}");
         };

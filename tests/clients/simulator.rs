@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use foldlog::testing::simulator::{self, Simulated};
+use foldlog::testing::simulator::{Simulated, simulate_seed};
 
 /// How many worlds the test plays; `FOLDLOG_SEEDS` says otherwise.
 const SEEDS: u64 = 1_000;
@@ -21,7 +21,7 @@ fn play(seeds: impl Iterator<Item = u64>) -> Simulated {
     let mut sum = Simulated::default();
     for seed in seeds {
         let clients = 3 + usize::try_from(seed % 3).unwrap_or(0);
-        match simulator::simulate_seed(seed, clients, ACTIONS) {
+        match simulate_seed(seed, clients, ACTIONS) {
             Ok(simulated) => sum += simulated,
             Err(failed) => panic!("seed {seed}: {}\n{:#?}", failed.0, failed.1),
         }
@@ -69,7 +69,7 @@ fn whatever_is_lost_doubled_or_late_all_agree_in_the_end_and_nothing_is_lost() {
 #[test]
 fn a_seed_is_the_same_world_every_time() {
     for seed in 1..=20 {
-        let once = simulator::simulate_seed(seed, 4, ACTIONS).map_err(|failed| failed.0.to_string());
-        assert_eq!(once, simulator::simulate_seed(seed, 4, ACTIONS).map_err(|failed| failed.0.to_string()));
+        let once = simulate_seed(seed, 4, ACTIONS).map_err(|failed| failed.0.to_string());
+        assert_eq!(once, simulate_seed(seed, 4, ACTIONS).map_err(|failed| failed.0.to_string()));
     }
 }

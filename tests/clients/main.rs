@@ -1,0 +1,7 @@
+//! Clients and their authority: replica, sync engine, scenarios, simulator. One program, as they share what is slow to
+//! link.
+
+mod replica;
+mod scenarios;
+mod simulator;
+mod sync;
