@@ -34,7 +34,7 @@ pub use error::Error;
 pub(crate) use error::shortened;
 pub use fields::{Digest, FIELDS_BYTES_MAX, Patch, State};
 pub use fold::Fold;
-pub use keys::{key_values, referred};
+pub use keys::{key_values, live_key_values, referred};
 pub use names::{
     BunchNumber, COLLECTION_NAME_BYTES_MAX, CollectionName, EntityKey, Epoch, GROUP_NAME_BYTES_MAX, Group,
     Index, Millis, ReplicaId, Seq, parse_id,

@@ -128,6 +128,12 @@ impl Existence {
         }
     }
 
+    /// Whether a program that sees only what is live can tell the two from each other.
+    #[must_use]
+    pub fn looks_like(&self, other: &Existence) -> bool {
+        self.live() == other.live()
+    }
+
     /// Whether it is there.
     #[must_use]
     pub fn is_live(&self) -> bool {

@@ -11,8 +11,8 @@ use super::store::{Store, Stored};
 use super::units;
 use super::world::World;
 use crate::algebra::{
-    Decision, Effect, EntityKey, Existence, Group, OnDelete, Operation, Other, Outcome, Patch, Planned,
-    Policy, ReplicaId, Seq, State, Version, decide, key_values, referred,
+    Decision, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Other, Outcome, Patch,
+    Planned, Policy, ReplicaId, Seq, State, Version, decide, referred,
 };
 
 /// The operations of a bunch, with what does not change from one attempt to the next.
@@ -20,14 +20,14 @@ pub(super) struct Given<'a, S> {
     pub(super) store: &'a S,
     pub(super) rules: &'a Rules<'a>,
     pub(super) replica: ReplicaId,
-    pub(super) operations: Vec<Given1<'a>>,
+    pub(super) operations: Vec<Arrived<'a>>,
     /// The operations on each entity, by their places.
     pub(super) of: HashMap<&'a EntityKey, Vec<usize>>,
     by_group: HashMap<&'a Group, Vec<usize>>,
 }
 
 /// One operation.
-pub(super) struct Given1<'a> {
+pub(super) struct Arrived<'a> {
     pub(super) planned: &'a Planned,
     /// What it does, its times clamped.
     pub(super) effect: Effect,
@@ -60,7 +60,7 @@ struct Objection {
     cause: Option<usize>,
 }
 
-impl Given1<'_> {
+impl Arrived<'_> {
     pub(super) fn key(&self) -> &EntityKey {
         &self.planned.operation.key
     }
@@ -112,7 +112,7 @@ impl<'a, S: Store> Given<'a, S> {
                 given.by_group.entry(group).or_default().push(place);
             }
             let effect = Effect::of(Seq(1), &rules.clamped(&planned.operation));
-            given.operations.push(Given1 { planned, effect, before: store.entity(key)? });
+            given.operations.push(Arrived { planned, effect, before: store.entity(key)? });
         }
         Ok(given)
     }
@@ -121,12 +121,12 @@ impl<'a, S: Store> Given<'a, S> {
         self.rules.schema.policy(key.collection())
     }
 
-    pub(super) fn operation(&self, place: usize) -> Option<&Given1<'a>> {
+    pub(super) fn operation(&self, place: usize) -> Option<&Arrived<'a>> {
         self.operations.get(place)
     }
 
     /// The operations on an entity.
-    pub(super) fn on(&self, key: &EntityKey) -> impl Iterator<Item = (usize, &Given1<'a>)> {
+    pub(super) fn on(&self, key: &EntityKey) -> impl Iterator<Item = (usize, &Arrived<'a>)> {
         let places = self.of.get(key).into_iter().flatten();
         places.filter_map(|place| Some((*place, self.operations.get(*place)?)))
     }
@@ -135,7 +135,7 @@ impl<'a, S: Store> Given<'a, S> {
     /// with what failed.
     fn closed(&self, mut out: Out) -> Out {
         for place in out.superseded.clone() {
-            let key = self.operation(place).map(Given1::key);
+            let key = self.operation(place).map(Arrived::key);
             out.superseded.extend(key.and_then(|key| self.of.get(key)).into_iter().flatten());
         }
         let mut open: Vec<usize> = out.failed.keys().copied().collect();
@@ -231,25 +231,20 @@ impl<'a, S: Store> Given<'a, S> {
         let mut open: Vec<(EntityKey, usize)> = deleted.into_iter().rev().collect();
         while let Some((parent, place)) = open.pop() {
             let Some(origin) = self.operation(place) else { continue };
-            let at = origin.effect.shape.clock.time().map_or(0, |at| at.0);
+            let at = origin.effect.shape.clock.time().or(Some(Millis(0)));
             for (from, field, reference) in self.rules.schema.referrers(parent.collection()) {
                 for child in world.referrers(&parent, from, field)? {
                     if reference.on_delete != OnDelete::Restrict && self.writes(&child, out) {
                         continue;
                     }
-                    let part = match reference.on_delete {
-                        OnDelete::Restrict => {
-                            let reason = format!("{child} still refers to {parent} by {field:?}");
-                            let outcome = Some(Outcome::Refused { reason });
-                            objections.push(Objection { place, outcome, cause: world.origin(&child) });
-                            continue;
-                        }
-                        OnDelete::Cascade => Operation::delete(child.clone()),
-                        OnDelete::SetNull => Operation::patch(child.clone(), Patch::removing(field)),
+                    let Some(part) = reference.consequence(&child, field) else {
+                        let reason = format!("{child} still refers to {parent} by {field:?}");
+                        let outcome = Some(Outcome::Refused { reason });
+                        objections.push(Objection { place, outcome, cause: world.origin(&child) });
+                        continue;
                     };
                     let is_delete = reference.on_delete == OnDelete::Cascade;
-                    let effect =
-                        Effect::of(Seq(1), &Operation { at: Some(crate::algebra::Millis(at)), ..part });
+                    let effect = Effect::of(Seq(1), &Operation { at, ..part });
                     let version = world.now(&child)?.after(&effect, self.replica);
                     world.put(&child, version, place);
                     if is_delete {
@@ -310,7 +305,7 @@ impl<'a, S: Store> Given<'a, S> {
                     Existence::Absent => refuse(format!("{field:?} refers to {target}, which is not known")),
                     Existence::Dead(_) if reference.on_delete == OnDelete::SetNull => {
                         let dropped = Operation::patch(key.clone(), Patch::removing(field));
-                        world.put(&key, self.like(&version, dropped), place);
+                        world.put(&key, self.like(&version, &version, dropped), place);
                     }
                     Existence::Dead(_) => match self.policy(&key) {
                         Policy::Manual => objections.push(Objection { place, outcome: None, cause: None }),
@@ -320,9 +315,7 @@ impl<'a, S: Store> Given<'a, S> {
                         }
                         Policy::LastOperation | Policy::Newest => {
                             let revival = Operation::patch(target.clone(), Patch::empty());
-                            let at = version.stamps.latest().map(|stamp| stamp.at);
-                            let effect = Effect::of(Seq(1), &Operation { at, ..revival });
-                            world.put(&target, there.after(&effect, self.replica), place);
+                            world.put(&target, self.like(&version, &there, revival), place);
                             open.push(target);
                         }
                     },
@@ -332,22 +325,17 @@ impl<'a, S: Store> Given<'a, S> {
         Ok(())
     }
 
-    /// A version after an operation that is stamped like it.
-    fn like(&self, version: &Version, operation: Operation) -> Version {
-        let at = version.stamps.latest().map(|stamp| stamp.at);
+    /// A version after an operation that is stamped like another one.
+    fn like(&self, other: &Version, version: &Version, operation: Operation) -> Version {
+        let at = other.stamps.latest().map(|stamp| stamp.at);
         version.after(&Effect::of(Seq(1), &Operation { at, ..operation }), self.replica)
     }
 
     /// No two live entities have one unique key; of two of this bunch the later operation has to go.
     fn require_unique(&self, world: &World<'a, S>, objections: &mut Vec<Objection>) -> Result<(), S::Error> {
         for (key, touched) in world.touched() {
-            let (Existence::Live(state), Some(declared)) =
-                (&touched.version.existence, self.rules.schema.collection(key.collection()))
-            else {
-                continue;
-            };
-            for fields in declared.unique_keys() {
-                let Some(values) = key_values(state, fields) else { continue };
+            let Existence::Live(state) = &touched.version.existence else { continue };
+            for (_, fields, values) in self.rules.schema.keys(key, state) {
                 let others = world.holders(key.collection(), fields, &values)?;
                 for other in others.into_iter().filter(|other| other != key) {
                     let theirs = world.origin(&other);

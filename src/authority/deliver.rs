@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::attempt::{Attempt, Given, Given1, Out};
+use super::attempt::{Arrived, Attempt, Given, Out};
 use super::store::{Store, Stored};
 use crate::algebra::{
     Bunch, Change, EntityKey, Epoch, Existence, Millis, Operation, Outcome, Outcomes, Planned, ReplicaId,
@@ -133,7 +133,7 @@ fn verdict<S: Store>(
     given: &Given<'_, S>,
     attempt: &Attempt<'_, S>,
     place: usize,
-    operation: &Given1<'_>,
+    operation: &Arrived<'_>,
 ) -> Result<Verdict, S::Error> {
     if let Some(outcome) = attempt.out.failed.get(&place) {
         return Ok(Verdict::Out(outcome.clone()));

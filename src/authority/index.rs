@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use crate::algebra::{CollectionName, EntityKey, Existence, Schema, key_values, referred};
+use crate::algebra::{CollectionName, EntityKey, Existence, Schema};
 
 /// A collection, the fields of a key or the name of a reference, and their values.
 type Place = (CollectionName, Vec<String>, Vec<String>);
@@ -60,16 +60,12 @@ fn reference_fields(field: &str) -> Vec<String> {
 }
 
 fn places(schema: &Schema, key: &EntityKey, existence: &Existence) -> Vec<Place> {
-    let (Existence::Live(state), Some(declared)) = (existence, schema.collection(key.collection())) else {
-        return Vec::new();
-    };
-    let keys = declared.unique_keys().filter_map(|fields| {
-        let values = key_values(state, fields)?;
-        Some((key.collection().clone(), fields.to_vec(), values))
-    });
-    let references = declared.references().filter_map(|(field, reference)| {
-        let to = referred(state, field, reference).ok().flatten()?;
-        Some((key.collection().clone(), reference_fields(field), vec![to.id().to_string()]))
-    });
+    let Existence::Live(state) = existence else { return Vec::new() };
+    let keys = schema
+        .keys(key, state)
+        .map(|(_, fields, values)| (key.collection().clone(), fields.to_vec(), values));
+    let references = schema
+        .targets(key, state)
+        .map(|(field, _, to)| (key.collection().clone(), reference_fields(field), vec![to.id().to_string()]));
     keys.chain(references).collect()
 }

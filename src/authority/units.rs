@@ -6,13 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::attempt::{Given, Given1, Out};
+use super::attempt::{Arrived, Given, Out};
 use super::store::Store;
 use super::world::World;
-use crate::algebra::{
-    Change, Decision, Effect, EntityKey, Existence, Group, OnDelete, Operation, Other, Patch, Seq, decide,
-    referred,
-};
+use crate::algebra::{Change, Decision, Effect, EntityKey, Group, Operation, Other, Seq, decide};
 
 /// Adds to what is superseded every unit of which a part is.
 pub(super) fn supersede<'a, S: Store>(
@@ -65,7 +62,7 @@ fn reached<'a, S: Store>(
     world: &World<'a, S>,
     out: &Out,
     place: usize,
-    delete: &Given1<'a>,
+    delete: &Arrived<'a>,
 ) -> Result<BTreeMap<EntityKey, Part>, S::Error> {
     let mut reached: BTreeMap<EntityKey, Part> = BTreeMap::new();
     let mut open = vec![delete.key().clone()];
@@ -87,25 +84,22 @@ fn reached<'a, S: Store>(
                     // it leaves it as it is.
                     let before = own.before.as_ref().map(|before| &before.version.existence);
                     let after = before.map(|before| own.effect.apply(before)).unwrap_or_default();
-                    let still_refers = match &after {
-                        Existence::Live(state) => {
-                            referred(state, field, reference).ok().flatten().as_ref() == Some(&parent)
-                        }
-                        Existence::Absent | Existence::Dead(_) => false,
-                    };
+                    let still_refers = after.live().is_some_and(|state| {
+                        given
+                            .rules
+                            .schema
+                            .targets(&child, state)
+                            .any(|(by, _, to)| by == field && to == parent)
+                    });
                     if !still_refers || delete.planned.base.is_none() {
                         continue;
                     }
                 }
-                let change = match reference.on_delete {
-                    // Judged at the end, by what is still there then.
-                    OnDelete::Restrict => continue,
-                    OnDelete::Cascade => {
-                        open.push(child.clone());
-                        Operation::delete(child.clone())
-                    }
-                    OnDelete::SetNull => Operation::patch(child.clone(), Patch::removing(field)),
-                };
+                // What restricts is judged at the end, by what is still there then.
+                let Some(change) = reference.consequence(&child, field) else { continue };
+                if change.change == Change::Delete {
+                    open.push(child.clone());
+                }
                 let by = own.map(|(place, _)| place).filter(|by| *by != place);
                 reached.insert(child, Part { change: Operation { at, ..change }, by });
             }
@@ -118,7 +112,7 @@ fn reached<'a, S: Store>(
 fn is_favoured<'a, S: Store>(
     given: &Given<'a, S>,
     world: &World<'a, S>,
-    delete: &Given1<'a>,
+    delete: &Arrived<'a>,
     key: &EntityKey,
     part: &Part,
 ) -> Result<bool, S::Error> {
@@ -142,7 +136,7 @@ fn is_favoured<'a, S: Store>(
     }
 }
 
-fn shares_group(a: &Given1<'_>, b: &Given1<'_>) -> bool {
+fn shares_group(a: &Arrived<'_>, b: &Arrived<'_>) -> bool {
     let groups: BTreeSet<&Group> = a.planned.operation.groups.iter().collect();
     b.planned.operation.groups.iter().any(|group| groups.contains(group))
 }

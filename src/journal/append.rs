@@ -89,13 +89,11 @@ impl Journal {
         let mut refusal = None;
         let mut panicked = None;
         let appended = self.inner.append_txn(durability == Durability::Durable, |inner, txn, first| {
-            let mut writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
-            let mut unparked = Vec::new();
+            let mut log = LogWriter::new(inner, txn, first)?;
             loop {
                 match guard::outside(|| operations.next()) {
                     Ok(Some(Ok(operation))) => {
-                        inner.note_parked(&operation, &mut unparked);
-                        push(&mut writer, &operation, now)?;
+                        log.push(&operation, now)?;
                     }
                     Ok(Some(Err(error))) => {
                         refusal = Some(error);
@@ -108,9 +106,7 @@ impl Journal {
                     }
                 }
             }
-            let end = writer.finish()?;
-            inner.unpark(txn, &unparked)?;
-            Ok((span(first, end), end))
+            log.finish()
         });
         if let Some(theirs) = panicked {
             std::panic::resume_unwind(theirs);
@@ -152,19 +148,16 @@ impl Inner {
             )
             .collect();
         let spans = self.append_txn(is_durable, |inner, txn, first| {
-            let mut writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
-            let mut unparked = Vec::new();
+            let mut log = LogWriter::new(inner, txn, first)?;
             let mut spans = Vec::with_capacity(batches.len());
             for batch in &batches {
-                let begin = writer.next();
+                let begin = log.writer.next();
                 for operation in batch.operations {
-                    inner.note_parked(operation, &mut unparked);
-                    push(&mut writer, operation, batch.now)?;
+                    log.push(operation, batch.now)?;
                 }
-                spans.push(span(begin, writer.next()));
+                spans.push(span(begin, log.writer.next()));
             }
-            let end = writer.finish()?;
-            inner.unpark(txn, &unparked)?;
+            let (_, end) = log.finish()?;
             Ok((spans, end))
         });
         let mut spans = match spans {
@@ -204,40 +197,42 @@ impl Inner {
             Ok(done)
         })
     }
-
-    /// Notes an operation whose entity is parked: the parked effect goes on with it.
-    fn note_parked(&self, operation: &Operation, unparked: &mut Vec<EntityKey>) {
-        if self.is_parked(&operation.key) && !unparked.contains(&operation.key) {
-            unparked.push(operation.key.clone());
-        }
-    }
 }
 
-/// Appends operations from a sequence number on, inside a transaction that does more; gives the number behind them.
-pub(crate) fn append_in(
-    inner: &Inner,
-    txn: &WriteTransaction,
+/// Writes operations to the log, inside a transaction that may do more. What is parked of their entities goes on with
+/// them.
+pub(crate) struct LogWriter<'t> {
+    inner: &'t Inner,
+    txn: &'t WriteTransaction,
     first: u64,
-    operations: &[Operation],
-    now: Millis,
-) -> Result<u64, Error> {
-    let mut writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
-    let mut unparked = Vec::new();
-    for operation in operations {
-        inner.note_parked(operation, &mut unparked);
-        push(&mut writer, operation, now)?;
-    }
-    let end = writer.finish()?;
-    inner.unpark(txn, &unparked)?;
-    Ok(end)
+    writer: ColumnWriter<'t>,
+    unparked: Vec<EntityKey>,
 }
 
-fn push(writer: &mut ColumnWriter<'_>, operation: &Operation, now: Millis) -> Result<(), Error> {
-    operation.require_valid()?;
-    let parts = parts_of_operation(operation, now).map_err(damaged("an operation"))?;
-    let name = operation.key.collection().as_str();
-    let groups: Vec<&str> = operation.groups.iter().map(Group::as_str).collect();
-    writer.push(parts.row, name, &groups, parts.fields.as_bytes(), &parts.extra)
+impl<'t> LogWriter<'t> {
+    /// Writes from a sequence number on.
+    pub(crate) fn new(inner: &'t Inner, txn: &'t WriteTransaction, first: u64) -> Result<Self, Error> {
+        let writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
+        Ok(LogWriter { inner, txn, first, writer, unparked: Vec::new() })
+    }
+
+    pub(crate) fn push(&mut self, operation: &Operation, now: Millis) -> Result<(), Error> {
+        let key = &operation.key;
+        if self.inner.is_parked(key) && !self.unparked.contains(key) {
+            self.unparked.push(key.clone());
+        }
+        operation.require_valid()?;
+        let parts = parts_of_operation(operation, now).map_err(damaged("an operation"))?;
+        let groups: Vec<&str> = operation.groups.iter().map(Group::as_str).collect();
+        self.writer.push(parts.row, key.collection().as_str(), &groups, parts.fields.as_bytes(), &parts.extra)
+    }
+
+    /// Gives the numbers that were given out, and the one behind them.
+    pub(crate) fn finish(self) -> Result<(Appended, u64), Error> {
+        let end = self.writer.finish()?;
+        self.inner.unpark(self.txn, &self.unparked)?;
+        Ok((span(self.first, end), end))
+    }
 }
 
 fn span(first: u64, end: u64) -> Appended {

@@ -9,6 +9,19 @@ use super::storage::Storage;
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStorage(RwLock<Vec<u8>>);
 
+#[cfg(any(feature = "cli", feature = "testing"))]
+impl MemoryStorage {
+    /// A storage that holds these bytes.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        MemoryStorage(RwLock::new(bytes))
+    }
+
+    /// Copies all bytes.
+    pub(crate) fn copy_to(&self, copy: &mut Vec<u8>) {
+        copy.clone_from(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
 impl Storage for MemoryStorage {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).len() as u64)

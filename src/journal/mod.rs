@@ -28,7 +28,7 @@ pub(crate) mod inbox;
 mod left;
 mod lifecycle;
 mod log;
-mod memory;
+pub(crate) mod memory;
 mod mend;
 mod moved;
 mod newborn;

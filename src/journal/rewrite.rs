@@ -156,19 +156,9 @@ pub(crate) fn all_effects(
     snapshot: &Snapshot,
     state: &JournalState,
 ) -> Result<HashMap<EntityKey, Entry>, Error> {
-    let mut folding = Folding::new(snapshot)?;
+    let folding = Folding::new(snapshot)?;
     let sources = all(&folding, state)?;
-    folding.fold(&sources, Part::All)?;
-    let mut found = HashMap::new();
-    folding.survivors(
-        |_, _| true,
-        |_, slot, survivor| {
-            let entry = folding.entry(slot, survivor)?;
-            found.insert(entry.key.clone(), entry);
-            Ok(())
-        },
-    )?;
-    Ok(found)
+    survivors_of(folding, &sources, Part::All)
 }
 
 /// The same, without what is in the log.
@@ -186,16 +176,24 @@ fn effects_in(
     sources: &Sources,
     keys: &[EntityKey],
 ) -> Result<HashMap<EntityKey, Entry>, Error> {
-    let mut found = HashMap::new();
     if keys.is_empty() {
-        return Ok(found);
+        return Ok(HashMap::new());
     }
     let mut chosen = std::collections::HashSet::with_capacity(keys.len());
     for key in keys {
         let name = folding.interned.name(key.collection().as_str()).map_err(damaged("a key"))?;
         chosen.insert((name, key.id()));
     }
-    folding.fold(sources, Part::Keys(&chosen))?;
+    survivors_of(folding, sources, Part::Keys(&chosen))
+}
+
+fn survivors_of(
+    mut folding: Folding,
+    sources: &Sources,
+    part: Part<'_>,
+) -> Result<HashMap<EntityKey, Entry>, Error> {
+    folding.fold(sources, part)?;
+    let mut found = HashMap::new();
     folding.survivors(
         |_, _| true,
         |_, slot, survivor| {

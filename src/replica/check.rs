@@ -7,7 +7,7 @@ use super::Replica;
 use super::error::Error;
 use super::rebase::unsent_effects;
 use super::view::{Local, version_of};
-use crate::algebra::{Base, Effect, EntityKey, Existence, key_values, referred};
+use crate::algebra::{Base, Effect, EntityKey, Existence};
 
 impl Replica {
     /// Looks at every entity, and says in words what is not as it must be; nothing, if all is well.
@@ -53,22 +53,14 @@ impl Replica {
                         visible.existence, expected.existence
                     ));
                 }
-                let (Existence::Live(state), Some(declared)) =
-                    (&visible.existence, view.schema.collection(key.collection()))
-                else {
-                    continue;
-                };
-                for (number, fields) in declared.unique_keys().enumerate() {
-                    if let Some(values) = key_values(state, fields)
-                        && !view.holders(key.collection(), number, &values)?.contains(key)
-                    {
+                let Existence::Live(state) = &visible.existence else { continue };
+                for (number, fields, values) in view.schema.keys(key, state) {
+                    if !view.holders(key.collection(), number, &values)?.contains(key) {
                         found.push(format!("{key}: it is not found by {fields:?}"));
                     }
                 }
-                for (field, reference) in declared.references() {
-                    if let Ok(Some(to)) = referred(state, field, reference)
-                        && !view.children(&to, key.collection(), field)?.contains(key)
-                    {
+                for (field, _, to) in view.schema.targets(key, state) {
+                    if !view.children(&to, key.collection(), field)?.contains(key) {
                         found.push(format!("{key}: it is not found by what {field:?} refers to"));
                     }
                 }

@@ -5,16 +5,19 @@
 //! | concurrent | the policy is manual and both sides changed the entity | the sides come to agree |
 //! | a clash | another entity has a unique key | one of the two gives it up |
 
+use std::collections::BTreeSet;
+
 use redb::{ReadableTable, WriteTransaction};
 use uuid::Uuid;
 
 use super::error::Error;
 use super::lost::{self, Loss, Side, Why};
-use super::rebase::lost_local;
+use super::rebase::{losses, lost_local};
 use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
-    Decision, EntityKey, Existence, Operation, Other, Policy, State, Version, decide, key_values, overwritten,
+    Decision, EntityKey, Existence, Operation, Other, Patch, Policy, State, Version, decide, key_values,
+    live_key_values, overwritten,
 };
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{ConflictRecord, VersionRecord};
@@ -82,12 +85,10 @@ impl Replica {
             let mut found = Vec::new();
             for row in snapshot.keyed(CONFLICTS)?.iter().map_err(engine)? {
                 let (place, value) = row.map_err(engine)?;
-                let key = entity_of(place.value()).map_err(damaged("an open conflict"))?;
-                let record = frame::open_record(FrameKind::Conflict, place.value(), value.value())
-                    .map_err(damaged(format!("the conflict of {key}")))?;
+                let (key, kind) = opened(place.value(), value.value())?;
                 let (base, stamps) = view.base(&key)?;
                 found.push(Conflict {
-                    kind: kind_of(record, &key)?,
+                    kind,
                     local: view.visible(&key)?,
                     remote: version_of(&base, stamps),
                     key,
@@ -95,6 +96,19 @@ impl Replica {
             }
             Ok(found)
         })
+    }
+
+    /// The entities that somebody has to decide about, and those that wait for them: parked, in conflict, held. What is
+    /// seen of them need not be what the authority holds, however often the replica syncs.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn undecided(&self) -> Result<BTreeSet<EntityKey>, Error> {
+        let mut keys: BTreeSet<EntityKey> =
+            self.journal.parked()?.into_iter().map(|parked| parked.key).collect();
+        keys.extend(self.journal.held()?.into_iter().map(|held| held.key));
+        keys.extend(self.conflicts()?.into_iter().map(|conflict| conflict.key));
+        Ok(keys)
     }
 
     /// Resolves an open conflict; the values that lose by it are kept.
@@ -109,15 +123,14 @@ impl Replica {
             Resolution::Modify(state) => {
                 self.resolve_by(&conflict, Operation::update(key.clone(), state.clone()))
             }
-            Resolution::Local => self.settle_conflict(&conflict, &Resolution::Local),
-            Resolution::Remote => self.settle_conflict(&conflict, &Resolution::Remote),
+            Resolution::Local => self.settle_conflict(&conflict, Keeps::Local),
+            Resolution::Remote => self.settle_conflict(&conflict, Keeps::Remote),
             Resolution::Newest => match &conflict.kind {
-                ConflictKind::Concurrent { .. } => self.settle_conflict(&conflict, &Resolution::Newest),
+                ConflictKind::Concurrent { .. } => self.settle_conflict(&conflict, Keeps::Newest),
                 ConflictKind::Clash { holder, .. } => {
                     let theirs = self.read(|_, view| view.visible(holder))?;
                     let is_later = conflict.local.stamps.latest() > theirs.stamps.latest();
-                    let wins = if is_later { Resolution::Local } else { Resolution::Remote };
-                    self.settle_conflict(&conflict, &wins)
+                    self.settle_conflict(&conflict, if is_later { Keeps::Local } else { Keeps::Remote })
                 }
             },
         }
@@ -154,7 +167,7 @@ impl Replica {
         Ok(())
     }
 
-    fn settle_conflict(&self, conflict: &Conflict, resolution: &Resolution) -> Result<(), Error> {
+    fn settle_conflict(&self, conflict: &Conflict, keeps: Keeps) -> Result<(), Error> {
         let (key, own) = (&conflict.key, self.id());
         let now = (self.journal.inner.options.clock)();
         self.maintain(|work, view| {
@@ -172,28 +185,21 @@ impl Replica {
                 has_changed: &|field| changes.raw(field).is_some(),
                 was_absent: before.is_empty(),
             };
-            let local = |losses| (Some(pending.effect.clone()), losses);
-            let remote =
-                || (None, vec![Loss { why: Why::Resolved, ..lost_local(&pending.effect, Why::Resolved) }]);
-            let (left, losses) = match resolution {
-                Resolution::Local | Resolution::Delete | Resolution::Modify(_) => {
+            let remote = || (None, vec![lost_local(&pending.effect, Why::Resolved)]);
+            let (left, losses) = match keeps {
+                Keeps::Local => {
                     let lost = overwritten(&pending.effect.apply(&conflict.remote.existence), &other);
-                    let loss = Loss { why: Why::Resolved, ..Loss::overwritten(&lost) };
-                    local(if lost.is_empty() { Vec::new() } else { vec![loss] })
+                    (
+                        Some(pending.effect.clone()),
+                        losses(&lost, Patch::empty(), Why::Resolved, Why::Resolved),
+                    )
                 }
-                Resolution::Remote => remote(),
-                Resolution::Newest => match decide(Policy::Newest, &pending.effect, own, &other) {
+                Keeps::Remote => remote(),
+                Keeps::Newest => match decide(Policy::Newest, &pending.effect, own, &other) {
                     Decision::Agreed => (None, Vec::new()),
                     Decision::Held | Decision::Other => remote(),
                     Decision::Local { effect, overwrites, loses } => {
-                        let mut losses = Vec::new();
-                        if !overwrites.is_empty() {
-                            losses.push(Loss { why: Why::Resolved, ..Loss::overwritten(&overwrites) });
-                        }
-                        if !loses.is_empty() {
-                            losses.push(Loss::of(Side::Local, Why::Resolved, loses));
-                        }
-                        (Some(effect), losses)
+                        (Some(effect), losses(&overwrites, loses, Why::Resolved, Why::Resolved))
                     }
                 },
             };
@@ -210,6 +216,14 @@ impl Replica {
     }
 }
 
+/// What is kept of two sides without a new operation.
+#[derive(Clone, Copy)]
+enum Keeps {
+    Local,
+    Remote,
+    Newest,
+}
+
 /// The state that both sides began from; no field where nothing was there.
 fn before_of(conflict: &Conflict) -> State {
     match &conflict.kind {
@@ -221,6 +235,14 @@ fn before_of(conflict: &Conflict) -> State {
             conflict.remote.existence.state().cloned().unwrap_or_else(State::empty)
         }
     }
+}
+
+fn opened(place: &[u8], bytes: &[u8]) -> Result<(EntityKey, ConflictKind), journal::Error> {
+    let key = entity_of(place).map_err(damaged("an open conflict"))?;
+    let record = frame::open_record(FrameKind::Conflict, place, bytes);
+    let record = record.map_err(damaged(format!("the conflict of {key}")))?;
+    let kind = kind_of(record, &key)?;
+    Ok((key, kind))
 }
 
 fn kind_of(record: ConflictRecord, key: &EntityKey) -> Result<ConflictKind, journal::Error> {
@@ -349,10 +371,8 @@ fn clashing_with(
     let mut found = Vec::new();
     for row in table.iter().map_err(engine)? {
         let (place, value) = row.map_err(engine)?;
-        let key = entity_of(place.value()).map_err(damaged("an open conflict"))?;
-        let record = frame::open_record(FrameKind::Conflict, place.value(), value.value())
-            .map_err(damaged(format!("the conflict of {key}")))?;
-        if let ConflictKind::Clash { unique, values, holder, .. } = kind_of(record, &key)?
+        let (key, kind) = opened(place.value(), value.value())?;
+        if let ConflictKind::Clash { unique, values, holder, .. } = kind
             && holders(&holder)
         {
             found.push(Clashing { key, unique, values, holder });
@@ -364,11 +384,7 @@ fn clashing_with(
 /// Whether what is seen here is what the authority holds.
 fn has_come_to_agree(view: &View<'_, Tables<'_>>, key: &EntityKey) -> Result<bool, journal::Error> {
     let (base, stamps) = view.base(key)?;
-    Ok(match (view.visible(key)?.existence, version_of(&base, stamps).existence) {
-        (Existence::Live(here), Existence::Live(there)) => here == there,
-        (Existence::Live(_), _) | (_, Existence::Live(_)) => false,
-        (_, _) => true,
-    })
+    Ok(view.visible(key)?.existence.looks_like(&version_of(&base, stamps).existence))
 }
 
 /// Both sides have come to the same; a clash stays one.
@@ -393,7 +409,7 @@ pub(super) fn edited(
     }
     let Some(ConflictRecord::Clash { unique, values, .. }) = get(txn, key)? else { return Ok(()) };
     let now = view.visible(key)?;
-    let held = now.existence.live().and_then(|state| key_values(state, &unique));
+    let held = live_key_values(&now.existence, &unique);
     if held.as_ref() != Some(&values) {
         end_clash(txn, key)?;
         view.changed.push((key.clone(), Cause::Conflict));

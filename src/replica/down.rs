@@ -12,13 +12,13 @@ use super::conflicts;
 use super::error::Error;
 use super::keep::{forget_cursors, put_cursors, put_record, record_in, record_of_cursor};
 use super::lost::{self, Loss, Side, Why};
-use super::rebase::{Known, Rebase, lost_local, rebase, without_unit_part};
+use super::rebase::{Known, Rebase, UnitPart, lost_local, rebase, unit_part};
 use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
     Base, Decision, Effect, EntityKey, Epoch, Existence, FullRow, Generation, Group, Held, Index, Knowledge,
-    Liveness, Millis, Operation, Other, Page, Policy, ReplicaId, Seq, Stamps, State, Version, decide,
-    key_values, overwritten, referred,
+    Liveness, Millis, Operation, Other, Page, ReplicaId, Seq, Stamps, State, Version, decide, key_values,
+    overwritten,
 };
 use crate::codec::kept::ReplicaRecord;
 use crate::journal::entry::Entry;
@@ -274,7 +274,7 @@ impl Taking {
             let newer = newest.get(&key).and_then(|told| told.base.epoch());
             match held.epoch().max(newer) {
                 Some(held_epoch) if epoch < held_epoch && !self.fetches_all => applied.stale += 1,
-                Some(held_epoch) if epoch == held_epoch && newer.is_none() && is_same(&held, &told.base) => {
+                Some(held_epoch) if epoch == held_epoch && newer.is_none() && held == told.base => {
                     // Nothing new but, perhaps, its stamps.
                     view.put_base(&key, &held, &told.stamps)?;
                     applied.stale += 1;
@@ -346,10 +346,11 @@ impl Taking {
         }
         self.note_restored(work, key, &from_version, &to_version)?;
         self.note_taken_along(work, key, &from_version, told, &to_version)?;
-        let Some(Unsent { entry, is_parked }) = unsent else {
+        let Some(unsent) = unsent else {
             view.lay(key, &told.base, &told.stamps, None, Cause::Remote)?;
             return Ok(None);
         };
+        let Unsent { entry, is_parked } = unsent;
         let effect = &entry.effect;
         let is_standing = conflicts::before_both(work.txn, key)?.is_some();
         // What waits for a person's decision is not decided by a policy meanwhile.
@@ -371,7 +372,7 @@ impl Taking {
         };
         let gave_way =
             moved.left.is_none() && effect.shape.liveness == Liveness::Dead && !moved.losses.is_empty();
-        self.leave(work, key, unsent, &moved)?;
+        self.leave(work, unsent, &moved)?;
         if moved.is_held && !is_standing {
             conflicts::open_concurrent(work.txn, key, &from_version)?;
             applied.conflicting.push(key.clone());
@@ -391,11 +392,10 @@ impl Taking {
     fn leave(
         &self,
         work: &mut Work<'_>,
-        key: &EntityKey,
-        unsent: Option<&Unsent>,
+        Unsent { entry, is_parked }: &Unsent,
         moved: &Rebase,
     ) -> Result<(), Error> {
-        let Some(Unsent { entry, is_parked }) = unsent else { return Ok(()) };
+        let key = &entry.key;
         lost::keep(work.txn, key, &moved.losses, self.now)?;
         if moved.left.as_ref() == Some(&entry.effect) {
             return Ok(());
@@ -538,17 +538,10 @@ impl Taking {
             let (base, stamps) = view.base(key)?;
             let under = version_of(&base, stamps.clone());
             let effect = &unsent.entry.effect;
-            let Some(left) = without_unit_part(effect, &under.existence, view.schema, key, &is_of_unit)
-            else {
-                continue;
-            };
-            let mut loss = lost_local(effect, Why::Unit);
-            if let (Some(left), false) = (&left, loss.was_delete) {
-                let kept = crate::algebra::written(left);
-                loss.fields = loss.fields.only(|field| kept.raw(field).is_none());
-            }
+            let part = unit_part(effect, &under.existence, view.schema, key, &is_of_unit);
+            let Some(UnitPart { left, loss }) = part else { continue };
             let moved = Rebase { left, losses: vec![loss], is_held: false };
-            self.leave(work, key, Some(unsent), &moved)?;
+            self.leave(work, unsent, &moved)?;
             let left = moved.left.as_ref().map(|effect| (effect, self.own));
             view.lay(key, &base, &stamps, left, Cause::Conflict)?;
             applied.overridden.push(key.clone());
@@ -566,15 +559,8 @@ impl Taking {
     fn parents(&self, view: &View<'_, Tables<'_>>, key: &EntityKey) -> Result<Vec<EntityKey>, Error> {
         let (base, stamps) = view.base(key)?;
         let version = version_of(&base, stamps);
-        let (Some(state), Some(declared)) =
-            (version.existence.state(), view.schema.collection(key.collection()))
-        else {
-            return Ok(Vec::new());
-        };
-        let targets = declared.references();
-        Ok(targets
-            .filter_map(|(field, reference)| referred(state, field, reference).ok().flatten())
-            .collect())
+        let Some(state) = version.existence.state() else { return Ok(Vec::new()) };
+        Ok(view.schema.targets(key, state).map(|(_, _, to)| to).collect())
     }
 
     /// What came refers to something that is deleted here and not there: the deleter had not seen it.
@@ -589,17 +575,12 @@ impl Taking {
             return Ok(());
         }
         for (key, told) in newest {
-            let (Some(state), Some(declared)) =
-                (told.base.live_state(), view.schema.collection(key.collection()))
-            else {
-                continue;
-            };
+            let Some(state) = told.base.live_state() else { continue };
             if !view.visible(key)?.existence.is_live() {
                 // Deleted here as well: what becomes of that is decided already.
                 continue;
             }
-            for (field, reference) in declared.references() {
-                let Some(parent) = referred(state, field, reference).ok().flatten() else { continue };
+            for (field, reference, parent) in view.schema.targets(key, state) {
                 let (base, stamps) = view.base(&parent)?;
                 let is_deleted_here = matches!(view.visible(&parent)?.existence, Existence::Dead(_));
                 if base.live_state().is_none() || !is_deleted_here {
@@ -608,18 +589,13 @@ impl Taking {
                 let unsent = self.unsent(work, view, std::iter::once(&parent))?;
                 let Some(delete) = unsent.get(&parent).filter(|delete| !delete.is_parked) else { continue };
                 let at = delete.entry.effect.shape.since.time();
-                let part = match reference.on_delete {
-                    crate::algebra::OnDelete::SetNull => {
-                        Operation::patch(key.clone(), crate::algebra::Patch::removing(field))
-                    }
-                    crate::algebra::OnDelete::Cascade | crate::algebra::OnDelete::Restrict => {
-                        Operation::delete(key.clone())
-                    }
-                };
+                // A delete that would be refused is in conflict as one that would take it along is.
+                let part =
+                    reference.consequence(key, field).unwrap_or_else(|| Operation::delete(key.clone()));
                 let part = Effect::of(Seq(1), &Operation { at, ..part });
                 let child = version_of(&told.base, told.stamps.clone());
                 let other = Other { version: &child, has_changed: &|_| true, was_absent: false };
-                let policy: Policy = view.schema.policy(key.collection());
+                let policy = view.schema.policy(key.collection());
                 match decide(policy, &part, self.own, &other) {
                     Decision::Agreed => {}
                     // It will be taken along, and nobody who deletes has seen it.
@@ -634,7 +610,7 @@ impl Taking {
                     Decision::Other => {
                         let loss = lost_local(&delete.entry.effect, Why::Policy);
                         let moved = Rebase { left: None, losses: vec![loss], is_held: false };
-                        self.leave(work, &parent, Some(delete), &moved)?;
+                        self.leave(work, delete, &moved)?;
                         view.lay(&parent, &base, &stamps, None, Cause::Conflict)?;
                         applied.overridden.push(parent.clone());
                         self.drop_unit(work, view, &parent, applied)?;
@@ -659,13 +635,8 @@ impl Taking {
         let came = |holder: &EntityKey| newest.contains_key(holder);
         conflicts::end_clashes(work.txn, view, &came)?;
         for (key, told) in newest {
-            let (Some(state), Some(declared)) =
-                (told.base.live_state(), view.schema.collection(key.collection()))
-            else {
-                continue;
-            };
-            for (number, fields) in declared.unique_keys().enumerate() {
-                let Some(values) = key_values(state, fields) else { continue };
+            let Some(state) = told.base.live_state() else { continue };
+            for (number, fields, values) in view.schema.keys(key, state) {
                 for other in view.holders(key.collection(), number, &values)? {
                     let (base, _) = view.base(&other)?;
                     let has_it_there = base.live_state().and_then(|state| key_values(state, fields));
@@ -694,9 +665,4 @@ fn hidden(parked: &Effect, from: &Version, to: &Version) -> Vec<Loss> {
     let other = Other { version: to, has_changed: &has_changed, was_absent: false };
     let lost = overwritten(&parked.apply(&to.existence), &other);
     if lost.is_empty() { Vec::new() } else { vec![Loss::overwritten(&lost)] }
-}
-
-/// Whether two bases say the same of an entity, the stamps aside.
-fn is_same(a: &Base, b: &Base) -> bool {
-    a == b
 }

@@ -63,18 +63,20 @@ impl Replica {
         next_attempt_at: Millis,
         is_unauthorised: bool,
     ) -> Result<(), Error> {
+        let noted = |record: ReplicaRecord| ReplicaRecord {
+            failures,
+            next_attempt_at: next_attempt_at.0,
+            is_unauthorised,
+            ..record
+        };
+        // Mostly there is nothing new to say, and then not even a transaction is begun.
+        let known = self.read(|snapshot, _| record(snapshot))?;
+        if noted(known.clone()) == known {
+            return Ok(());
+        }
         self.maintain(|work, _| {
-            let before = record_in(work.txn)?.unwrap_or_default();
-            let record = ReplicaRecord {
-                failures,
-                next_attempt_at: next_attempt_at.0,
-                is_unauthorised,
-                ..before.clone()
-            };
-            if record != before {
-                put_record(work.txn, &record)?;
-                work.has_written = true;
-            }
+            put_record(work.txn, &noted(record_in(work.txn)?.unwrap_or_default()))?;
+            work.has_written = true;
             Ok(())
         })
     }

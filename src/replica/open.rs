@@ -98,7 +98,7 @@ fn show_unsent(work: &mut Work<'_>, view: &mut View<'_, super::Tables<'_>>) -> R
         let (base, stamps) = view.base(&key)?;
         view.lay(&key, &base, &stamps, None, Cause::Local)?;
     }
-    for (key, effect) in super::rebase::all_unsent(work)? {
+    for (key, effect) in super::rebase::unsent_effects(work.snapshot, &work.state)? {
         let (base, stamps) = view.base(&key)?;
         view.lay(&key, &base, &stamps, Some((&effect, own)), Cause::Local)?;
     }

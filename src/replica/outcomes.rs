@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use super::conflicts;
 use super::error::Error;
 use super::lost::{self, Loss, Side, Why};
-use super::rebase::{Known, Rebase, lost_local, rebase, without_unit_part};
+use super::rebase::{Known, Rebase, UnitPart, lost_local, rebase, unit_part};
 use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
-    Base, Bunch, Collection, Effect, EntityKey, Epoch, Existence, Group, Limits, Millis, Outcome, Outcomes,
-    Patch, Policy, ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, key_values,
-    referred, written,
+    Base, Bunch, Effect, EntityKey, Epoch, Group, Limits, Liveness, Millis, Outcome, Outcomes, Policy,
+    ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, live_key_values, written,
 };
 use crate::codec::records::CauseRecord;
 use crate::journal::Work;
@@ -48,7 +47,7 @@ impl Replica {
         if let Some(open) = self.journal.open_bunch()? {
             return Ok(Some(open));
         }
-        self.maintain(|work, view| {
+        let sealed = self.maintain(|work, view| {
             if work.state.open.is_some() {
                 // Another thread was quicker.
                 work.folds = false;
@@ -64,7 +63,10 @@ impl Replica {
             }
             Ok(bunch)
         })?;
-        Ok(self.journal.open_bunch()?)
+        match sealed {
+            Some(bunch) => Ok(Some(bunch)),
+            None => Ok(self.journal.open_bunch()?),
+        }
     }
 
     /// Records an outcome for each operation of the open bunch, in its order. Settling a bunch twice is harmless.
@@ -137,14 +139,10 @@ impl Held {
                 continue;
             }
             held.groups.extend(groups.iter().cloned());
-            let declared = schema.collection(key.collection());
-            let mut references = declared.into_iter().flat_map(Collection::references);
-            let goes_with = decided.before.live_state().is_some_and(|state| {
-                references.any(|(field, reference)| {
-                    referred(state, field, reference)
-                        .is_ok_and(|to| to.is_some_and(|to| deleted.contains(&to)))
-                })
-            });
+            let goes_with = decided
+                .before
+                .live_state()
+                .is_some_and(|state| schema.targets(key, state).any(|(_, _, to)| deleted.contains(&to)));
             if !goes_with {
                 held.roots.insert(key.clone());
             }
@@ -155,8 +153,7 @@ impl Held {
 
 /// What the bunch deleted.
 fn deleted(decided: &[Decided]) -> BTreeSet<EntityKey> {
-    let is_delete =
-        |decided: &&Decided| decided.entry.effect.shape.liveness == crate::algebra::Liveness::Dead;
+    let is_delete = |decided: &&Decided| decided.entry.effect.shape.liveness == Liveness::Dead;
     decided.iter().filter(is_delete).map(|decided| decided.entry.key.clone()).collect()
 }
 
@@ -218,9 +215,9 @@ impl Settlement {
                 work.come_back(entry, newer.clone());
                 let sealed = self.under(view, decided)?.after(&entry.effect, self.own);
                 let visible = view.visible(key)?;
-                let values =
-                    |version: &Version| version.existence.live().and_then(|state| key_values(state, unique));
-                match values(&sealed).filter(|values| Some(values) == values_of(&visible, unique).as_ref()) {
+                let [sent, seen] =
+                    [&sealed, &visible].map(|version| live_key_values(&version.existence, unique));
+                match sent.filter(|sent| seen.as_ref() == Some(sent)) {
                     Some(values) => {
                         self.settled.conflicting.push(key.clone());
                         conflicts::open_clash(work.txn, key, unique, &values, *holder)?;
@@ -264,7 +261,7 @@ impl Settlement {
         }
         let cause = if rebase.losses.is_empty() { Cause::Remote } else { Cause::Conflict };
         let left = rebase.left.as_ref().map(|effect| (effect, self.own));
-        let is_own_delete = entry.effect.shape.liveness == crate::algebra::Liveness::Dead;
+        let is_own_delete = entry.effect.shape.liveness == Liveness::Dead;
         view.lay_with(key, &base, &stamps, left, cause, is_own_delete)?;
         Ok(())
     }
@@ -364,21 +361,15 @@ impl Settlement {
             return Ok(None);
         }
         let is_of_unit = |key: &EntityKey| self.deleted.contains(key);
-        let part = without_unit_part(&entry.effect, &under.existence, view.schema, key, &is_of_unit);
-        if let (true, Some(edit)) = (is_unchanged, part) {
-            let mut loss = lost_local(&entry.effect, Why::Unit);
-            if !loss.was_delete {
-                let kept = edit.as_ref().map(written).unwrap_or_else(Patch::empty);
-                loss.fields = loss.fields.only(|field| kept.raw(field).is_none());
-            }
-            if edit.is_none() {
+        let part = unit_part(&entry.effect, &under.existence, view.schema, key, &is_of_unit);
+        if let (true, Some(UnitPart { left, loss })) = (is_unchanged, part) {
+            if left.is_none() {
                 work.state.settled += operations;
             }
-            let left = match (edit, newer) {
+            let left = match (left, newer) {
                 (Some(edit), Some(newer)) => Some(edit.then(&newer.effect)),
                 (Some(edit), None) => Some(edit),
-                (None, Some(newer)) => Some(newer.effect.clone()),
-                (None, None) => None,
+                (None, newer) => newer.as_ref().map(|newer| newer.effect.clone()),
             };
             let rebase = Rebase { left, losses: vec![loss], is_held: false };
             return Ok(Some(Moved { base, stamps, rebase }));
@@ -411,12 +402,5 @@ impl Settlement {
             }
         };
         Ok(Some(Moved { base, stamps, rebase }))
-    }
-}
-
-fn values_of(version: &Version, unique: &[String]) -> Option<Vec<String>> {
-    match &version.existence {
-        Existence::Live(state) => key_values(state, unique),
-        Existence::Absent | Existence::Dead(_) => None,
     }
 }

@@ -51,9 +51,7 @@ impl Replica {
             let (base, stamps) = view.base(key)?;
             let mut local = view.local(key)?;
             let version = view.visible(key)?;
-            let is_live = version.existence.is_live();
-            let there = version_of(&base, stamps).existence;
-            let is_as_there = there.is_live() == is_live && (!is_live || there == version.existence);
+            let is_as_there = version.existence.looks_like(&version_of(&base, stamps).existence);
             // Back where it was is nothing to send; unless what is on its way, or waits, says otherwise.
             if is_as_there && local.is_some() && !super::conflicts::is_engaged(snapshot, key)? {
                 local = None;

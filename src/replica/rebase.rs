@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use super::lost::{Loss, Side, Why};
 use crate::algebra::{
     Base, Content, Decision, Effect, EntityKey, Existence, Liveness, OnDelete, Other, Patch, Policy,
-    ReplicaId, Schema, State, Version, changing, decide, referred, written,
+    ReplicaId, Schema, State, Version, changing, decide, written,
 };
 use crate::codec::records::JournalState;
 use crate::journal::entry::Entry;
 use crate::journal::tables::Snapshot;
-use crate::journal::{self, Work, parked, rewrite, seal};
+use crate::journal::{self, parked, rewrite, seal};
 
 /// What becomes of an unsent effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,16 +63,22 @@ pub(super) fn rebase(
         Decision::Held => Rebase { left: Some(effect), losses: Vec::new(), is_held: true },
         Decision::Other => gone(vec![lost_local(&effect, Why::Policy)]),
         Decision::Local { effect, overwrites, loses } => {
-            let mut losses = Vec::new();
-            if !overwrites.is_empty() {
-                losses.push(Loss::overwritten(&overwrites));
-            }
-            if !loses.is_empty() {
-                losses.push(Loss::of(Side::Local, Why::Policy, loses));
-            }
+            let losses = losses(&overwrites, loses, Why::Overwritten, Why::Policy);
             Rebase { left: Some(effect), losses, is_held: false }
         }
     }
+}
+
+/// What lost where a local effect goes on: of the other side, and of its own.
+pub(super) fn losses(overwrites: &State, loses: Patch, over: Why, own: Why) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    if !overwrites.is_empty() {
+        losses.push(Loss { why: over, ..Loss::overwritten(overwrites) });
+    }
+    if !loses.is_empty() {
+        losses.push(Loss::of(Side::Local, own, loses));
+    }
+    losses
 }
 
 /// The loss of a whole effect.
@@ -82,46 +88,48 @@ pub(super) fn lost_local(effect: &Effect, why: Why) -> Loss {
     Loss { side: Side::Local, why, fields, was_delete }
 }
 
-/// An effect without the part that a deletion of something else has in it: what is left is the user's own edit.
-/// Nothing where it has no such part.
-pub(super) fn without_unit_part(
+/// An effect whose part of a unit is dropped.
+pub(super) struct UnitPart {
+    /// The user's own edit, if there is one.
+    pub(super) left: Option<Effect>,
+    pub(super) loss: Loss,
+}
+
+/// Drops from an effect the part that a deletion of something else has in it. Nothing where it has no such part.
+pub(super) fn unit_part(
     effect: &Effect,
     before: &Existence,
     schema: &Schema,
     key: &EntityKey,
     is_of_unit: &dyn Fn(&EntityKey) -> bool,
-) -> Option<Option<Effect>> {
+) -> Option<UnitPart> {
     match effect.shape.liveness {
         Liveness::Keep => None,
         Liveness::Dead => {
             let mut edit = effect.clone();
             edit.shape.liveness = Liveness::Live;
-            Some((!matches!(edit.content, Content::Keep)).then_some(edit))
+            let left = (!matches!(edit.content, Content::Keep)).then_some(edit);
+            Some(UnitPart { left, loss: lost_local(effect, Why::Unit) })
         }
         Liveness::Live => {
             let Content::Merge(patch) = &effect.content else { return None };
-            let (state, declared) = (before.live()?, schema.collection(key.collection())?);
-            let is_part = |field: &str| {
-                let reference =
-                    declared.reference_of(field).filter(|reference| reference.on_delete == OnDelete::SetNull);
-                let to = reference.and_then(|reference| referred(state, field, reference).ok().flatten());
-                patch.raw(field) == Some("null") && to.is_some_and(|to| is_of_unit(&to))
-            };
-            let rest = patch.only(|field| !is_part(field));
-            if rest == *patch {
+            let state = before.live()?;
+            let dropped = schema.targets(key, state).filter(|(field, reference, to)| {
+                reference.on_delete == OnDelete::SetNull && patch.raw(field) == Some("null") && is_of_unit(to)
+            });
+            let dropped: Vec<&str> = dropped.map(|(field, _, _)| field).collect();
+            if dropped.is_empty() {
                 return None;
             }
-            Some((!rest.is_empty()).then(|| effect.with_patch(rest)))
+            let is_part = |field: &str| dropped.contains(&field);
+            let rest = patch.only(|field| !is_part(field));
+            let left = (!rest.is_empty()).then(|| effect.with_patch(rest));
+            Some(UnitPart { left, loss: Loss::of(Side::Local, Why::Unit, patch.only(is_part)) })
         }
     }
 }
 
 /// Everything that is unsent, composed an entity.
-pub(super) fn all_unsent(work: &Work<'_>) -> Result<Vec<(EntityKey, Effect)>, journal::Error> {
-    unsent_effects(work.snapshot, &work.state)
-}
-
-/// Everything that is unsent in a snapshot.
 pub(super) fn unsent_effects(
     snapshot: &Snapshot,
     state: &JournalState,

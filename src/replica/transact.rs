@@ -17,7 +17,7 @@ use crate::algebra::{
     Base, Change, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Patch, ReplicaId, Seq,
     State, Update, Version, joined, key_values, referred,
 };
-use crate::journal::append::append_in;
+use crate::journal::append::LogWriter;
 use crate::journal::{Appended, Durability};
 
 type Tables<'t> = Table<'t, &'static [u8], &'static [u8]>;
@@ -60,12 +60,11 @@ impl Replica {
             for key in touched.keys() {
                 conflicts::edited(within.txn, view, key)?;
             }
-            let end = append_in(within.inner, within.txn, within.first, &out, now)?;
-            let appended = match out.len() {
-                0 => Appended::default(),
-                _ => Appended { first: Seq(within.first), last: Seq(end - 1) },
-            };
-            Ok((appended, end))
+            let mut log = LogWriter::new(within.inner, within.txn, within.first)?;
+            for operation in &out {
+                log.push(operation, now)?;
+            }
+            Ok(log.finish()?)
         })
     }
 }

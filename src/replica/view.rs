@@ -10,13 +10,12 @@
 
 use std::cell::RefCell;
 
-use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::tables::{behind, id_behind, reference_prefix, unique_prefix, with_id};
 use crate::algebra::{
     Base, CollectionName, Effect, EntityKey, Existence, ReplicaId, Schema, Stamps, State, Version,
-    key_values, referred,
 };
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::LocalRecord;
@@ -67,13 +66,24 @@ pub(super) struct View<'s, R> {
 
 impl<'s> View<'s, ReadOnlyTable<Bytes, Bytes>> {
     pub(super) fn of(snapshot: &Snapshot, schema: &'s Schema, is_complete: bool) -> Result<Self, Error> {
-        let local = snapshot.keyed(LOCAL)?;
+        let tables = [BASE, LOCAL, UNIQUE, REFERENCES];
+        let [base, local, unique, references] = tables.map(|table| snapshot.keyed(table));
+        View::new([base?, local?, unique?, references?], schema, is_complete)
+    }
+}
+
+impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
+    fn new(
+        [base, local, unique, references]: [R; 4],
+        schema: &'s Schema,
+        is_complete: bool,
+    ) -> Result<Self, Error> {
         Ok(View {
             has_local: !local.is_empty().map_err(engine)?,
-            base: snapshot.keyed(BASE)?,
+            base,
             local,
-            unique: snapshot.keyed(UNIQUE)?,
-            references: snapshot.keyed(REFERENCES)?,
+            unique,
+            references,
             schema,
             is_complete,
             changed: Vec::new(),
@@ -81,9 +91,7 @@ impl<'s> View<'s, ReadOnlyTable<Bytes, Bytes>> {
             last: RefCell::default(),
         })
     }
-}
 
-impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
     /// What the authority is known to hold, with its fields' times.
     pub(super) fn base(&self, key: &EntityKey) -> Result<(Base, Stamps), Error> {
         if let Some((_, known)) = self.last.borrow().as_ref().filter(|(last, _)| last == key) {
@@ -170,12 +178,7 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
 
     /// How many places of the indexes an entity with this state has.
     pub(super) fn places(&self, key: &EntityKey, state: &State) -> u64 {
-        let Some(declared) = self.schema.collection(key.collection()) else { return 0 };
-        let keys = declared.unique_keys().filter(|fields| key_values(state, fields).is_some()).count();
-        let references = declared.references();
-        let targets =
-            references.filter(|(field, to)| matches!(referred(state, field, to), Ok(Some(_)))).count();
-        (keys + targets) as u64
+        (self.schema.keys(key, state).count() + self.schema.targets(key, state).count()) as u64
     }
 
     /// The live entities of a collection that have these values in its unique key of this number.
@@ -205,19 +208,9 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         schema: &'s Schema,
         is_complete: bool,
     ) -> Result<Self, Error> {
-        let local = txn.open_table(LOCAL).map_err(engine)?;
-        Ok(View {
-            has_local: !local.is_empty().map_err(engine)?,
-            base: txn.open_table(BASE).map_err(engine)?,
-            local,
-            unique: txn.open_table(UNIQUE).map_err(engine)?,
-            references: txn.open_table(REFERENCES).map_err(engine)?,
-            schema,
-            is_complete,
-            changed: Vec::new(),
-            has_written: false,
-            last: RefCell::default(),
-        })
+        let tables = [BASE, LOCAL, UNIQUE, REFERENCES];
+        let [base, local, unique, references] = tables.map(|table| txn.open_table(table).map_err(engine));
+        View::new([base?, local?, unique?, references?], schema, is_complete)
     }
 
     /// Notes what the program sees of an entity with something unsent.
@@ -343,21 +336,14 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
 
     /// Puts an entity into the indexes, or takes it out.
     pub(super) fn index(&mut self, key: &EntityKey, existence: &Existence, is_in: bool) -> Result<(), Error> {
-        let (Existence::Live(state), Some(declared)) = (existence, self.schema.collection(key.collection()))
-        else {
-            return Ok(());
-        };
-        for (number, fields) in declared.unique_keys().enumerate() {
-            if let Some(values) = key_values(state, fields) {
-                let place = with_id(unique_prefix(key.collection(), number, &values), key.id());
-                put(&mut self.unique, &place, is_in)?;
-            }
+        let Existence::Live(state) = existence else { return Ok(()) };
+        for (number, _, values) in self.schema.keys(key, state) {
+            let place = with_id(unique_prefix(key.collection(), number, &values), key.id());
+            put(&mut self.unique, &place, is_in)?;
         }
-        for (field, reference) in declared.references() {
-            if let Ok(Some(to)) = referred(state, field, reference) {
-                let place = with_id(reference_prefix(&to, key.collection(), field), key.id());
-                put(&mut self.references, &place, is_in)?;
-            }
+        for (field, _, to) in self.schema.targets(key, state) {
+            let place = with_id(reference_prefix(&to, key.collection(), field), key.id());
+            put(&mut self.references, &place, is_in)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::client::{Client, Refused};
+use super::client::Refused;
 use super::play::Player;
 use super::step::{Expect, Losers};
 use crate::algebra::{Change, CollectionName, EntityKey, Planned, State, Update};
@@ -188,7 +188,8 @@ impl Player<'_> {
         let there: BTreeMap<String, Value> =
             self.link.live().map(|(key, state)| (key.to_string(), value_of(state))).collect();
         for (name, client) in &self.clients {
-            let aside = aside(client)?;
+            let aside: BTreeSet<String> =
+                client.replica().undecided()?.iter().map(ToString::to_string).collect();
             let mut here = BTreeMap::new();
             for key in client.replica().known()? {
                 if let Some(state) = client.replica().get(&key)? {
@@ -245,18 +246,6 @@ impl Player<'_> {
         }
         meant
     }
-}
-
-/// What a client sees that need not be what the authority holds.
-fn aside(client: &Client) -> Result<BTreeSet<String>, Refused> {
-    let replica = client.replica();
-    let journal = replica.journal();
-    let parked = journal.parked().map_err(replica::Error::from)?;
-    let held = journal.held().map_err(replica::Error::from)?;
-    let mut aside: BTreeSet<String> = parked.iter().map(|parked| parked.key.to_string()).collect();
-    aside.extend(held.iter().map(|held| held.key.to_string()));
-    aside.extend(replica.conflicts()?.iter().map(|conflict| conflict.key.to_string()));
-    Ok(aside)
 }
 
 fn value_of(state: &State) -> Value {

@@ -1,4 +1,4 @@
-//! The authority of a scenario, and the way to it: a call.
+//! The authority of a scenario or a simulation, and the way to it: a call.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,24 +10,29 @@ use crate::authority::{MemoryStore, Rules, Store, answer};
 
 /// The one authority.
 #[derive(Debug)]
-pub(super) struct Link {
-    store: MemoryStore,
+pub(crate) struct Link {
+    pub(crate) store: MemoryStore,
     schema: Schema,
     /// What will be refused the next time it is written, and why.
     refusals: RefCell<HashMap<EntityKey, String>>,
 }
 
 impl Link {
-    pub(super) fn new(schema: Schema) -> Self {
+    pub(crate) fn new(schema: Schema) -> Self {
         let store = MemoryStore::new(schema.clone(), Generation(Uuid::from_u128(1)));
         Link { store, schema, refusals: RefCell::default() }
     }
 
-    pub(super) fn refuse(&mut self, key: EntityKey, reason: String) {
+    pub(crate) fn refuse(&mut self, key: EntityKey, reason: String) {
         self.refusals.borrow_mut().insert(key, reason);
     }
 
-    pub(super) fn answer(&mut self, ask: &Ask, now: Millis) -> Answer {
+    #[cfg(feature = "testing")]
+    pub(crate) fn forget_refusals(&mut self) {
+        self.refusals.get_mut().clear();
+    }
+
+    pub(crate) fn answer(&mut self, ask: &Ask, now: Millis) -> Answer {
         let refusals = &self.refusals;
         let refuses = |planned: &Planned| refusals.borrow_mut().remove(&planned.operation.key);
         let rules = Rules { schema: &self.schema, now, refuses: &refuses };
@@ -37,7 +42,7 @@ impl Link {
         }
     }
 
-    pub(super) fn triggers_above(&self, above: Index) -> Vec<Trigger> {
+    pub(crate) fn triggers_above(&self, above: Index) -> Vec<Trigger> {
         match self.store.triggers(above, usize::MAX) {
             Ok(found) => found.unwrap_or_default(),
             Err(never) => match never {},
@@ -45,7 +50,7 @@ impl Link {
     }
 
     /// What is live, in no order.
-    pub(super) fn live(&self) -> impl Iterator<Item = (&EntityKey, &State)> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = (&EntityKey, &State)> {
         self.store.entities().filter_map(|(key, stored)| Some((key, stored.version.existence.live()?)))
     }
 }

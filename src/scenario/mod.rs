@@ -11,5 +11,7 @@ mod play;
 mod step;
 mod volatile;
 
+#[cfg(feature = "testing")]
+pub(crate) use link::Link;
 pub use play::{Failure, Medium, Played, play};
 pub use step::{Malformed, Scenario};

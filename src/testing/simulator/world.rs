@@ -1,6 +1,5 @@
 //! The world that actions happen to.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +12,10 @@ use crate::algebra::{
     Answer, Ask, Collection, CollectionName, EntityKey, Epoch, Generation, Index, Limits, Millis, OnDelete,
     Operation, Patch, Planned, Policy, Reference, ReplicaId, Schema, State,
 };
-use crate::authority::{MemoryStore, Rules, Store, answer};
+use crate::authority::MemoryStore;
 use crate::journal::{Durability, Options};
 use crate::replica::{self, Replica, Resolution, Status};
+use crate::scenario::Link;
 use crate::sync::{self, Engine, Next, Want};
 use crate::testing::laws::{Violation, require};
 use crate::testing::{FaultyStorage, Unsynced};
@@ -90,10 +90,9 @@ enum Message {
 struct World {
     schema: Schema,
     clients: Vec<Client>,
-    store: MemoryStore,
+    link: Link,
     backup: Option<MemoryStore>,
     generations: u128,
-    refusals: RefCell<BTreeMap<EntityKey, String>>,
     messages: Vec<Message>,
     now: u64,
     values: Values,
@@ -207,12 +206,11 @@ impl World {
     fn new(given: &Given) -> Result<Self, Violation> {
         let schema = schema(given.policies);
         let mut world = World {
-            store: MemoryStore::new(schema.clone(), Generation(Uuid::from_u128(1))),
+            link: Link::new(schema.clone()),
             schema,
             clients: Vec::new(),
             backup: None,
             generations: 1,
-            refusals: RefCell::default(),
             messages: Vec::new(),
             now: START,
             values: Values::default(),
@@ -272,26 +270,26 @@ impl World {
             Action::Crash { client, seed } => self.crash(self.pick(client), seed)?,
             Action::Copy { client } => self.copy(self.pick(client))?,
             Action::Backup => {
-                self.backup = Some(self.store.clone());
+                self.backup = Some(self.link.store.clone());
                 return Ok(());
             }
             Action::Restore => {
                 if let Some(mut backup) = self.backup.clone() {
                     self.generations += 1;
                     backup.restored_as(Generation(Uuid::from_u128(self.generations)));
-                    self.store = backup;
+                    self.link.store = backup;
                     self.done.restores += 1;
                 }
                 return Ok(());
             }
             Action::Prune => {
                 for collection in ["folders", "notes", "tags"] {
-                    self.store.prune(&name(collection), Epoch(u64::MAX >> 1));
+                    self.link.store.prune(&name(collection), Epoch(u64::MAX >> 1));
                 }
                 return Ok(());
             }
             Action::Refuse { entity: number } => {
-                self.refusals.borrow_mut().insert(entity(number), "refused by the simulation".to_owned());
+                self.link.refuse(entity(number), "refused by the simulation".to_owned());
                 return Ok(());
             }
             Action::Resolve { client, conflict, how } => self.resolve(self.pick(client), conflict, how)?,
@@ -428,11 +426,8 @@ impl World {
     }
 
     fn answered(&mut self, ask: &Ask) -> Answer {
-        let refusals = &self.refusals;
-        let refuses = |planned: &Planned| refusals.borrow_mut().remove(&planned.operation.key);
-        let rules = Rules { schema: &self.schema, now: Millis(self.now), refuses: &refuses };
         let before = self.live();
-        let Ok(answered) = answer(&mut self.store, &rules, ask);
+        let answered = self.link.answer(ask, Millis(self.now));
         // Where the later one counts, a later delete takes what it reaches, seen or not: that is its name.
         let after = self.live();
         for (key, state) in before {
@@ -444,10 +439,7 @@ impl World {
     }
 
     fn live(&self) -> BTreeMap<EntityKey, State> {
-        let live = |(key, stored): (&EntityKey, &crate::authority::Stored)| {
-            Some((key.clone(), stored.version.existence.live()?.clone()))
-        };
-        self.store.entities().filter_map(live).collect()
+        self.link.live().map(|(key, state)| (key.clone(), state.clone())).collect()
     }
 
     fn arrive(&mut self, message: Message) -> Result<usize, Violation> {
@@ -498,8 +490,7 @@ impl World {
 
     fn hear(&mut self, place: usize, lost: u64) -> Result<usize, Violation> {
         let heard = self.client(place)?.heard;
-        let Ok(found) = self.store.triggers(heard, usize::MAX);
-        let new = found.unwrap_or_default();
+        let new = self.link.triggers_above(heard);
         let client = self.client(place)?;
         client.heard = new.last().map_or(heard, |trigger| trigger.index);
         let left: Vec<_> =
@@ -602,14 +593,16 @@ impl World {
     /// The network is good and nobody writes: every client syncs, twice.
     fn settle_down(&mut self) -> Result<(), Violation> {
         self.messages.clear();
-        self.refusals.borrow_mut().clear();
+        self.link.forget_refusals();
         for round in 0..3 {
             for place in 0..self.clients.len() {
                 // The first round answers what is open, which may be from before a restore.
                 self.sync(place, if round == 0 { Want::default() } else { Want::SYNC })?;
                 self.look_at(place)?;
                 let client = self.client(place)?;
-                client.was_aside.extend(aside(client.engine.replica())?);
+                client.was_aside.extend(
+                    client.engine.replica().undecided().map_err(|error| failed("reading")(error.into()))?,
+                );
             }
         }
         // What the last ones sent reaches the first ones.
@@ -656,7 +649,7 @@ impl World {
         for client in &self.clients {
             let replica = client.engine.replica();
             let journal = replica.journal();
-            let mut aside = aside(replica)?;
+            let mut aside = replica.undecided().map_err(wrong)?;
             aside.extend(client.was_aside.iter().cloned());
             for number in 0..9 {
                 let key = entity(number);
@@ -760,17 +753,4 @@ fn seen(replica: &Replica) -> Result<BTreeMap<EntityKey, Option<State>>, Violati
         Ok((key, state))
     });
     all.collect()
-}
-
-/// What a client sees that need not be what the authority holds.
-fn aside(replica: &Replica) -> Result<BTreeSet<EntityKey>, Violation> {
-    let wrong = |error: replica::Error| Violation { law: "reading", found: error.to_string() };
-    let journal = replica.journal();
-    let parked = journal.parked().map_err(|error| wrong(error.into()))?;
-    let held = journal.held().map_err(|error| wrong(error.into()))?;
-    let conflicts = replica.conflicts().map_err(wrong)?;
-    let mut aside: BTreeSet<EntityKey> = parked.into_iter().map(|parked| parked.key).collect();
-    aside.extend(held.into_iter().map(|held| held.key));
-    aside.extend(conflicts.into_iter().map(|conflict| conflict.key));
-    Ok(aside)
 }
