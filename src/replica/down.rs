@@ -3,6 +3,7 @@
 //! Nothing is taken while a bunch is open: its answer comes first, so that what is known of the authority's side
 //! is never older than what was sent on top of it.
 
+use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
@@ -269,25 +270,39 @@ impl Taking {
         let mut applied = Applied::default();
         let mut newest: BTreeMap<EntityKey, Told> = BTreeMap::new();
         for (key, told) in told {
-            let (held, _) = view.base(&key)?;
-            let epoch = told.base.epoch().unwrap_or_default();
-            let newer = newest.get(&key).and_then(|told| told.base.epoch());
-            match held.epoch().max(newer) {
-                Some(held_epoch) if epoch < held_epoch && !self.fetches_all => applied.stale += 1,
-                Some(held_epoch) if epoch == held_epoch && newer.is_none() && held == told.base => {
-                    // Nothing new but, perhaps, its stamps.
-                    view.put_base(&key, &held, &told.stamps)?;
+            match newest.entry(key) {
+                Place::Vacant(free) => drop(free.insert(told)),
+                Place::Occupied(mut held) => {
                     applied.stale += 1;
+                    if held.get().base.epoch() <= told.base.epoch() {
+                        held.insert(told);
+                    }
                 }
-                Some(_) | None => drop(newest.insert(key, told)),
             }
         }
         let unsent = self.unsent(work, view, newest.keys())?;
         let mut reduced = Vec::new();
+        let mut stale = Vec::new();
         for (key, told) in &newest {
-            let done = self.take_one(work, view, key, told, unsent.get(key), &mut applied)?;
-            reduced.extend(done);
-            applied.applied.push(key.clone());
+            let (held, _) = view.base(key)?;
+            let epoch = told.base.epoch().unwrap_or_default();
+            match held.epoch() {
+                Some(held_epoch) if epoch < held_epoch && !self.fetches_all => stale.push(key.clone()),
+                Some(held_epoch) if epoch == held_epoch && held == told.base => {
+                    // Nothing new but, perhaps, its stamps.
+                    view.put_base(key, &held, &told.stamps)?;
+                    stale.push(key.clone());
+                }
+                Some(_) | None => {
+                    let done = self.take_one(work, view, key, told, unsent.get(key), &mut applied)?;
+                    reduced.extend(done);
+                    applied.applied.push(key.clone());
+                }
+            }
+        }
+        applied.stale += stale.len() as u64;
+        for key in &stale {
+            newest.remove(key);
         }
         for key in reduced {
             self.drop_unit(work, view, &key, &mut applied)?;

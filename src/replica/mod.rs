@@ -14,13 +14,13 @@ mod check;
 mod conflicts;
 mod down;
 mod error;
+mod index;
 mod keep;
 mod lost;
 mod open;
 mod outcomes;
 mod read;
 mod rebase;
-mod tables;
 mod transact;
 mod view;
 
@@ -173,6 +173,9 @@ impl Replica {
             let is_complete = journal::tables::state_in(txn)?.is_complete;
             let mut view = View::within(txn, &self.schema, is_complete)?;
             let done = work(Within { inner, txn, first }, &mut view);
+            if done.is_ok() {
+                view.write_indexes()?;
+            }
             changed = std::mem::take(&mut view.changed);
             refused(done, &mut refusal)
         });
@@ -197,6 +200,9 @@ impl Replica {
         let done = self.journal.inner.maintain(|work| {
             let mut view = View::within(work.txn, &self.schema, work.state.is_complete)?;
             let done = body(work, &mut view);
+            if done.is_ok() {
+                view.write_indexes()?;
+            }
             work.folds &= !work.overrides.is_empty();
             work.has_written |= view.has_written;
             changed.replace(std::mem::take(&mut view.changed));

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use redb::{ReadOnlyTable, ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
-use super::tables::{behind, id_behind, reference_prefix, unique_prefix, with_id};
+use super::index::{Index, behind, reference_prefix, unique_prefix, with_id};
 use crate::algebra::{
     Base, CollectionName, Effect, EntityKey, Existence, ReplicaId, Schema, Stamps, State, Version,
 };
@@ -50,8 +50,8 @@ pub(super) struct Local {
 pub(super) struct View<'s, R> {
     base: R,
     local: R,
-    unique: R,
-    references: R,
+    unique: Index<R>,
+    references: Index<R>,
     pub(super) schema: &'s Schema,
     /// Whether an entity without a base is absent rather than unknown.
     is_complete: bool,
@@ -82,8 +82,8 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
             has_local: !local.is_empty().map_err(engine)?,
             base,
             local,
-            unique,
-            references,
+            unique: Index::new(unique),
+            references: Index::new(references),
             schema,
             is_complete,
             changed: Vec::new(),
@@ -173,7 +173,7 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
 
     /// How many places the indexes have.
     pub(super) fn indexed(&self) -> Result<u64, Error> {
-        Ok(self.unique.len().map_err(engine)? + self.references.len().map_err(engine)?)
+        Ok(self.unique.len()? + self.references.len()?)
     }
 
     /// How many places of the indexes an entity with this state has.
@@ -188,7 +188,7 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
         number: usize,
         values: &[String],
     ) -> Result<Vec<EntityKey>, Error> {
-        named(collection, found(&self.unique, &unique_prefix(collection, number, values))?)
+        named(collection, self.unique.found(&unique_prefix(collection, number, values))?)
     }
 
     /// The live entities of a collection that refer to another one by a field.
@@ -198,7 +198,7 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
         from: &CollectionName,
         field: &str,
     ) -> Result<Vec<EntityKey>, Error> {
-        named(from, found(&self.references, &reference_prefix(to, from, field))?)
+        named(from, self.references.found(&reference_prefix(to, from, field))?)
     }
 }
 
@@ -314,8 +314,14 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
     /// Empties the indexes.
     pub(super) fn clear_indexes(&mut self) -> Result<(), Error> {
         self.has_written = true;
-        self.unique.retain(|_, _| false).map_err(engine)?;
-        self.references.retain(|_, _| false).map_err(engine)
+        self.unique.clear()?;
+        self.references.clear()
+    }
+
+    /// Writes what the transaction moved in the indexes.
+    pub(super) fn write_indexes(&mut self) -> Result<(), Error> {
+        self.unique.write()?;
+        self.references.write()
     }
 
     /// Moves an entity in the indexes, and tells of it.
@@ -339,23 +345,14 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         let Existence::Live(state) = existence else { return Ok(()) };
         for (number, _, values) in self.schema.keys(key, state) {
             let place = with_id(unique_prefix(key.collection(), number, &values), key.id());
-            put(&mut self.unique, &place, is_in)?;
+            self.unique.put(place, is_in)?;
         }
         for (field, _, to) in self.schema.targets(key, state) {
             let place = with_id(reference_prefix(&to, key.collection(), field), key.id());
-            put(&mut self.references, &place, is_in)?;
+            self.references.put(place, is_in)?;
         }
         Ok(())
     }
-}
-
-fn put(table: &mut Table<'_, Bytes, Bytes>, place: &[u8], is_in: bool) -> Result<(), Error> {
-    if is_in {
-        table.insert(place, [].as_slice()).map_err(engine)?;
-    } else {
-        table.remove(place).map_err(engine)?;
-    }
-    Ok(())
 }
 
 fn local_of(place: &[u8], bytes: &[u8]) -> Result<Local, Error> {
@@ -377,14 +374,6 @@ fn ranged<'r, R: ReadableTable<Bytes, Bytes>>(
         Some(end) => table.range(prefix..end.as_slice()).map_err(engine),
         None => table.range(prefix..).map_err(engine),
     }
-}
-
-fn found<R: ReadableTable<Bytes, Bytes>>(table: &R, prefix: &[u8]) -> Result<Vec<Uuid>, Error> {
-    let mut ids = Vec::new();
-    for row in ranged(table, prefix)? {
-        ids.extend(id_behind(prefix, row.map_err(engine)?.0.value()));
-    }
-    Ok(ids)
 }
 
 fn named(collection: &CollectionName, ids: Vec<Uuid>) -> Result<Vec<EntityKey>, Error> {
