@@ -53,6 +53,7 @@ impl Journal {
         if operations.is_empty() {
             return Ok(Appended::default());
         }
+        self.inner.require_bare()?;
         // Before it is queued: one caller's bad operation must not refuse what others append with it.
         operations.iter().try_for_each(Operation::require_valid)?;
         let inner = &self.inner;
@@ -84,6 +85,7 @@ impl Journal {
         operations: impl IntoIterator<Item = Result<Operation, E>>,
         durability: Durability,
     ) -> Result<Appended, E> {
+        self.inner.require_bare()?;
         let now = (self.inner.options.clock)();
         let mut operations = operations.into_iter();
         let mut refusal = None;

@@ -30,6 +30,7 @@ impl Journal {
     /// # Errors
     /// A journal that is suspended, failed or damaged, or what the storage says.
     pub fn baseline(&self, rows: &[Row], listing: Listing) -> Result<(), Error> {
+        self.inner.require_bare()?;
         self.inner.maintain(|work| {
             work.folds = false;
             work.has_written = true;

@@ -109,6 +109,9 @@ pub enum Error {
         /// The number.
         seq: Seq,
     },
+    /// The journal is part of a replica, which would not see what is done to the journal alone.
+    #[error("this journal is a replica's, which would not see that; do it through the replica")]
+    OfReplica,
     /// More than fits into one call.
     #[error("{given} operations in one call; at most {max} are taken")]
     TooMany {

@@ -99,6 +99,7 @@ impl Journal {
     /// # Errors
     /// A journal that is suspended, failed or damaged, or what the storage says.
     pub fn integrate(&self, rows: &[Row]) -> Result<Integrated, Error> {
+        self.inner.require_bare()?;
         self.inner.maintain(|work| {
             let mut told: Vec<(EntityKey, Base)> =
                 rows.iter().map(|row| (row.key.clone(), base_of(row))).collect();

@@ -107,6 +107,8 @@ pub(crate) struct Inner {
     /// The entities that are parked: few, and looked at by every append.
     parked: Mutex<HashSet<EntityKey>>,
     has_parked: AtomicBool,
+    /// A replica shows what is in the file: then only it may change what that is.
+    pub(crate) is_of_replica: AtomicBool,
     /// Counts what changes the standing of operations, for those who wait for it.
     changes: Mutex<u64>,
     changed: Condvar,
@@ -167,7 +169,7 @@ impl Journal {
     }
 
     pub(crate) fn with(options: Options, origin: Origin) -> Result<Self, Error> {
-        let open::Opened { db, replica, next_seq, parked } = open::open(&origin, &options)?;
+        let open::Opened { db, replica, next_seq, parked, is_of_replica } = open::open(&origin, &options)?;
         let inner = Inner {
             origin,
             options,
@@ -181,6 +183,7 @@ impl Journal {
             has_panicked: AtomicBool::new(false),
             has_parked: AtomicBool::new(!parked.is_empty()),
             parked: Mutex::new(parked),
+            is_of_replica: AtomicBool::new(is_of_replica),
             changes: Mutex::new(0),
             changed: Condvar::new(),
         };
@@ -344,6 +347,11 @@ impl Inner {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         *changes += 1;
         self.changed.notify_all();
+    }
+
+    /// Refuses what a replica would not see.
+    fn require_bare(&self) -> Result<(), Error> {
+        if self.is_of_replica.load(Ordering::Acquire) { Err(Error::OfReplica) } else { Ok(()) }
     }
 
     pub(crate) fn is_parked(&self, key: &EntityKey) -> bool {

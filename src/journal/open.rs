@@ -13,8 +13,8 @@ use super::guard::{GuardedError, discarded, guarded};
 use super::options::{Options, Origin};
 use super::storage::{Backend, Storage};
 use super::tables::{
-    BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, RUN, SUPERSEDED, Snapshot, WAITS, put_record,
-    put_state,
+    BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, REPLICA_KEY, RUN, SUPERSEDED, Snapshot, WAITS,
+    put_record, put_state,
 };
 use super::{lifecycle, newborn, parked};
 use crate::algebra::{EntityKey, ReplicaId};
@@ -27,6 +27,7 @@ pub(crate) struct Opened {
     pub(crate) replica: ReplicaId,
     pub(crate) next_seq: u64,
     pub(crate) parked: HashSet<EntityKey>,
+    pub(crate) is_of_replica: bool,
 }
 
 /// Opens the database of a journal, and makes the journal in it if that is what was asked for. Where the
@@ -37,10 +38,13 @@ pub(crate) fn open(origin: &Origin, options: &Options) -> Result<Opened, Error> 
     let found = shielded(&place, || {
         let snapshot = Snapshot::of(&db)?;
         let replica = ReplicaId(Uuid::from_bytes(snapshot.identity()?.replica));
-        Ok((replica, lifecycle::next_seq(&snapshot)?, parked::keys(&snapshot)?))
+        let is_of_replica = snapshot.keyed(META)?.get(REPLICA_KEY).map_err(engine)?.is_some();
+        Ok((replica, lifecycle::next_seq(&snapshot)?, parked::keys(&snapshot)?, is_of_replica))
     });
     match found {
-        Ok((replica, next_seq, parked)) => Ok(Opened { db, replica, next_seq, parked }),
+        Ok((replica, next_seq, parked, is_of_replica)) => {
+            Ok(Opened { db, replica, next_seq, parked, is_of_replica })
+        }
         Err(error) => {
             discarded(db);
             Err(error)

@@ -148,6 +148,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`].
     pub fn discard(&self, key: &EntityKey) -> Result<bool, Error> {
+        self.inner.require_bare()?;
         self.inner.maintain(|work| {
             let parked = work.take_parked(key)?;
             work.stop_waiting(key)?;

@@ -37,6 +37,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::seal`].
     pub fn seal_with(&self, limits: Limits, schema: Option<&Schema>) -> Result<Option<Bunch>, Error> {
+        self.inner.require_bare()?;
         self.inner.maintain(|work| {
             if let Some(open) = &work.state.open {
                 let (bunch, _) = load(work.snapshot, open)?;

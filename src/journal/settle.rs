@@ -42,6 +42,7 @@ impl Journal {
     /// Outcomes for a bunch that was never sealed, or not as many as it has operations; otherwise as
     /// [`Journal::seal`].
     pub fn settle(&self, outcomes: &Outcomes) -> Result<Settled, Error> {
+        self.inner.require_bare()?;
         self.inner.maintain(|work| {
             let mut settled = Settled::default();
             let Some(settling) = work.settling(outcomes)? else {

@@ -67,6 +67,7 @@ impl Journal {
     /// # Errors
     /// A sequence number that was never given out; otherwise as [`Journal::append`].
     pub fn cancel(&self, seq: Seq) -> Result<Cancelled, Error> {
+        self.inner.require_bare()?;
         self.inner.maintain(|work| {
             if seq.0 == 0 || seq.0 >= lifecycle::next_seq(work.snapshot)? {
                 return Err(Error::NeverAppended { seq });

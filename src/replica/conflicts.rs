@@ -5,6 +5,7 @@
 //! | concurrent | the policy is manual and both sides changed the entity | the sides come to agree |
 //! | a clash | another entity has a unique key | one of the two gives it up |
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use redb::{ReadableTable, WriteTransaction};
@@ -140,7 +141,8 @@ impl Replica {
     fn resolve_by(&self, conflict: &Conflict, operation: Operation) -> Result<(), Error> {
         let key = &conflict.key;
         let now = (self.journal.inner.options.clock)();
-        self.commit_with(&[operation], Durability::Durable, |txn, view| {
+        let operations = |_: &View<'_, Tables<'_>>| Ok(Cow::Owned(vec![operation]));
+        self.commit_with(Durability::Durable, operations, |txn, view| {
             if !remove(txn, key)? {
                 return Err(Error::NoConflict { key: key.clone() });
             }

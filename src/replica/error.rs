@@ -1,6 +1,7 @@
 //! The one error of the replica.
 
 use crate::algebra::{self, EntityKey};
+use crate::codec::lines::LineError;
 use crate::journal;
 
 /// The error of everything that a replica does. Whatever is refused has changed nothing.
@@ -40,6 +41,40 @@ pub enum Error {
         by: EntityKey,
         /// By which field.
         field: String,
+    },
+    /// Something refers to what would be as if it had never been made.
+    #[error("{key} cannot be undone while {by} refers to it by {field:?}; undo or change that too")]
+    Needed {
+        /// The entity that would be gone.
+        key: EntityKey,
+        /// The one that refers to it.
+        by: EntityKey,
+        /// By which field.
+        field: String,
+    },
+    /// What is stored of an entity is no value of the type that was asked for.
+    #[error("{key} is no {type_name}: {source}")]
+    OtherType {
+        /// The entity.
+        key: EntityKey,
+        /// The type.
+        type_name: &'static str,
+        /// What does not fit.
+        source: algebra::Error,
+    },
+    /// A line of what is imported is refused; nothing of it was taken.
+    #[error("{source}; nothing was imported")]
+    Line {
+        /// Which line, and what is wrong with it.
+        #[from]
+        source: LineError,
+    },
+    /// What is exported could not be written.
+    #[error("cannot write what is exported: {source}")]
+    Export {
+        /// What the writer says.
+        #[from]
+        source: std::io::Error,
     },
     /// A reference to something that is deleted.
     #[error("{key} cannot refer by {field:?} to {to}, which is deleted; bring that back first")]

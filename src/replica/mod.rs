@@ -12,8 +12,10 @@
 
 mod check;
 mod conflicts;
+mod constraints;
 mod down;
 mod error;
+mod exchange;
 mod index;
 mod keep;
 mod lost;
@@ -22,6 +24,8 @@ mod outcomes;
 mod read;
 mod rebase;
 mod transact;
+mod typed;
+mod undo;
 mod view;
 
 use std::cell::RefCell;
@@ -42,6 +46,7 @@ pub use keep::Standing;
 pub use lost::{Lost, Side, Why};
 pub use outcomes::Settled;
 pub use read::{Entity, Status};
+pub use typed::Collection;
 pub use view::Cause;
 
 use view::View;
@@ -110,7 +115,7 @@ impl Replica {
         Replica::of(options.in_memory()?)
     }
 
-    /// The journal beneath. Operations are appended through the replica only, which otherwise would not see them.
+    /// The journal beneath: what is pending, parked, heard. It refuses what the replica would not see.
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal

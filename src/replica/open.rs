@@ -49,10 +49,12 @@ impl Replica {
                 None => Ok((false, false)),
             }
         })?;
+        let is_of_replica = &self.journal.inner.is_of_replica;
         if is_whole && is_same {
+            is_of_replica.store(true, Ordering::Release);
             return Ok(());
         }
-        self.maintain(|work, view| {
+        let prepared = self.maintain(|work, view| {
             for table in [CONFLICTS, CURSORS, FETCHED] {
                 work.txn.open_table(table).map_err(engine)?;
             }
@@ -70,7 +72,9 @@ impl Replica {
             index_anew(view)?;
             // Under the same schema the authority has said of duplicates what there is to say.
             if is_same { Ok(()) } else { require_no_duplicates(work, view) }
-        })
+        });
+        is_of_replica.fetch_or(prepared.is_ok(), Ordering::AcqRel);
+        prepared
     }
 }
 

@@ -5,17 +5,19 @@
 //! | a delete | deletes what refers to it by `cascade`, removes the field of what refers by `set_null` |
 //! | a revival | revives what it refers to by `cascade` or `restrict`, drops what it refers to by `set_null` |
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use redb::{Table, WriteTransaction};
 
 use super::conflicts;
+use super::constraints;
 use super::error::Error;
 use super::view::{Cause, View};
 use super::{Replica, Within};
 use crate::algebra::{
     Base, Change, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Patch, ReplicaId, Seq,
-    State, Update, Version, joined, key_values, referred,
+    State, Update, Version, joined, referred,
 };
 use crate::journal::append::LogWriter;
 use crate::journal::{Appended, Durability};
@@ -33,27 +35,27 @@ impl Replica {
     /// A unique key that is taken at the end, a delete of what something still refers to by `restrict`, a reference
     /// newly written to what is deleted; otherwise what the journal says.
     pub fn commit(&self, operations: &[Operation], durability: Durability) -> Result<Appended, Error> {
-        self.commit_with(operations, durability, |_, _| Ok(()))
+        self.commit_with(durability, |_| Ok(Cow::Borrowed(operations)), |_, _| Ok(()))
     }
 
-    /// As [`Replica::commit`], with something else to be done in the same transaction once the operations are.
-    pub(super) fn commit_with(
+    /// As [`Replica::commit`], of operations that depend on what is seen by then, and with something else to be done
+    /// in the same transaction once they are.
+    pub(super) fn commit_with<'o>(
         &self,
-        operations: &[Operation],
         durability: Durability,
+        operations: impl FnOnce(&View<'_, Tables<'_>>) -> Result<Cow<'o, [Operation]>, Error>,
         and: impl FnOnce(&WriteTransaction, &mut View<'_, Tables<'_>>) -> Result<(), Error>,
     ) -> Result<Appended, Error> {
         let now = (self.journal.inner.options.clock)();
         let own = self.journal.replica();
-        for operation in operations {
-            operation.require_valid()?;
-        }
         self.append(durability, |within: Within<'_>, view| {
+            let operations = operations(view)?;
             let mut edit = Edit::new(view, own, now, within.first);
-            for operation in operations {
+            for operation in operations.iter() {
+                operation.require_valid()?;
                 edit.carry_out(operation)?;
             }
-            edit.check()?;
+            constraints::require(edit.view, &edit.touched)?;
             let Edit { out, touched, .. } = edit;
             // Before edits are looked at: they may end the conflict that this resolves.
             and(within.txn, view)?;
@@ -230,71 +232,6 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
             Group::new(&format!("unit {number} of {}", self.own)).expect("words and numbers are a name")
         };
         operation.groups.first().cloned().unwrap_or_else(own)
-    }
-
-    /// What must hold at the end.
-    fn check(&self) -> Result<(), Error> {
-        for (key, before) in &self.touched {
-            let now = self.view.visible(key)?;
-            match &now.existence {
-                Existence::Live(state) => {
-                    self.check_references(key, before, state)?;
-                    self.check_unique(key, before, state)?;
-                }
-                Existence::Dead(_) => self.check_restricted(key)?,
-                Existence::Absent => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn check_references(&self, key: &EntityKey, before: &Version, state: &State) -> Result<(), Error> {
-        let Some(declared) = self.view.schema.collection(key.collection()) else { return Ok(()) };
-        for (field, reference) in declared.references() {
-            let was = before.existence.live().map(|state| state.raw(field));
-            if was == Some(state.raw(field)) {
-                continue;
-            }
-            let wrong = |why: String| Error::NotAReference { key: key.clone(), field: field.to_owned(), why };
-            let to = referred(state, field, reference).map_err(|error| wrong(error.to_string()))?;
-            let Some(to) = to else {
-                if reference.is_required {
-                    return Err(wrong("it holds none".to_owned()));
-                }
-                continue;
-            };
-            if to != *key && matches!(self.view.visible(&to)?.existence, Existence::Dead(_)) {
-                return Err(Error::DeadReference { key: key.clone(), field: field.to_owned(), to });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_unique(&self, key: &EntityKey, before: &Version, state: &State) -> Result<(), Error> {
-        let Some(declared) = self.view.schema.collection(key.collection()) else { return Ok(()) };
-        for (number, fields) in declared.unique_keys().enumerate() {
-            let Some(values) = key_values(state, fields) else { continue };
-            if before.existence.live().and_then(|before| key_values(before, fields)).as_ref() == Some(&values)
-            {
-                continue;
-            }
-            let holders = self.view.holders(key.collection(), number, &values)?;
-            if let Some(holder) = holders.into_iter().find(|holder| holder != key) {
-                return Err(Error::Taken { key: key.clone(), unique: fields.to_vec(), holder });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_restricted(&self, key: &EntityKey) -> Result<(), Error> {
-        for (from, field, reference) in self.view.schema.referrers(key.collection()) {
-            if reference.on_delete == OnDelete::Restrict
-                && let Some(by) = self.view.children(key, from, field)?.into_iter().next()
-            {
-                return Err(Error::Restricted { key: key.clone(), by, field: field.to_owned() });
-            }
-        }
-        Ok(())
     }
 }
 

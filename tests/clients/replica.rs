@@ -14,32 +14,32 @@ use foldlog::testing::{FaultyStorage, Unsynced};
 
 const NOW: Millis = Millis(1_000_000);
 
-const SCHEMA: &str = r#"{"collections":{
+pub(super) const SCHEMA: &str = r#"{"collections":{
     "folders":{"policy":"manual"},
     "notes":{"unique":[["title"]],"references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;
 
-fn schema(json: &str) -> Schema {
+pub(super) fn schema(json: &str) -> Schema {
     Schema::from_json(json).unwrap()
 }
 
-fn key(collection: &str, n: u128) -> EntityKey {
+pub(super) fn key(collection: &str, n: u128) -> EntityKey {
     EntityKey::new(CollectionName::new(collection).unwrap(), Uuid::from_u128(n)).unwrap()
 }
 
-fn state(json: &str) -> State {
+pub(super) fn state(json: &str) -> State {
     State::from_json(json).unwrap()
 }
 
-fn patch(key: EntityKey, json: &str) -> Operation {
+pub(super) fn patch(key: EntityKey, json: &str) -> Operation {
     Operation::patch(key, Patch::from_json(json).unwrap())
 }
 
-fn note(n: u128, title: &str) -> Operation {
+pub(super) fn note(n: u128, title: &str) -> Operation {
     let folder = Uuid::from_u128(1);
     Operation::create(key("notes", n), state(&format!(r#"{{"title":"{title}","in":"{folder}"}}"#)))
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options::new().cache_bytes(1 << 20).clock(|| NOW.0).schema(schema(SCHEMA))
 }
 
@@ -47,7 +47,7 @@ fn opened(storage: &FaultyStorage) -> Replica {
     Replica::of(options().on(storage.clone()).unwrap()).unwrap()
 }
 
-fn commit(replica: &Replica, operations: &[Operation]) {
+pub(super) fn commit(replica: &Replica, operations: &[Operation]) {
     replica.commit(operations, Durability::Durable).unwrap();
 }
 
@@ -56,7 +56,7 @@ fn asked(store: &mut MemoryStore, ask: &Ask) -> Answer {
     answer(store, &Rules { schema: &schema, now: NOW, refuses: &|_| None }, ask).unwrap()
 }
 
-fn run(store: &mut MemoryStore, replica: &Replica, want: Want) {
+pub(super) fn run(store: &mut MemoryStore, replica: &Replica, want: Want) {
     let mut engine = Engine::new(replica.clone(), sync::Options::default());
     engine.want_only(want);
     while let Next::Ask(request) = engine.next(NOW).unwrap() {

@@ -58,6 +58,7 @@ fn whatever_is_lost_doubled_or_late_all_agree_in_the_end_and_nothing_is_lost() {
         sum.copies,
         sum.restores,
         sum.resolved,
+        sum.undone,
         sum.lost,
         sum.renamed,
         sum.anew,

@@ -88,6 +88,13 @@ pub enum Action {
         /// Which of what is parked.
         parked: u64,
     },
+    /// A client takes back what it did to an entity and did not send.
+    Undo {
+        /// Which client.
+        client: u64,
+        /// Which entity.
+        entity: u64,
+    },
     /// Time passes.
     Wait {
         /// So many ms.
@@ -156,7 +163,8 @@ fn action(
         800..=849 => Action::GiveUp { client },
         850..=889 => Action::Hear { client, lost: random.next() & random.next() },
         890..=914 => Action::Crash { client, seed: random.next() },
-        915..=934 => Action::Wait { ms: random.below(20_000) },
+        915..=929 => Action::Wait { ms: random.below(20_000) },
+        930..=934 => Action::Undo { client, entity: random.next() },
         935..=949 => Action::SetClock { client, to: random.next() },
         950..=964 => Action::Refuse { entity: random.next() },
         965..=979 => Action::Resolve { client, conflict: random.next(), how: random.next() },

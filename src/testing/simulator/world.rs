@@ -39,6 +39,8 @@ pub struct Simulated {
     pub restores: u64,
     /// Conflicts that were resolved.
     pub resolved: u64,
+    /// Entities whose unsent changes were taken back.
+    pub undone: u64,
     /// Values that lost and were kept.
     pub lost: u64,
     /// Names that were changed because of a copy.
@@ -59,6 +61,7 @@ impl std::ops::AddAssign for Simulated {
         self.copies += more.copies;
         self.restores += more.restores;
         self.resolved += more.resolved;
+        self.undone += more.undone;
         self.lost += more.lost;
         self.renamed += more.renamed;
         self.anew += more.anew;
@@ -294,6 +297,7 @@ impl World {
             }
             Action::Resolve { client, conflict, how } => self.resolve(self.pick(client), conflict, how)?,
             Action::Retry { client, parked } => self.retry(self.pick(client), parked)?,
+            Action::Undo { client, entity } => self.undo(self.pick(client), entity)?,
             Action::Wait { ms } => {
                 self.now += ms;
                 return Ok(());
@@ -586,6 +590,32 @@ impl World {
         let number = parked.checked_rem(all.len() as u64).and_then(|number| usize::try_from(number).ok());
         if let Some(parked) = number.and_then(|number| all.get(number)) {
             replica.journal().retry(&parked.key).map_err(wrong)?;
+        }
+        Ok(place)
+    }
+
+    fn undo(&mut self, place: usize, number: u64) -> Result<usize, Violation> {
+        let replica = self.client(place)?.engine.replica().clone();
+        let before = seen(&replica)?;
+        match replica.undo(&[entity(number)]) {
+            Ok(undone) => {
+                self.account.push(format!("client {place} undid {undone:?}"));
+                self.done.undone += undone.len() as u64;
+            }
+            Err(
+                replica::Error::Taken { .. }
+                | replica::Error::Restricted { .. }
+                | replica::Error::DeadReference { .. }
+                | replica::Error::Needed { .. },
+            ) => {
+                let unchanged = seen(&replica)? == before;
+                require("refusing", unchanged, || "an undo was refused and changed something".to_owned())?;
+            }
+            Err(error) => return Err(Violation { law: "undoing", found: error.to_string() }),
+        }
+        let after = seen(&replica)?;
+        for (key, was) in &before {
+            self.values.note(key, was.as_ref(), after.get(key).and_then(Option::as_ref), "an undo");
         }
         Ok(place)
     }
