@@ -10,10 +10,12 @@
 //! | [`prefixes`] | the law of order, with a schema, and a search over all orders |
 //! | [`schedule`], [`player`] | what happens to a journal, as data; and what must be true after each step |
 //! | [`simulator`] | clients, an authority and a bad network, from one number |
+//! | [`conformance`] | one suite for every store of an authority |
 //! | [`fuzz`] | the bodies of the fuzz targets |
 //! | [`FaultyStorage`] | a storage that loses, reorders and tears what was not synced, and fails on demand |
 
 pub mod baseline;
+pub mod conformance;
 mod crash;
 pub mod fuzz;
 mod image;

@@ -5,4 +5,5 @@ mod program;
 mod replica;
 mod scenarios;
 mod simulator;
+mod store;
 mod sync;
