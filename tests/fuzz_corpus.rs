@@ -34,6 +34,11 @@ fn fold_laws() {
 }
 
 #[test]
+fn sessions() {
+    corpus("sessions", fuzz::sessions);
+}
+
+#[test]
 fn schedules() {
     corpus("schedules", fuzz::schedules);
 }

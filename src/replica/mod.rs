@@ -179,7 +179,7 @@ impl Replica {
             let mut view = View::within(txn, &self.schema, is_complete)?;
             let done = work(Within { inner, txn, first }, &mut view);
             if done.is_ok() {
-                view.write_indexes()?;
+                view.write()?;
             }
             changed = std::mem::take(&mut view.changed);
             refused(done, &mut refusal)
@@ -206,7 +206,7 @@ impl Replica {
             let mut view = View::within(work.txn, &self.schema, work.state.is_complete)?;
             let done = body(work, &mut view);
             if done.is_ok() {
-                view.write_indexes()?;
+                view.write()?;
             }
             work.folds &= !work.overrides.is_empty();
             work.has_written |= view.has_written;

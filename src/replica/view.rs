@@ -9,8 +9,9 @@
 //! Invariant: the indexes hold just the entities that the program sees live.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
-use redb::{ReadOnlyTable, ReadableTable, Table, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::index::{Index, behind, reference_prefix, unique_prefix, with_id};
@@ -60,6 +61,8 @@ pub(super) struct View<'s, R> {
     pub(super) has_written: bool,
     /// Whether something is stored beside the bases: mostly nothing is, and then nothing need be looked for.
     has_local: bool,
+    /// Where nothing is stored beside a base any more, once this is written: all at once is cheaper than one by one.
+    dropped: BTreeSet<Vec<u8>>,
     /// The base that was read last: one entity is looked at several times in a row.
     last: RefCell<Option<(EntityKey, (Base, Stamps))>>,
 }
@@ -80,6 +83,7 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
     ) -> Result<Self, Error> {
         Ok(View {
             has_local: !local.is_empty().map_err(engine)?,
+            dropped: BTreeSet::new(),
             base,
             local,
             unique: Index::new(unique),
@@ -123,6 +127,9 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
             return Ok(None);
         }
         let place = entity_bytes(key);
+        if self.dropped.contains(&place) {
+            return Ok(None);
+        }
         let Some(guard) = self.local.get(place.as_slice()).map_err(engine)? else { return Ok(None) };
         local_of(&place, guard.value()).map(Some)
     }
@@ -146,7 +153,8 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
         let mut found = Vec::new();
         for row in self.local.iter().map_err(engine)? {
             let (place, value) = row.map_err(engine)?;
-            if !local_of(place.value(), value.value())?.is_kept {
+            let is_dropped = self.dropped.contains(place.value());
+            if !is_dropped && !local_of(place.value(), value.value())?.is_kept {
                 found.push(entity_of(place.value()).map_err(damaged("what is unsent"))?);
             }
         }
@@ -156,8 +164,8 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
     /// Every entity of which anything is stored, each once, in the order of their keys; of one collection, or of
     /// all.
     pub(super) fn keys(&self, collection: Option<&CollectionName>) -> Result<Vec<EntityKey>, Error> {
-        let mut found = std::collections::BTreeSet::new();
-        for table in [&self.base, &self.local] {
+        let mut found = BTreeSet::new();
+        for (table, dropped) in [(&self.base, None), (&self.local, Some(&self.dropped))] {
             let prefix = collection.map_or_else(Vec::new, |name| {
                 let mut prefix = name.as_str().as_bytes().to_vec();
                 prefix.push(0);
@@ -165,6 +173,9 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
             });
             for row in ranged(table, &prefix)? {
                 let (place, _) = row.map_err(engine)?;
+                if dropped.is_some_and(|dropped| dropped.contains(place.value())) {
+                    continue;
+                }
                 found.insert(entity_of(place.value()).map_err(damaged("an entity"))?);
             }
         }
@@ -305,8 +316,9 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
                 let framed = frame::record(FrameKind::Local, &place, &record)
                     .map_err(damaged(format!("what is seen of {key}")))?;
                 self.local.insert(place.as_slice(), framed.as_slice()).map_err(engine)?;
+                self.dropped.remove(&place);
             }
-            None => drop(self.local.remove(place.as_slice()).map_err(engine)?),
+            None => drop(self.dropped.insert(place)),
         }
         Ok(())
     }
@@ -318,8 +330,16 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         self.references.clear()
     }
 
-    /// Writes what the transaction moved in the indexes.
-    pub(super) fn write_indexes(&mut self) -> Result<(), Error> {
+    /// Writes what the transaction moved in the indexes, and drops what nobody sees any more.
+    pub(super) fn write(&mut self) -> Result<(), Error> {
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped.len() as u64 * 2 > self.local.len().map_err(engine)? {
+            self.local.retain(|place, _| !dropped.contains(place)).map_err(engine)?;
+        } else {
+            for place in &dropped {
+                self.local.remove(place.as_slice()).map_err(engine)?;
+            }
+        }
         self.unique.write()?;
         self.references.write()
     }

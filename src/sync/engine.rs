@@ -1,8 +1,8 @@
 //! The engine itself.
 
 use crate::algebra::{
-    Answer, Ask, EntityKey, Epoch, Generation, Index, Limits, Millis, Outcomes, Page, Policy, ReplicaId,
-    Trigger,
+    Answer, Ask, EntityKey, Epoch, FullRow, Generation, Index, Limits, Millis, Outcomes, Page, Policy,
+    ReplicaId, Trigger,
 };
 use crate::journal;
 use crate::replica::{self, Applied, Replica, Settled, Standing, Status};
@@ -273,13 +273,9 @@ impl Engine {
                 Ok(Taken::Heard(0))
             }
             (Ask::Reads { keys }, Answer::Rows(rows)) => {
-                match rows.iter().find(|row| !keys.contains(&row.key)) {
-                    Some(row) => Err(wrong(format!("{} was not asked for", row.key))),
-                    None => {
-                        let reading = std::mem::take(&mut self.reading);
-                        Ok(Taken::Rows(self.replica.take_reads(&reading, &rows)?))
-                    }
-                }
+                let reading = std::mem::take(&mut self.reading);
+                require_read(&rows, keys)
+                    .and_then(|()| Ok(Taken::Rows(self.replica.take_reads(&reading, &rows)?)))
             }
             (ask, answer) => Err(wrong(format!("{} to {}", name_of(&answer), name_of_ask(&ask)))),
         };
@@ -412,6 +408,10 @@ impl Engine {
         if let Some(trigger) = triggers.iter().find(|trigger| trigger.index <= above) {
             return Err(wrong(format!("trigger {} is not above {above}", trigger.index)));
         }
+        if triggers.len() > self.options.rows_max {
+            let (found, most) = (triggers.len(), self.options.rows_max);
+            return Err(wrong(format!("{found} triggers where at most {most} were asked for")));
+        }
         let received = self.replica.journal().receive(triggers).map_err(replica::Error::from)?;
         self.want.triggers = triggers.len() >= self.options.rows_max;
         self.want.reads = true;
@@ -463,6 +463,15 @@ fn require_page(
         }
     }
     Ok(())
+}
+
+/// Refuses rows of what was not asked for, or was told already.
+fn require_read(rows: &[FullRow], keys: Vec<EntityKey>) -> Result<(), Error> {
+    let mut left: std::collections::HashSet<EntityKey> = keys.into_iter().collect();
+    match rows.iter().find(|row| !left.remove(&row.key)) {
+        Some(row) => Err(wrong(format!("{} was not asked for, or stands twice", row.key))),
+        None => Ok(()),
+    }
 }
 
 fn wrong(why: String) -> Error {

@@ -1,8 +1,10 @@
 //! Simulated worlds: clients, an authority, and everything that can go wrong between them.
 
+use std::fs;
+use std::path::Path;
 use std::time::Instant;
 
-use foldlog::testing::simulator::{Simulated, simulate_seed};
+use foldlog::testing::simulator::{Given, Simulated, given, simulate, simulate_seed};
 
 /// How many worlds the test plays; `FOLDLOG_SEEDS` says otherwise.
 const SEEDS: u64 = 1_000;
@@ -12,6 +14,9 @@ const ACTIONS: usize = 200;
 
 /// The first seed; `FOLDLOG_FIRST_SEED` says otherwise.
 const FIRST: u64 = 1;
+
+/// Worlds that failed once, cut down to what it took.
+const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/simulated");
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -23,7 +28,12 @@ fn play(seeds: impl Iterator<Item = u64>) -> Simulated {
         let clients = 3 + usize::try_from(seed % 3).unwrap_or(0);
         match simulate_seed(seed, clients, ACTIONS) {
             Ok(simulated) => sum += simulated,
-            Err(failed) => panic!("seed {seed}: {}\n{:#?}", failed.0, failed.1),
+            Err(failed) => {
+                let (violation, given) = *failed;
+                let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seed-{seed}.ndjson"));
+                fs::write(&path, given.to_lines()).expect("a file for the world that failed");
+                panic!("seed {seed}: {violation}\nto keep it: cp {} {KEPT}/", path.display());
+            }
         }
     }
     sum
@@ -65,6 +75,35 @@ fn whatever_is_lost_doubled_or_late_all_agree_in_the_end_and_nothing_is_lost() {
     ] {
         assert!(reached > 0 || seeds < SEEDS, "something never came up: {sum:?}");
     }
+}
+
+#[test]
+fn what_failed_once_holds_now() {
+    let mut worlds = 0;
+    for entry in fs::read_dir(KEPT).expect("a folder of worlds") {
+        let path = entry.expect("a file").path();
+        let world = Given::from_lines(&fs::read_to_string(&path).expect("a text"));
+        let world = world.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        if let Err(violation) = simulate(&world) {
+            panic!("{}: {violation}", path.display());
+        }
+        worlds += 1;
+    }
+    assert!(worlds > 0, "there is nothing in {KEPT}");
+}
+
+#[test]
+fn a_world_is_the_same_after_it_was_kept() {
+    for seed in 1..=20 {
+        let world = given(seed, 4, ACTIONS);
+        assert_eq!(Given::from_lines(&world.to_lines()), Ok(world));
+    }
+    assert_eq!(
+        Given::from_lines("").unwrap_err(),
+        "line 1: the seed, the clients and the policies are missing"
+    );
+    let wrong = given(1, 3, 1).to_lines() + "{\"wait\":{\"hours\":1}}\n";
+    assert!(Given::from_lines(&wrong).unwrap_err().starts_with("line 3: "));
 }
 
 #[test]

@@ -17,7 +17,11 @@ impl<'d> Bytes<'d> {
         Bytes { left: data }
     }
 
-    fn next(&mut self) -> u8 {
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    pub(super) fn next(&mut self) -> u8 {
         match self.left.split_first() {
             Some((byte, left)) => {
                 self.left = left;
@@ -57,7 +61,7 @@ impl<'d> Bytes<'d> {
         object(&values)
     }
 
-    fn state(&mut self) -> State {
+    pub(super) fn state(&mut self) -> State {
         State::from_json(&self.fields(false)).expect("an object")
     }
 
@@ -90,7 +94,7 @@ impl<'d> Bytes<'d> {
         log
     }
 
-    fn existence(&mut self) -> Existence {
+    pub(super) fn existence(&mut self) -> Existence {
         match self.below(3) {
             0 => Existence::Absent,
             1 => Existence::Live(self.state()),

@@ -6,9 +6,11 @@
 mod build;
 mod frames;
 mod lines;
+mod sessions;
 
 pub use frames::frames;
 pub use lines::lines;
+pub use sessions::sessions;
 
 use super::{laws, player, prefixes};
 use build::Bytes;

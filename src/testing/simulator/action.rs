@@ -1,10 +1,13 @@
 //! What happens in a simulation, as data.
 
+use serde::{Deserialize, Serialize};
+
 use crate::algebra::Policy;
 use crate::workload::random::Random;
 
 /// One thing that happens. Numbers point at "the n-th of what is there", counted round and round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
     /// A client's program changes an entity.
     Operate {

@@ -18,6 +18,7 @@
 //! that is restored from a backup; clocks that are years off and run backwards.
 
 mod action;
+mod kept;
 mod values;
 mod world;
 
