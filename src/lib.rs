@@ -88,6 +88,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod sabotage;
+
 pub mod algebra;
 pub mod authority;
 #[cfg(feature = "cli")]

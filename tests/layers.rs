@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer, and the layers that it may name.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
+    // Below all; used by its macro alone.
+    ("sabotage", &[]),
     ("algebra", &[]),
     ("codec", &["algebra"]),
     ("workload", &["algebra"]),

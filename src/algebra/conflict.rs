@@ -70,6 +70,7 @@ pub fn decide(policy: Policy, local: &Effect, writer: ReplicaId, other: &Other<'
     let since = local.shape.since.time().map(|at| Stamp { at, replica: None });
     match (local.shape.liveness, there) {
         (Liveness::Dead, Existence::Live(_)) => match policy {
+            Policy::LastOperation if sabotaged!(delete_beats_change) => stays(),
             Policy::LastOperation | Policy::FirstToAuthority => Decision::Other,
             Policy::Newest => later(since, other.version.stamps.latest()),
             Policy::Manual => Decision::Held,

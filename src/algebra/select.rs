@@ -80,7 +80,9 @@ impl Units {
     fn of(operations: &[Planned]) -> Self {
         let mut sets = Sets::new(operations.len());
         sets.join_by(operations.iter().map(|planned| [&planned.operation.key]));
-        sets.join_by(operations.iter().map(|planned| &planned.operation.groups));
+        if !sabotaged!(group_split) {
+            sets.join_by(operations.iter().map(|planned| &planned.operation.groups));
+        }
         let mut units = Units { of: Vec::with_capacity(operations.len()), members: Vec::new() };
         let mut numbers: HashMap<usize, usize> = HashMap::new();
         for place in 0..operations.len() {

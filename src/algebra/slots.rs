@@ -134,7 +134,7 @@ impl<P: Copy, E: Default, A> Slots<P, E, A> {
                 } else {
                     let chained = u32::try_from(self.older.len()).expect("fewer than 2^32 parts");
                     self.older.push(Older { part: slot.newest, older: slot.older });
-                    slot.older = Some(chained);
+                    slot.older = (!sabotaged!(older_patches_forgotten)).then_some(chained);
                 }
                 slot.shape = slot.shape.then(shape);
             }

@@ -71,7 +71,8 @@ pub fn coalesce<'a>(
     let mut plan = ReadPlan::default();
     let mut latest: BTreeMap<&EntityKey, &Trigger> = BTreeMap::new();
     for trigger in triggers {
-        if held(&trigger.key).is_some_and(|epoch| trigger.epoch <= epoch) {
+        if held(&trigger.key).is_some_and(|epoch| trigger.epoch <= epoch) && !sabotaged!(what_is_held_is_read)
+        {
             plan.needless.push(trigger.index);
             continue;
         }
@@ -111,7 +112,7 @@ pub fn heard(cursor: Index, indexes: impl IntoIterator<Item = Index>) -> Heard {
         if index > expected {
             heard.gaps.push(expected..=index - 1);
         }
-        if heard.gaps.is_empty() {
+        if heard.gaps.is_empty() || sabotaged!(trigger_gap_ignored) {
             heard.cursor = Index(index);
         }
         expected = index.saturating_add(1);

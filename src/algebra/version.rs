@@ -5,6 +5,7 @@
 //! stamp, and a field that changes gets one that is later than the one it had.
 
 use super::effect::{Content, Effect, Liveness};
+use super::fields::State;
 use super::names::{Millis, ReplicaId};
 use super::operation::Existence;
 use super::stamp::Stamp;
@@ -87,6 +88,7 @@ impl Version {
             (Existence::Live(before) | Existence::Dead(before), Some(state))
                 if !matches!(effect.content, Content::Keep) =>
             {
+                let before = if sabotaged!(stamps_of_whole_entity) { &State::empty() } else { before };
                 for (name, _) in before.changes_to(state).iter() {
                     if let Some(stamp) = effect.stamp_of(&name).stamp().map(by) {
                         let stamp = later_than(self.stamps.of(&name), stamp);
@@ -121,7 +123,7 @@ fn later_than(before: Option<Stamp>, stamp: Stamp) -> Stamp {
 impl Existence {
     /// The state of what is there or was there.
     #[must_use]
-    pub fn state(&self) -> Option<&super::fields::State> {
+    pub fn state(&self) -> Option<&State> {
         match self {
             Existence::Absent => None,
             Existence::Live(state) | Existence::Dead(state) => Some(state),

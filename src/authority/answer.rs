@@ -63,7 +63,7 @@ fn is_below_floor<S: Store>(store: &S, cursors: &Cursors, floors: &Cursors) -> R
     for (collection, cursor) in cursors {
         let floor = store.floor(collection)?;
         let began_at = floors.get(collection).copied().unwrap_or_default();
-        if cursor.0 > 0 && *cursor < floor && began_at < floor {
+        if cursor.0 > 0 && *cursor < floor && began_at < floor && !sabotaged!(pruned_tombstones_missed) {
             return Ok(true);
         }
     }

@@ -68,7 +68,7 @@ impl Arrived<'_> {
     /// Whether somebody changed the entity since the base that the operation was made on.
     pub(super) fn is_concurrent(&self) -> bool {
         match (self.planned.base, &self.before) {
-            (Some(base), Some(before)) => before.epoch > base,
+            (Some(base), Some(before)) => before.epoch > base || sabotaged!(epochs_or_equal),
             (Some(_), None) | (None, _) => false,
         }
     }
@@ -335,6 +335,9 @@ impl<'a, S: Store> Given<'a, S> {
     fn require_unique(&self, world: &World<'a, S>, objections: &mut Vec<Objection>) -> Result<(), S::Error> {
         for (key, touched) in world.touched() {
             let Existence::Live(state) = &touched.version.existence else { continue };
+            if sabotaged!(clash_not_seen) {
+                continue;
+            }
             for (_, fields, values) in self.rules.schema.keys(key, state) {
                 let others = world.holders(key.collection(), fields, &values)?;
                 for other in others.into_iter().filter(|other| other != key) {

@@ -39,7 +39,7 @@ impl Rules<'_> {
         let limit = self.now.0.saturating_add(FUTURE_MS_MAX);
         let stamps = operation.stamps.iter_mut().map(|(_, stamp)| &mut stamp.at);
         for at in stamps.chain(&mut operation.at) {
-            if at.0 > limit {
+            if at.0 > limit && !sabotaged!(future_stamp_not_clamped) {
                 *at = self.now;
             }
         }
@@ -58,7 +58,8 @@ pub fn deliver<S: Store>(
     bunch: &Bunch,
 ) -> Result<Delivery, S::Error> {
     if let Some((id, outcomes)) = store.answer(replica, bunch.number)? {
-        return Ok(if id == bunch.id { Delivery::Answered(outcomes) } else { Delivery::Forked });
+        let is_same = id == bunch.id || sabotaged!(bunch_key_without_digest);
+        return Ok(if is_same { Delivery::Answered(outcomes) } else { Delivery::Forked });
     }
     let mut out = Out::default();
     for (place, planned) in bunch.operations.iter().enumerate() {
@@ -83,7 +84,9 @@ pub fn deliver<S: Store>(
         outcomes.push(verdict.outcome(now, epochs.get(key).copied()));
     }
     let outcomes = Outcomes { bunch: bunch.number, outcomes };
-    store.record(replica, bunch.number, bunch.id, &outcomes)?;
+    if !sabotaged!(outcome_not_recorded) {
+        store.record(replica, bunch.number, bunch.id, &outcomes)?;
+    }
     Ok(Delivery::Answered(outcomes))
 }
 

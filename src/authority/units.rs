@@ -37,6 +37,9 @@ pub(super) fn supersede<'a, S: Store>(
                 continue;
             }
             out.superseded.insert(place);
+            if sabotaged!(unit_taken_apart) {
+                continue;
+            }
             for key in reached.keys() {
                 let parts = given.on(key).filter(|(_, part)| shares_group(part, delete));
                 let parts: BTreeSet<usize> = parts.map(|(place, _)| place).collect();

@@ -127,7 +127,7 @@ pub(crate) fn open<'a>(kind: FrameKind, place: &[u8], bytes: &'a [u8]) -> Result
         return Err(FrameError::Kind);
     }
     let stated = u32::from_le_bytes([l0, l1, l2, l3]);
-    let is_whole = hash == checksum(place, covered, body);
+    let is_whole = hash == checksum(place, covered, body) || sabotaged!(checksum_not_compared);
     // A newer format may hash and measure otherwise, so its version is told first if it can be believed.
     if version > FORMAT_VERSION && is_whole {
         return Err(FrameError::Newer { found: version, known: FORMAT_VERSION });

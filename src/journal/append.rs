@@ -188,6 +188,7 @@ impl Inner {
     ) -> Result<T, Error> {
         self.with_writer(|inner, db, writer| {
             let mut txn = db.begin_write().map_err(engine)?;
+            let is_durable = is_durable && !sabotaged!(acknowledge_before_commit);
             let wanted = if is_durable { EngineDurability::Immediate } else { EngineDurability::None };
             txn.set_durability(wanted).map_err(|error| Error::Corrupted { why: error.to_string() })?;
             let (done, end) = work(inner, &txn, writer.next_seq)?;

@@ -178,7 +178,8 @@ impl Work<'_> {
                 Some(base) => base.epoch(),
                 None => bases.get(&key)?.epoch(),
             };
-            if held.zip(base.epoch()).is_some_and(|(held, new)| new <= held) {
+            let is_stale = held.zip(base.epoch()).is_some_and(|(held, new)| new <= held);
+            if is_stale && !sabotaged!(late_row_integrated) {
                 integrated.stale += 1;
             } else {
                 newest.insert(key, base);

@@ -323,7 +323,7 @@ impl Inner {
                 return Ok(done);
             }
             tables::put_state(&txn, &state)?;
-            if is_deferred {
+            if is_deferred || sabotaged!(seal_not_durable) {
                 txn.set_quick_repair(false);
                 let set = txn.set_durability(redb::Durability::None);
                 set.map_err(|error| Error::Corrupted { why: error.to_string() })?;

@@ -219,6 +219,9 @@ impl Work<'_> {
     /// Parks an effect.
     pub(crate) fn park(&mut self, entry: &Entry, cause: CauseRecord, bunch: u64) -> Result<(), Error> {
         self.has_written = true;
+        if sabotaged!(refused_not_parked) {
+            return Ok(());
+        }
         put(self.txn, entry, cause, bunch)
     }
 

@@ -115,7 +115,9 @@ impl Work<'_> {
             let key = &planned.operation.key;
             let Some(entry) = entries.get(key) else { continue };
             writer.push_entry(entry, false)?;
-            self.overrides.insert(key.clone(), None);
+            if !sabotaged!(fold_into_sealed) {
+                self.overrides.insert(key.clone(), None);
+            }
         }
         let end = writer.finish()?;
         for planned in &bunch.operations {

@@ -102,6 +102,9 @@ impl Work<'_> {
             let changes = operations.iter().map(|planned| &planned.operation.change);
             let assumed = changes.fold(before.clone(), |base, change| base.after(change, epoch));
             let newer = pending.remove(key);
+            if sabotaged!(settle_forgets_later_edits) {
+                self.overrides.insert(key.clone(), None);
+            }
             decided.push(Decided { entry, newer, before, assumed, outcome: outcome.clone(), epoch });
         }
         Ok(Some(Settling { bunch: open.number, decided }))
@@ -241,7 +244,10 @@ fn decisions<'a>(operations: &'a [Planned], outcomes: &'a [Outcome]) -> Vec<Deci
 
 /// What was seen of the authority's side when what is pending now was made: of a version that was not known,
 /// whatever is told now is no change.
-pub(crate) fn seen<'b>(before: &Base, assumed: &'b Base, now: &'b Base) -> &'b Base {
+pub(crate) fn seen<'b>(before: &'b Base, assumed: &'b Base, now: &'b Base) -> &'b Base {
+    if sabotaged!(drop_delete_after_unanswered_create) {
+        return before;
+    }
     if *before == Base::Unknown || !is_known(assumed) { now } else { assumed }
 }
 

@@ -167,7 +167,10 @@ impl Replica {
     /// # Errors
     /// What the journal says.
     pub fn begin_anew(&self, generation: Option<Generation>) -> Result<(), Error> {
-        self.maintain(|work, _| {
+        self.maintain(|work, view| {
+            if sabotaged!(start_over_drops_pending) {
+                work.overrides.extend(view.unsent()?.into_iter().map(|key| (key, None)));
+            }
             let record = record_in(work.txn)?.unwrap_or_default();
             anew(work, record, generation)
         })
@@ -269,6 +272,7 @@ impl Taking {
     ) -> Result<Applied, Error> {
         let mut applied = Applied::default();
         let mut newest: BTreeMap<EntityKey, Told> = BTreeMap::new();
+        let takes_older = self.fetches_all || sabotaged!(late_row_applied);
         for (key, told) in told {
             match newest.entry(key) {
                 Place::Vacant(free) => drop(free.insert(told)),
@@ -280,14 +284,17 @@ impl Taking {
                 }
             }
         }
-        let unsent = self.unsent(work, view, newest.keys())?;
+        let mut unsent = self.unsent(work, view, newest.keys())?;
+        if sabotaged!(pages_between_not_rebased) && work.is_deferred {
+            unsent.clear();
+        }
         let mut reduced = Vec::new();
         let mut stale = Vec::new();
         for (key, told) in &newest {
             let (held, _) = view.base(key)?;
             let epoch = told.base.epoch().unwrap_or_default();
             match held.epoch() {
-                Some(held_epoch) if epoch < held_epoch && !self.fetches_all => stale.push(key.clone()),
+                Some(held_epoch) if epoch < held_epoch && !takes_older => stale.push(key.clone()),
                 Some(held_epoch) if epoch == held_epoch && held == told.base => {
                     // Nothing new but, perhaps, its stamps.
                     view.put_base(key, &held, &told.stamps)?;

@@ -155,7 +155,7 @@ pub(super) fn keep(
     losses: &[Loss],
     at: Millis,
 ) -> Result<(), journal::Error> {
-    if losses.is_empty() {
+    if losses.is_empty() || sabotaged!(loser_not_recorded) {
         return Ok(());
     }
     let mut record = record_in(txn)?.unwrap_or_default();

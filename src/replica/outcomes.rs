@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use super::conflicts;
 use super::error::Error;
+use super::keep::put_cursors;
 use super::lost::{self, Loss, Side, Why};
 use super::rebase::{Known, Rebase, UnitPart, lost_local, rebase, unit_part};
 use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
-    Base, Bunch, Effect, EntityKey, Epoch, Group, Limits, Liveness, Millis, Outcome, Outcomes, Policy,
-    ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, live_key_values, written,
+    Base, Bunch, Cursors, Effect, EntityKey, Epoch, Group, Limits, Liveness, Millis, Outcome, Outcomes, Page,
+    Policy, ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, live_key_values, written,
 };
 use crate::codec::records::CauseRecord;
 use crate::journal::Work;
@@ -89,6 +90,12 @@ impl Replica {
             };
             for decided in &settling.decided {
                 settlement.decide(work, view, decided)?;
+                if sabotaged!(own_push_moves_cursor)
+                    && let Some(epoch) = decided.epoch
+                {
+                    let cursors = Cursors::from([(decided.entry.key.collection().clone(), epoch)]);
+                    put_cursors(work.txn, &Page { cursors, ..Page::default() })?;
+                }
             }
             let settled: BTreeSet<&EntityKey> =
                 settling.decided.iter().map(|decided| &decided.entry.key).collect();
@@ -241,7 +248,9 @@ impl Settlement {
                 return Ok(());
             }
             Outcome::Retry => {
-                work.come_back(entry, newer.clone());
+                if !sabotaged!(retried_dropped) {
+                    work.come_back(entry, newer.clone());
+                }
                 self.settled.retried += 1;
                 return Ok(());
             }

@@ -356,6 +356,9 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
             return Ok(());
         }
         self.changed.push((key.clone(), cause));
+        if cause != Cause::Local && sabotaged!(unique_index_not_moved) {
+            return Ok(());
+        }
         self.index(key, before, false)?;
         self.index(key, now, true)
     }

@@ -243,7 +243,8 @@ impl Engine {
     /// # Errors
     /// An answer that is not one to what was asked, or what the replica says.
     pub fn answer(&mut self, number: u64, answer: Answer, now: Millis, random: u128) -> Result<Taken, Error> {
-        let Some(asked) = self.asked.take_if(|asked| asked.number == number) else { return Ok(Taken::Stale) };
+        let is_answered = |asked: &mut Request| asked.number == number || sabotaged!(late_answer_taken);
+        let Some(asked) = self.asked.take_if(is_answered) else { return Ok(Taken::Stale) };
         let taken = match (asked.ask, answer) {
             (_, Answer::Offline) => return self.later(now, 0, random).map(|()| Taken::Later),
             (_, Answer::Busy { retry_after_ms }) => {
@@ -443,7 +444,8 @@ fn require_page(
         return Err(wrong(format!("{} rows where at most {rows_max} were asked for", page.rows.len())));
     }
     for (collection, cursor) in cursors {
-        if page.cursors.get(collection).is_none_or(|now| now < cursor) {
+        let goes_back = page.cursors.get(collection).is_none_or(|now| now < cursor);
+        if goes_back && !sabotaged!(page_that_goes_back_taken) {
             return Err(wrong(format!("the cursor of {collection} goes back")));
         }
     }

@@ -323,3 +323,77 @@ fn a_large_backlog_goes_up_in_bunches_and_comes_down_in_pages() {
     assert_eq!(other.replica().list(key(1).collection()).unwrap().len(), 95);
     assert_eq!(engine.replica().seal(Limits::default()).unwrap(), None);
 }
+
+#[test]
+fn what_is_unsent_goes_on_top_of_a_row_on_whichever_page_that_comes() {
+    let patch = |n, json: &str| Operation::patch(key(n), Patch::from_json(json).unwrap());
+    let mut authority = Authority::new();
+    let (mut other, mut engine) = (engine(), engine());
+    other.replica().commit(&(1..=45).map(create).collect::<Vec<_>>(), Durability::Durable).unwrap();
+    authority.sync(&mut other);
+    authority.sync(&mut engine);
+    let all = |json: &str| (1..=45).map(|n| patch(n, json)).collect::<Vec<_>>();
+    other.replica().commit(&all(r#"{"theirs":1}"#), Durability::Durable).unwrap();
+    authority.sync(&mut other);
+    engine.replica().commit(&all(r#"{"mine":1}"#), Durability::Durable).unwrap();
+    engine.want_only(Want::DOWN);
+    while let Next::Ask(request) = engine.next(NOW).unwrap() {
+        let answer = authority.answer(&request.ask);
+        engine.answer(request.number, answer, NOW, 0).unwrap();
+    }
+    for n in 1..=45 {
+        let both = state(&format!(r#"{{"mine":1,"n":{n},"theirs":1}}"#));
+        assert_eq!(engine.replica().get(&key(n)).unwrap(), Some(both));
+    }
+    assert_eq!(engine.replica().check().unwrap(), [""; 0]);
+}
+
+#[test]
+fn what_is_to_be_retried_waits_and_is_sent_again_as_it_was() {
+    let mut engine = engine();
+    engine.replica().commit(&[create(1)], Durability::Durable).unwrap();
+    engine.want_only(Want::UP);
+    let (number, Ask::Deliver { bunch, .. }) = asked(&mut engine) else { panic!("nothing is sent") };
+    let outcomes = Outcomes { bunch: bunch.number, outcomes: vec![Outcome::Retry] };
+    assert_eq!(engine.answer(number, Answer::Delivered(outcomes), NOW, 0).unwrap(), Taken::Later);
+    let Next::Wait(until) = engine.next(NOW).unwrap() else { panic!("it does not wait") };
+    engine.want_only(Want::UP);
+    let Next::Ask(request) = engine.next(until).unwrap() else { panic!("nothing is sent again") };
+    let Ask::Deliver { bunch: again, .. } = request.ask else { panic!("{:?}", request.ask) };
+    assert!(again.number > bunch.number, "it is another bunch: of this one there is an answer");
+    assert_eq!(again.operations, bunch.operations);
+}
+
+#[test]
+fn who_was_away_when_tombstones_were_pruned_learns_of_the_deletes_all_the_same() {
+    let mut authority = Authority::new();
+    let (mut other, mut away) = (engine(), engine());
+    other.replica().commit(&[create(1), create(2)], Durability::Durable).unwrap();
+    authority.sync(&mut other);
+    authority.sync(&mut away);
+    other.replica().commit(&[Operation::delete(key(1))], Durability::Durable).unwrap();
+    authority.sync(&mut other);
+    authority.store.prune(key(1).collection(), Epoch(3));
+    away.replica().commit(&[create(3)], Durability::Durable).unwrap();
+    authority.sync(&mut away);
+    assert_eq!(away.replica().get(&key(1)).unwrap(), None);
+    assert_eq!(away.replica().list(key(1).collection()).unwrap().len(), 2);
+    assert_eq!(authority.store.entities().count(), 2, "what was unsent came there");
+}
+
+#[test]
+fn a_row_that_is_older_than_what_is_known_changes_nothing() {
+    let engine = engine();
+    let told = |n, epoch| {
+        let existence = Existence::Live(state(&format!(r#"{{"n":{n}}}"#)));
+        FullRow { version: Version { existence, ..Version::default() }, ..row(1, epoch) }
+    };
+    let replica = engine.replica();
+    assert_eq!(replica.take_reads(&[], &[told(2, 5)]).unwrap().applied, [key(1)]);
+    let before = observed(replica);
+    for late in [told(1, 4), told(2, 5)] {
+        let applied = replica.take_reads(&[], &[late]).unwrap();
+        assert_eq!((applied.applied.len(), applied.stale), (0, 1));
+        assert_eq!(observed(replica), before);
+    }
+}

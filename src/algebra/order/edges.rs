@@ -131,12 +131,14 @@ fn references<'s>(views: &[View<'_, 's>]) -> Vec<Edge<'s>> {
             }
             if let Some(made) = other(after.flatten())
                 && let Some(is_certain) = made.makes
+                && !sabotaged!(child_created_before_parent)
             {
                 let why = Why::Refers { field, reference, is_certain };
                 edges.push(Edge { from: made.place, to: view.place, why });
             }
             if let Some(deleted) = other(before.flatten())
                 && matches!(deleted.after, Known::Gone)
+                && !sabotaged!(parent_deleted_before_child)
             {
                 edges.push(Edge { from: view.place, to: deleted.place, why: Why::Drops });
             }
