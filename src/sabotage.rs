@@ -75,7 +75,7 @@ faults! {
     /// A value that loses is not written down.
     loser_not_recorded,
     /// A change from elsewhere leaves an entity where it was in the indexes.
-    unique_index_not_moved,
+    index_not_moved,
     // The sync engine.
     /// An answer is taken for one to whatever is asked now.
     late_answer_taken,

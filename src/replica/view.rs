@@ -356,7 +356,7 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
             return Ok(());
         }
         self.changed.push((key.clone(), cause));
-        if cause != Cause::Local && sabotaged!(unique_index_not_moved) {
+        if cause != Cause::Local && sabotaged!(index_not_moved) {
             return Ok(());
         }
         self.index(key, before, false)?;
