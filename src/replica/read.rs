@@ -92,6 +92,14 @@ impl Replica {
         self.read(|_, view| view.keys(None))
     }
 
+    /// The entities of which something is unsent, on its way, parked or held, in the order of their keys.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn unsent(&self) -> Result<Vec<EntityKey>, Error> {
+        self.read(|_, view| view.unsent())
+    }
+
     /// The live entities of a collection that have these values, as JSON, in the fields of a unique key: more than one
     /// only while there is a clash. None where the schema has no such key.
     ///

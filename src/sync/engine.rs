@@ -173,7 +173,8 @@ impl Engine {
         self.want = want;
     }
 
-    /// Drops the local copy of what the authority holds and fetches all of it; what is unsent is kept.
+    /// Drops the local copy of what the authority holds and fetches all of it; what is unsent is kept, unless it is
+    /// [undone](Replica::undo) before: `replica.undo(&replica.unsent()?)`.
     ///
     /// # Errors
     /// What the replica says.

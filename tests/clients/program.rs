@@ -121,6 +121,8 @@ fn what_is_undone_is_as_the_authority_holds_it_and_a_group_is_undone_whole() {
     commit(&replica, &[patch(key("notes", 1), r#"{"title":"eins"}"#)]);
     commit(&replica, &[Operation::delete(key("folders", 1))]);
     commit(&replica, &[Operation::create(key("folders", 2), state("{}"))]);
+    let unsent = [key("folders", 1), key("folders", 2), key("notes", 1), key("notes", 2)];
+    assert_eq!(replica.unsent().unwrap(), unsent);
     let undone = replica.undo(&[key("notes", 2)]).unwrap();
     assert_eq!(undone, [key("folders", 1), key("notes", 1), key("notes", 2)]);
     assert_eq!(pending(&replica).len(), 1, "the other folder was not meant");
