@@ -11,6 +11,7 @@
 //! | [`schedule`], [`player`] | what happens to a journal, as data; and what must be true after each step |
 //! | [`simulator`] | clients, an authority and a bad network, from one number |
 //! | [`conformance`] | one suite for every store of an authority |
+//! | [`values`] | what became of every value that was written |
 //! | [`fuzz`] | the bodies of the fuzz targets |
 //! | [`FaultyStorage`] | a storage that loses, reorders and tears what was not synced, and fails on demand |
 
@@ -28,6 +29,7 @@ pub mod schedule;
 pub mod simulator;
 mod storage;
 pub mod strategies;
+pub mod values;
 
 pub use crash::{CrashPoint, Crashes, Unsynced};
 pub use image::SECTOR_BYTES;

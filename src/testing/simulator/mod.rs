@@ -19,7 +19,6 @@
 
 mod action;
 mod kept;
-mod values;
 mod world;
 
 pub use action::{Action, Given, given};

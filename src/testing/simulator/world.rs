@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 use super::action::{Action, Given};
-use super::values::{Token, Values, token, tokens};
 use crate::algebra::{
     Answer, Ask, Collection, CollectionName, EntityKey, Epoch, Generation, Index, Limits, Millis, OnDelete,
     Operation, Patch, Planned, Policy, Reference, ReplicaId, Schema, State,
@@ -18,6 +17,7 @@ use crate::replica::{self, Replica, Resolution, Status};
 use crate::scenario::Link;
 use crate::sync::{self, Engine, Next, Want};
 use crate::testing::laws::{Violation, require};
+use crate::testing::values::{Token, Values, kept, tokens};
 use crate::testing::{FaultyStorage, Unsynced};
 
 /// How many actions came up that show something, and the end of it all.
@@ -678,13 +678,11 @@ impl World {
             there.iter().flat_map(|(key, state)| tokens(key, Some(state))).collect();
         for client in &self.clients {
             let replica = client.engine.replica();
-            let journal = replica.journal();
             let mut aside = replica.undecided().map_err(wrong)?;
             aside.extend(client.was_aside.iter().cloned());
             for number in 0..9 {
                 let key = entity(number);
                 let seen = replica.get(&key).map_err(wrong)?;
-                found.extend(tokens(&key, seen.as_ref()));
                 if aside.contains(&key) {
                     continue;
                 }
@@ -700,22 +698,9 @@ impl World {
                     format!("{}: {key} is {status:?}", client.name)
                 })?;
             }
-            let parked = journal.parked().map_err(|error| wrong(error.into()))?;
-            for parked in parked {
-                let written = crate::algebra::written(&parked.effect);
-                found.extend(written.iter().filter_map(|(field, raw)| token(&parked.key, &field, raw)));
-            }
-            for conflict in replica.conflicts().map_err(wrong)? {
-                found.extend(tokens(&conflict.key, conflict.local.existence.state()));
-            }
-            for lost in replica.losers().map_err(wrong)? {
-                self.done.lost += 1;
-                found.extend(lost.fields.iter().filter_map(|(field, raw)| token(&lost.key, &field, raw)));
-            }
-            for held in journal.held().map_err(|error| wrong(error.into()))? {
-                let written = crate::algebra::written(&held.effect);
-                found.extend(written.iter().filter_map(|(field, raw)| token(&held.key, &field, raw)));
-            }
+            self.done.lost += replica.losers().map_err(wrong)?.len() as u64;
+            let all: Vec<EntityKey> = (0..9).map(entity).collect();
+            found.extend(kept(replica, &all).map_err(wrong)?);
         }
         let missing = self.values.missing(&found);
         require("nothing lost", missing.is_empty(), || format!("{missing:?} are nowhere"))?;
