@@ -1,11 +1,14 @@
 //! The clients and the authority by exhaustion: every order in which two clients' operations on one entity, their
 //! questions and the answers can come, with `stateright`, over the real code.
 //!
-//! | what is explored | bounds |
-//! |---|---|
-//! | without faults | 2 clients, 2 operations each, of create, update of one field or another, delete |
-//! | with faults | the same, one answer (or question) that is lost or late, one crash |
-//! | each | for `LastOperation` and `FirstToAuthority`; the entity absent, live, or dead before |
+//! | what is explored | operations | the entity before |
+//! |---|---|---|
+//! | two operations each, no faults | one client: update of a field, delete; the other also of another field | live |
+//! | the same, with `FOLDLOG_MODEL_ALL` set (a matter of many minutes) | create, update of a field or another, delete | absent, live, dead |
+//! | one operation each, one answer or bunch that is lost or late, one crash | create, update of a field or another, delete | absent, live, dead |
+//!
+//! Each for `LastOperation` and `FirstToAuthority`. What one entity cannot show: a cursor that passes over a row, as
+//! every answer to a bunch tells how the entity stands; and pages that come late, as a client asks one thing at a time.
 //!
 //! Every state is an end: from each one, writes and faults stop, both clients sync twice, and then the laws must hold
 //! ([`rest`]). This says more than that the paths lead to an end which is good, and it holds for the states on a circle
@@ -58,10 +61,9 @@ fn explore(bounds: Bounds, floor: usize) {
 fn without_faults(policy: Policy) -> Bounds {
     let (starts, whats): (_, [&'static [What]; 2]) = match std::env::var_os("FOLDLOG_MODEL_ALL") {
         Some(_) => (STARTS, [&What::ALL; 2]),
-        None => (
-            &STARTS[1..2],
-            [&[What::Create, What::UpdateA, What::Delete], &[What::UpdateA, What::UpdateB, What::Delete]],
-        ),
+        None => {
+            (&STARTS[1..2], [&[What::UpdateA, What::Delete], &[What::UpdateA, What::UpdateB, What::Delete]])
+        }
     };
     Bounds { policy, starts, whats, operations: 2, given_up: 0, crashes: 0 }
 }
@@ -73,20 +75,20 @@ fn with_faults(policy: Policy) -> Bounds {
 
 #[test]
 fn two_clients_agree_and_lose_nothing_where_the_last_operation_counts() {
-    explore(without_faults(Policy::LastOperation), 1_000);
+    explore(without_faults(Policy::LastOperation), 100_000);
 }
 
 #[test]
 fn two_clients_agree_and_lose_nothing_where_the_first_to_the_authority_counts() {
-    explore(without_faults(Policy::FirstToAuthority), 1_000);
+    explore(without_faults(Policy::FirstToAuthority), 100_000);
 }
 
 #[test]
 fn a_lost_answer_and_a_crash_change_nothing_where_the_last_operation_counts() {
-    explore(with_faults(Policy::LastOperation), 1_000);
+    explore(with_faults(Policy::LastOperation), 50_000);
 }
 
 #[test]
 fn a_lost_answer_and_a_crash_change_nothing_where_the_first_to_the_authority_counts() {
-    explore(with_faults(Policy::FirstToAuthority), 1_000);
+    explore(with_faults(Policy::FirstToAuthority), 50_000);
 }
