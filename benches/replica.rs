@@ -2,12 +2,15 @@
 //!
 //! | row | the replica does | plain redb does |
 //! |---|---|---|
-//! | down sync | takes pages of 1,000 rows, with one unique key and one reference each | a transaction of 1,000 upserts of the same bytes |
+//! | down sync | takes pages of rows from memory | a transaction of as many upserts of the same bytes |
 //! | get | reads an entity | reads a row |
 //! | local update | a durable patch | a durable upsert of the row |
 //! | 10,000 pending | seals and settles them | an upsert of each, twice, in two transactions |
 //!
-//! `cargo bench --features workload --bench replica [-- ENTITIES]`
+//! Each for entities without a schema and for entities with a unique key and a reference; and for ids that follow time
+//! (UUID version 7) and ids that are scattered (version 4).
+//!
+//! `cargo bench --features workload --bench replica [-- ENTITIES [ROWS_A_PAGE]]`
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,6 +24,8 @@ use foldlog::journal::{Durability, Options};
 use foldlog::replica::Replica;
 use redb::{Builder, Database, ReadableDatabase, TableDefinition};
 
+const ENTITIES: u64 = 1_000_000;
+/// As many as an engine asks for at once.
 const PAGE_ROWS: u64 = 10_000;
 const GETS: u64 = 20_000;
 const UPDATES: u64 = 400;
@@ -30,19 +35,50 @@ const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 const SCHEMA: &str = r#"{"collections":{"folders":{},"notes":{"unique":[["title"]],
     "references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;
 
+#[derive(Clone, Copy, PartialEq)]
+enum Ids {
+    Ordered,
+    Scattered,
+}
+
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Given {
+    entities: u64,
+    page_rows: u64,
+    ids: Ids,
+    has_schema: bool,
+}
+
 fn main() {
-    let entities: u64 = std::env::args().filter_map(|text| text.parse().ok()).next().unwrap_or(1_000_000);
+    let mut numbers = std::env::args().filter_map(|text| text.parse().ok());
+    let (entities, page_rows) = (numbers.next().unwrap_or(ENTITIES), numbers.next().unwrap_or(PAGE_ROWS));
+    for has_schema in [false, true] {
+        for ids in [Ids::Ordered, Ids::Scattered] {
+            let keys = if has_schema { "a unique key and a reference" } else { "no schema" };
+            let order = if ids == Ids::Ordered { "ordered" } else { "scattered" };
+            println!("{entities} entities, {keys}, {order} ids, pages of {page_rows}");
+            measure(Given { entities, page_rows, ids, has_schema });
+        }
+    }
+}
+
+fn measure(given: Given) {
+    let Given { entities, page_rows, ids, has_schema } = given;
     let folder = tempfile::tempdir().expect("a folder");
-    let options =
-        Options::new().cache_bytes(CACHE_BYTES).schema(Schema::from_json(SCHEMA).expect("a schema"));
+    let mut options = Options::new().cache_bytes(CACHE_BYTES);
+    if has_schema {
+        options = options.schema(Schema::from_json(SCHEMA).expect("a schema"));
+    }
     let replica = Replica::create(folder.path().join("replica.redb"), options).expect("a replica");
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     let plain = builder.create(folder.path().join("plain.redb")).expect("a database");
+    let key = |n| key(n, ids);
 
     let (mut ours, mut theirs) = (Duration::ZERO, Duration::ZERO);
-    for first in (0..entities).step_by(usize::try_from(PAGE_ROWS).expect("a small number")) {
-        let page = page(first, entities);
+    for first in (0..entities).step_by(usize::try_from(page_rows).expect("a small number")) {
+        let page = page(first, given);
         let began = Instant::now();
         replica.take_page(&page).expect("a page");
         ours += began.elapsed();
@@ -51,11 +87,8 @@ fn main() {
         theirs += began.elapsed();
     }
     let rate = entities as f64 / ours.as_secs_f64();
-    println!("down sync: {rate:.0} rows/s, {:.2}x the time of plain upserts", ratio(ours, theirs));
+    println!("  down sync: {rate:.0} rows/s, {:.2}x the time of plain upserts", ratio(ours, theirs));
 
-    if std::env::var("DOWN").is_ok() {
-        return;
-    }
     let places = (0..GETS).map(|n| n.wrapping_mul(7_919_113) % entities);
     let began = Instant::now();
     for n in places.clone() {
@@ -68,7 +101,7 @@ fn main() {
         assert!(table.get(key(n).id().as_bytes().as_slice()).expect("a read").is_some());
     }
     let theirs = began.elapsed();
-    println!("get: {:.1} us, {:.2}x plain", micros(ours, GETS), ratio(ours, theirs));
+    println!("  get: {:.1} us, {:.2}x plain", micros(ours, GETS), ratio(ours, theirs));
 
     let (mut ours, mut theirs) = (Duration::ZERO, Duration::ZERO);
     for n in 0..UPDATES {
@@ -81,9 +114,10 @@ fn main() {
         upsert(&plain, std::iter::once(&key), "{}");
         theirs += began.elapsed();
     }
-    println!("local update: {:.0} us, {:.2}x plain", micros(ours, UPDATES), ratio(ours, theirs));
+    println!("  local update: {:.0} us, {:.2}x plain", micros(ours, UPDATES), ratio(ours, theirs));
 
-    let keys: Vec<EntityKey> = (0..PENDING).map(|n| key(n.wrapping_mul(15_485_863) % entities)).collect();
+    // What somebody works on: entities made lately, where ids tell.
+    let keys: Vec<EntityKey> = (0..PENDING.min(entities)).map(|n| key(entities - 1 - n)).collect();
     let patch = Patch::from_json(r#"{"m":true}"#).expect("a patch");
     let operations: Vec<Operation> =
         keys.iter().map(|key| Operation::patch(key.clone(), patch.clone())).collect();
@@ -106,7 +140,7 @@ fn main() {
     upsert(&plain, keys.iter(), "{ }");
     let theirs = began.elapsed();
     println!(
-        "{} pending: sealed in {} ms, settled in {} ms, {:.2}x plain",
+        "  {} pending: sealed in {} ms, settled in {} ms, {:.2}x plain",
         bunch.operations.len(),
         sealed.as_millis(),
         settled.as_millis(),
@@ -114,21 +148,22 @@ fn main() {
     );
 }
 
-fn key(n: u64) -> EntityKey {
-    let id = if std::env::var("V5").is_ok() {
-        Uuid::new_v5(&Uuid::NAMESPACE_OID, &n.to_le_bytes())
-    } else {
-        Uuid::from_u128(
-            (u128::from(n) << 80)
-                | 0x7000_8000_0000_0000_0000
-                | u128::from(n.wrapping_mul(0x9E3779B97F4A7C15) >> 8),
-        )
+fn key(n: u64, ids: Ids) -> EntityKey {
+    let scattered = Uuid::new_v5(&Uuid::NAMESPACE_OID, &n.to_le_bytes());
+    let id = match ids {
+        // Some four a millisecond.
+        Ids::Ordered => {
+            let [random @ .., _, _, _, _, _, _] = scattered.into_bytes();
+            uuid::Builder::from_unix_timestamp_millis(1_700_000_000_000 + n / 4, &random).into_uuid()
+        }
+        Ids::Scattered => scattered,
     };
     EntityKey::new(CollectionName::new("notes").expect("a name"), id).expect("an id")
 }
 
-fn page(first: u64, entities: u64) -> Page {
-    let rows = (first..(first + PAGE_ROWS).min(entities)).map(|n| {
+fn page(first: u64, given: Given) -> Page {
+    let Given { entities, page_rows, ids, .. } = given;
+    let rows = (first..(first + page_rows).min(entities)).map(|n| {
         let folder = Uuid::from_u128(1 + u128::from(n % 100));
         let json = format!(r#"{{"in":"{folder}","text":"{}","title":"title {n}"}}"#, "x".repeat(60));
         let created = Some(Stamp { at: Millis(n), replica: Some(ReplicaId(Uuid::from_u128(9))) });
@@ -136,7 +171,7 @@ fn page(first: u64, entities: u64) -> Page {
             existence: Existence::Live(State::from_json(&json).expect("a state")),
             stamps: Stamps { created, ..Stamps::default() },
         };
-        FullRow { key: key(n), version, epoch: Epoch(n + 1), writer: None }
+        FullRow { key: key(n, ids), version, epoch: Epoch(n + 1), writer: None }
     });
     let rows: Vec<FullRow> = rows.collect();
     let cursor = Epoch(first + rows.len() as u64);

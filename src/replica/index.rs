@@ -18,8 +18,8 @@ type Bytes = &'static [u8];
 /// So many moves are kept before they are written: some 10 MiB.
 const MOVES_MAX: usize = 65_536;
 
-/// How much of a hash stands in a place: enough that no two values meet by chance.
-const HASH_BYTES: usize = 16;
+/// Values of a unique key up to this length stand in its places as they are: short places make many a page.
+const VALUES_BYTES_MAX: usize = 64;
 
 /// One index: places that begin with what is looked up, and end with the id that is found.
 pub(super) struct Index<R> {
@@ -81,21 +81,27 @@ impl Index<Table<'_, Bytes, Bytes>> {
     }
 }
 
-/// Where the entities with one value of a unique key begin.
+/// Where the entities with one value of a unique key begin. Values stand there as they are, so that those of one scope
+/// are neighbours; long ones as a hash.
 pub(super) fn unique_prefix(collection: &CollectionName, number: usize, values: &[String]) -> Vec<u8> {
-    let mut hasher = blake3::Hasher::new();
-    for value in values {
-        hasher.update(&(value.len() as u64).to_le_bytes());
-        hasher.update(value.as_bytes());
-    }
-    let mut hash = [0; HASH_BYTES];
-    hasher.finalize_xof().fill(&mut hash);
     let name = collection.as_str().as_bytes();
-    let mut bytes = Vec::with_capacity(name.len() + 9 + HASH_BYTES + 16);
+    let mut bytes = Vec::with_capacity(name.len() + 5 + VALUES_BYTES_MAX + 16);
     bytes.extend_from_slice(name);
     bytes.push(0);
-    bytes.extend_from_slice(&(number as u64).to_le_bytes());
-    bytes.extend_from_slice(&hash);
+    bytes.extend_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
+    let begin = bytes.len();
+    for value in values {
+        // No zero is in the text of a JSON value.
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.push(0);
+    }
+    if bytes.len() - begin > VALUES_BYTES_MAX {
+        let hash = blake3::hash(bytes.get(begin..).unwrap_or_default());
+        bytes.truncate(begin);
+        // Nor does any begin so.
+        bytes.push(0);
+        bytes.extend_from_slice(hash.as_bytes());
+    }
     bytes
 }
 
