@@ -576,10 +576,7 @@ impl Taking {
         }
         for (key, told) in newest {
             let Some(state) = told.base.live_state() else { continue };
-            if !view.visible(key)?.existence.is_live() {
-                // Deleted here as well: what becomes of that is decided already.
-                continue;
-            }
+            let visible = view.visible(key)?;
             for (field, reference, parent) in view.schema.targets(key, state) {
                 let (base, stamps) = view.base(&parent)?;
                 let is_deleted_here = matches!(view.visible(&parent)?.existence, Existence::Dead(_));
@@ -619,6 +616,11 @@ impl Taking {
             }
         }
         Ok(())
+                let mut here = visible.existence.live().into_iter().flat_map(|here| view.schema.targets(key, here));
+                if !here.any(|(by, _, to)| by == field && to == parent) {
+                    // Deleted here as well, or let go: what becomes of that is decided already.
+                    continue;
+                }
     }
 
     /// Unique keys: what came may have what something here wants, or have given it up.
