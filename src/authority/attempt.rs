@@ -12,7 +12,7 @@ use super::units;
 use super::world::World;
 use crate::algebra::{
     Decision, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Other, Outcome, Patch,
-    Planned, Policy, ReplicaId, Seq, State, Version, decide, referred,
+    Planned, Policy, ReplicaId, Seq, State, Version, decide, live_key_values, referred,
 };
 
 /// The operations of a bunch, with what does not change from one attempt to the next.
@@ -196,7 +196,7 @@ impl<'a, S: Store> Given<'a, S> {
         }
         let mut objections = self.cascades(&mut world, &out)?;
         self.require_references(&mut world, &out, &mut objections)?;
-        self.require_unique(&world, &mut objections)?;
+        self.require_unique(&world, &out, &mut objections)?;
         if objections.is_empty() {
             return Ok(Ok(Attempt { world, out, overwrote }));
         }
@@ -331,8 +331,14 @@ impl<'a, S: Store> Given<'a, S> {
         version.after(&Effect::of(Seq(1), &Operation { at, ..operation }), self.replica)
     }
 
-    /// No two live entities have one unique key; of two of this bunch the later operation has to go.
-    fn require_unique(&self, world: &World<'a, S>, objections: &mut Vec<Objection>) -> Result<(), S::Error> {
+    /// No two live entities have one unique key; of two of this bunch the later operation has to go. Of a
+    /// swap the one half waits for the other one that failed.
+    fn require_unique(
+        &self,
+        world: &World<'a, S>,
+        out: &Out,
+        objections: &mut Vec<Objection>,
+    ) -> Result<(), S::Error> {
         for (key, touched) in world.touched() {
             let Existence::Live(state) = &touched.version.existence else { continue };
             for (_, fields, values) in self.rules.schema.keys(key, state) {
@@ -359,3 +365,44 @@ impl<'a, S: Store> Given<'a, S> {
         Ok(())
     }
 }
+    /// Whether the holder of a unique key would have given it up by an operation that failed, for a key that it was to
+    /// get from this entity: both change places, perhaps by way of others.
+    fn is_swapped(
+        &self,
+        key: &EntityKey,
+        holder: &EntityKey,
+        fields: &[String],
+        out: &Out,
+    ) -> Result<bool, S::Error> {
+        let failed = |key: &EntityKey| self.on(key).any(|(place, _)| out.failed.contains_key(&place));
+        let existences = |key: &EntityKey| {
+            let before = self.on(key).find_map(|(_, operation)| operation.before.as_ref());
+            let before = before.map(|before| before.version.existence.clone()).unwrap_or_default();
+            let after = self.on(key).fold(before.clone(), |now, (_, operation)| operation.effect.apply(&now));
+            (before, after)
+        };
+        let (before, after) = existences(holder);
+        if !failed(holder) || live_key_values(&before, fields) == live_key_values(&after, fields) {
+            return Ok(false);
+        }
+        let mut seen = BTreeSet::from([holder.clone()]);
+        let mut open = vec![after];
+        while let Some(wanted) = open.pop() {
+            let Existence::Live(state) = &wanted else { continue };
+            for (_, fields, values) in self.rules.schema.keys(holder, state) {
+                for id in self.store.holders(holder.collection(), fields, &values)? {
+                    let Ok(other) = EntityKey::new(holder.collection().clone(), id) else { continue };
+                    if other == *key {
+                        return Ok(true);
+                    }
+                    if failed(&other) && seen.insert(other.clone()) {
+                        open.push(existences(&other).1);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+                    let is_swapped = theirs.is_none() && self.is_swapped(key, &other, fields, out)?;
+                        Some(_) | None if is_swapped => Outcome::Waits { on: holder.clone() },
