@@ -39,8 +39,10 @@ pub(super) struct Arrived<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Out {
     pub(super) failed: BTreeMap<usize, Outcome>,
-    /// The other side prevails.
+    /// The other side prevails, or a person decides.
     pub(super) superseded: BTreeSet<usize>,
+    /// Of these, those that a person decides about: who shares a group with them waits for that.
+    pub(super) held: BTreeSet<usize>,
 }
 
 /// What an attempt came to.
@@ -55,6 +57,7 @@ pub(super) struct Attempt<'a, S> {
 /// Something that does not hold at the bunch's end.
 struct Objection {
     place: usize,
+    /// By what it is answered; none where a person has to decide.
     outcome: Option<Outcome>,
     /// The operation without which it would hold.
     cause: Option<usize>,
@@ -132,13 +135,15 @@ impl<'a, S: Store> Given<'a, S> {
     }
 
     /// Adds what stands or falls with what is out: the other operations on an entity, and who shares a group
-    /// with what failed.
+    /// with what failed or is held.
     fn closed(&self, mut out: Out) -> Out {
         for place in out.superseded.clone() {
             let key = self.operation(place).map(Arrived::key);
             out.superseded.extend(key.and_then(|key| self.of.get(key)).into_iter().flatten());
         }
-        let mut open: Vec<usize> = out.failed.keys().copied().collect();
+        let waiting = self.hold_groups(&mut out);
+        let mut open: Vec<usize> =
+            out.failed.keys().filter(|place| !waiting.contains(place)).copied().collect();
         let mut seen: HashSet<&Group> = HashSet::new();
         while let Some(place) = open.pop() {
             let Some(operation) = self.operation(place) else { continue };
@@ -150,7 +155,7 @@ impl<'a, S: Store> Given<'a, S> {
             }
             for group in operation.planned.operation.groups.iter().filter(|group| seen.insert(group)) {
                 for other in self.by_group.get(group).into_iter().flatten() {
-                    if !out.failed.contains_key(other) {
+                    if !out.failed.contains_key(other) && !out.held.contains(other) {
                         out.superseded.remove(other);
                         out.failed.insert(*other, Outcome::Waits { on: key.clone() });
                         open.push(*other);
@@ -159,6 +164,33 @@ impl<'a, S: Store> Given<'a, S> {
             }
         }
         out
+    }
+
+    /// A group travels together: who shares one with what a person has to decide about waits for that, unless it gives
+    /// way itself. Gives those that wait.
+    fn hold_groups(&self, out: &mut Out) -> BTreeSet<usize> {
+        let mut waiting = BTreeSet::new();
+        let mut seen: HashSet<&Group> = HashSet::new();
+        for place in &out.held {
+            let Some(root) = self.operation(*place) else { continue };
+            let mut open: Vec<&Group> = root.planned.operation.groups.iter().collect();
+            while let Some(group) = open.pop() {
+                if !seen.insert(group) {
+                    continue;
+                }
+                for other in self.by_group.get(group).into_iter().flatten() {
+                    let Some(sharing) = self.operation(*other) else { continue };
+                    open.extend(&sharing.planned.operation.groups);
+                    if !out.superseded.contains(other) {
+                        let waits = || Outcome::Waits { on: root.key().clone() };
+                        if matches!(out.failed.entry(*other).or_insert_with(waits), Outcome::Waits { .. }) {
+                            waiting.insert(*other);
+                        }
+                    }
+                }
+            }
+        }
+        waiting
     }
 
     /// Applies what is not out.
@@ -172,6 +204,9 @@ impl<'a, S: Store> Given<'a, S> {
             let judged = operation.judged(self.policy(operation.key()), self.replica, &before);
             if matches!(judged, Decision::Other | Decision::Held) && !out.failed.contains_key(&place) {
                 out.superseded.insert(place);
+                if judged == Decision::Held {
+                    out.held.insert(place);
+                }
             }
         }
         let mut world = World::new(self.store, self.rules.schema);
@@ -209,7 +244,10 @@ impl<'a, S: Store> Given<'a, S> {
             fell.insert(place);
             match outcome {
                 Some(outcome) => drop(out.failed.insert(place, outcome)),
-                None => drop(out.superseded.insert(place)),
+                None => {
+                    out.superseded.insert(place);
+                    out.held.insert(place);
+                }
             }
         }
         Ok(Err(out))
@@ -325,46 +363,6 @@ impl<'a, S: Store> Given<'a, S> {
         Ok(())
     }
 
-    /// A version after an operation that is stamped like another one.
-    fn like(&self, other: &Version, version: &Version, operation: Operation) -> Version {
-        let at = other.stamps.latest().map(|stamp| stamp.at);
-        version.after(&Effect::of(Seq(1), &Operation { at, ..operation }), self.replica)
-    }
-
-    /// No two live entities have one unique key; of two of this bunch the later operation has to go. Of a
-    /// swap the one half waits for the other one that failed.
-    fn require_unique(
-        &self,
-        world: &World<'a, S>,
-        out: &Out,
-        objections: &mut Vec<Objection>,
-    ) -> Result<(), S::Error> {
-        for (key, touched) in world.touched() {
-            let Existence::Live(state) = &touched.version.existence else { continue };
-            for (_, fields, values) in self.rules.schema.keys(key, state) {
-                let others = world.holders(key.collection(), fields, &values)?;
-                for other in others.into_iter().filter(|other| other != key) {
-                    let theirs = world.origin(&other);
-                    let (place, holder, cause) = match theirs {
-                        Some(theirs) if theirs > touched.origin => (theirs, key, Some(touched.origin)),
-                        Some(_) | None => (touched.origin, &other, theirs),
-                    };
-                    let fails = if Some(place) == theirs { &other } else { key };
-                    let outcome = Some(match self.operation(place) {
-                        Some(own) if own.key() != fails => {
-                            // What came back with it, not it itself.
-                            let reason = format!("{fails} cannot come back: {holder} has its key {fields:?}");
-                            Outcome::Refused { reason }
-                        }
-                        Some(_) | None => Outcome::Clash { unique: fields.to_vec(), holder: holder.id() },
-                    });
-                    objections.push(Objection { place, outcome, cause });
-                }
-            }
-        }
-        Ok(())
-    }
-}
     /// Whether the holder of a unique key would have given it up by an operation that failed, for a key that it was to
     /// get from this entity: both change places, perhaps by way of others.
     fn is_swapped(
@@ -404,5 +402,45 @@ impl<'a, S: Store> Given<'a, S> {
         Ok(false)
     }
 
+    /// A version after an operation that is stamped like another one.
+    fn like(&self, other: &Version, version: &Version, operation: Operation) -> Version {
+        let at = other.stamps.latest().map(|stamp| stamp.at);
+        version.after(&Effect::of(Seq(1), &Operation { at, ..operation }), self.replica)
+    }
+
+    /// No two live entities have one unique key; of two of this bunch the later operation has to go. Of a
+    /// swap the one half waits for the other one that failed.
+    fn require_unique(
+        &self,
+        world: &World<'a, S>,
+        out: &Out,
+        objections: &mut Vec<Objection>,
+    ) -> Result<(), S::Error> {
+        for (key, touched) in world.touched() {
+            let Existence::Live(state) = &touched.version.existence else { continue };
+            for (_, fields, values) in self.rules.schema.keys(key, state) {
+                let others = world.holders(key.collection(), fields, &values)?;
+                for other in others.into_iter().filter(|other| other != key) {
+                    let theirs = world.origin(&other);
+                    let (place, holder, cause) = match theirs {
+                        Some(theirs) if theirs > touched.origin => (theirs, key, Some(touched.origin)),
+                        Some(_) | None => (touched.origin, &other, theirs),
+                    };
+                    let fails = if Some(place) == theirs { &other } else { key };
                     let is_swapped = theirs.is_none() && self.is_swapped(key, &other, fields, out)?;
+                    let outcome = Some(match self.operation(place) {
+                        Some(own) if own.key() != fails => {
+                            // What came back with it, not it itself.
+                            let reason = format!("{fails} cannot come back: {holder} has its key {fields:?}");
+                            Outcome::Refused { reason }
+                        }
                         Some(_) | None if is_swapped => Outcome::Waits { on: holder.clone() },
+                        Some(_) | None => Outcome::Clash { unique: fields.to_vec(), holder: holder.id() },
+                    });
+                    objections.push(Objection { place, outcome, cause });
+                }
+            }
+        }
+        Ok(())
+    }
+}
