@@ -79,13 +79,11 @@ struct Edit<'v, 't, 's> {
     out: Vec<Operation>,
     /// What each entity was before the transaction.
     touched: BTreeMap<EntityKey, Version>,
-    /// What is being brought back: references may go in a circle.
-    revived: BTreeSet<EntityKey>,
 }
 
 impl<'v, 't, 's> Edit<'v, 't, 's> {
     fn new(view: &'v mut View<'s, Tables<'t>>, own: ReplicaId, now: Millis, first: u64) -> Self {
-        Edit { view, own, now, first, out: Vec::new(), touched: BTreeMap::new(), revived: BTreeSet::new() }
+        Edit { view, own, now, first, out: Vec::new(), touched: BTreeMap::new() }
     }
 
     fn carry_out(&mut self, operation: &Operation) -> Result<(), Error> {
@@ -99,7 +97,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
                 }
                 Ok(())
             }
-            (Change::Create(_) | Change::Update(_), _) => self.write(operation, &before),
+            (Change::Create(_) | Change::Update(_), _) => self.write(operation),
         }
     }
 
@@ -115,31 +113,42 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
         Ok(())
     }
 
-    fn write(&mut self, operation: &Operation, before: &Version) -> Result<(), Error> {
-        let after = before.existence.after(&operation.change);
-        if after == before.existence {
-            return Ok(());
-        }
-        let mut operation = operation.clone();
-        if let Existence::Dead(last) = &before.existence {
-            self.revived.insert(operation.key.clone());
-            let parents = self.dead_parents(&operation.key, last, &after)?;
-            if !parents.revived.is_empty() {
-                let group = self.group(&operation);
-                operation.groups = joined(&operation.groups, std::slice::from_ref(&group));
-                for parent in parents.revived {
-                    let dead = self.view.visible(&parent)?;
-                    let revival = Operation { at: operation.at, ..Operation::patch(parent, Patch::empty()) };
-                    self.write(&revival.in_group(group.clone()), &dead)?;
+    /// Writes an entity, after the parents that it brings back: one by one, as their chain may be long.
+    fn write(&mut self, operation: &Operation) -> Result<(), Error> {
+        // References may go in a circle.
+        let mut begun: BTreeSet<EntityKey> = BTreeSet::new();
+        let mut open = vec![Writing::Begin(operation.clone())];
+        while let Some(next) = open.pop() {
+            let mut operation = match next {
+                Writing::Begin(operation) if begun.insert(operation.key.clone()) => operation,
+                Writing::Begin(_) => continue,
+                Writing::Apply(operation, before) => {
+                    self.apply(operation, &before)?;
+                    continue;
                 }
+            };
+            let before = self.view.visible(&operation.key)?;
+            let after = before.existence.after(&operation.change);
+            if after == before.existence {
+                continue;
             }
-            let dropped = parents
-                .dropped
-                .iter()
-                .fold(Patch::empty(), |patch, field| patch.then(&Patch::removing(field)));
-            operation.change = self.revival(&operation, last, &dropped)?;
+            let mut parents = Vec::new();
+            if let Existence::Dead(last) = &before.existence {
+                let dead = self.dead_parents(&operation.key, last, &after)?;
+                if !dead.revived.is_empty() {
+                    let group = self.group(&operation);
+                    operation.groups = joined(&operation.groups, std::slice::from_ref(&group));
+                    parents.extend(dead.revived.iter().map(|parent| {
+                        let revival = Operation::patch(parent.clone(), Patch::empty());
+                        Operation { at: operation.at, ..revival.in_group(group.clone()) }
+                    }));
+                }
+                operation.change = self.revival(&operation, last, &dead.removal())?;
+            }
+            open.push(Writing::Apply(operation, before));
+            open.extend(parents.into_iter().rev().map(Writing::Begin));
         }
-        self.apply(operation, before)
+        Ok(())
     }
 
     /// A change of what is deleted, so that it brings back all that was seen here: the tombstone that the authority
@@ -174,7 +183,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
         for (field, reference) in declared.references() {
             let Ok(Some(to)) = referred(state, field, reference) else { continue };
             let is_dead = matches!(self.view.visible(&to)?.existence, Existence::Dead(_));
-            if !is_dead || last.raw(field) != state.raw(field) || self.revived.contains(&to) {
+            if !is_dead || last.raw(field) != state.raw(field) {
                 continue;
             }
             match reference.on_delete {
@@ -298,8 +307,23 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
     }
 }
 
+/// What is left to do of a write.
+enum Writing {
+    /// To see what it brings back.
+    Begin(Operation),
+    /// To lay it on what was seen.
+    Apply(Operation, Version),
+}
+
 #[derive(Default)]
 struct Parents {
     revived: Vec<EntityKey>,
     dropped: Vec<String>,
+}
+
+impl Parents {
+    /// The patch that removes the references that are dropped.
+    fn removal(&self) -> Patch {
+        self.dropped.iter().fold(Patch::empty(), |patch, field| patch.then(&Patch::removing(field)))
+    }
 }
