@@ -11,7 +11,7 @@ use super::entry::{Entry, alone, from_alone};
 use super::error::{Error, engine};
 use super::tables::{
     PARKED, RUN, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, key_name, put_record,
-    put_state, require_all, state_in,
+    put_state, record_in, require_all, state_in,
 };
 use super::{Inner, Journal, Work, rewrite};
 use crate::algebra::{BunchNumber, Effect, EntityKey, Epoch, Operation, State};
@@ -258,8 +258,7 @@ impl Work<'_> {
 
     /// Forgets for whom an entity's effect waited.
     pub(crate) fn stop_waiting(&mut self, key: &EntityKey) -> Result<bool, Error> {
-        let mut table = self.txn.open_table(WAITS).map_err(engine)?;
-        let waited = table.remove(entity_bytes(key).as_slice()).map_err(engine)?.is_some();
+        let waited = stop_waiting(self.txn, key)?;
         self.has_written |= waited;
         Ok(waited)
     }
@@ -317,6 +316,19 @@ fn take(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<Entry>, Error>
         table.remove(entity_bytes(key).as_slice()).map_err(engine)?;
     }
     Ok(taken.map(|(entry, _)| entry))
+}
+
+/// For whom an entity's effect waits by name.
+pub(crate) fn waits_for(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<EntityKey>, Error> {
+    let found: Option<(String, [u8; 16])> = record_in(txn, WAITS, FrameKind::Waits, &entity_bytes(key))?;
+    let named = found.map(|(collection, id)| records::key_of(&collection, id));
+    named.transpose().map_err(damaged("a wait"))
+}
+
+/// Forgets for whom an entity's effect waited, and says whether it did.
+pub(crate) fn stop_waiting(txn: &WriteTransaction, key: &EntityKey) -> Result<bool, Error> {
+    let mut table = txn.open_table(WAITS).map_err(engine)?;
+    Ok(table.remove(entity_bytes(key).as_slice()).map_err(engine)?.is_some())
 }
 
 /// An entity's parked effect.

@@ -18,7 +18,7 @@ use crate::algebra::{
     State, Update, Version, joined, key_values, referred,
 };
 use crate::journal::append::LogWriter;
-use crate::journal::{Appended, Durability};
+use crate::journal::{Appended, Durability, parked};
 
 type Tables<'t> = Table<'t, &'static [u8], &'static [u8]>;
 
@@ -51,6 +51,7 @@ impl Replica {
         self.append(durability, |within: Within<'_>, view| {
             let mut edit = Edit::new(view, own, now, within.first);
             for operation in operations {
+            let may_wait = view.has_local();
                 edit.carry_out(operation)?;
             }
             edit.check()?;
@@ -59,6 +60,9 @@ impl Replica {
             and(within.txn, view)?;
             for key in touched.keys() {
                 conflicts::edited(within.txn, view, key)?;
+                if may_wait {
+                    let_go(within.txn, view, key)?;
+                }
             }
             let mut log = LogWriter::new(within.inner, within.txn, within.first)?;
             for operation in &out {
@@ -68,6 +72,22 @@ impl Replica {
         })
     }
 }
+
+/// What waits for an entity by name need not wait any more once it does not refer to it. Whether it shares a group
+/// with it, or takes a key that it frees, is seen from the operations themselves.
+fn let_go(txn: &WriteTransaction, view: &View<'_, Tables<'_>>, key: &EntityKey) -> Result<(), Error> {
+    let Some(on) = parked::waits_for(txn, key)? else { return Ok(()) };
+    let now = view.visible(key)?;
+    let still_refers =
+        now.existence.live().is_some_and(|state| view.schema.targets(key, state).any(|(_, _, to)| to == on));
+    if !still_refers {
+        parked::stop_waiting(txn, key)?;
+    }
+    Ok(())
+}
+
+/// What entities were before a transaction.
+pub(super) type Touched = BTreeMap<EntityKey, Version>;
 
 /// A transaction while it is carried out.
 struct Edit<'v, 't, 's> {
