@@ -33,31 +33,31 @@ impl Replica {
     /// A unique key that is taken at the end, a delete of what something still refers to by `restrict`, a reference
     /// newly written to what is deleted; otherwise what the journal says.
     pub fn commit(&self, operations: &[Operation], durability: Durability) -> Result<Appended, Error> {
-        self.commit_with(operations, durability, |_, _| Ok(()))
-    }
-
-    /// As [`Replica::commit`], with something else to be done in the same transaction once the operations are.
-    pub(super) fn commit_with(
-        &self,
-        operations: &[Operation],
-        durability: Durability,
-        and: impl FnOnce(&WriteTransaction, &mut View<'_, Tables<'_>>) -> Result<(), Error>,
-    ) -> Result<Appended, Error> {
-        let now = (self.journal.inner.options.clock)();
-        let own = self.journal.replica();
         for operation in operations {
             operation.require_valid()?;
         }
+        let all = |edit: &mut Edit<'_, '_, '_>| operations.iter().try_for_each(|one| edit.carry_out(one));
+        self.commit_with(durability, all, |_, _, _| Ok(()))
+    }
+
+    /// Carries out what is said by the first, as [`Replica::commit`]; and the second in the same transaction, which is
+    /// told what everything that was touched had been before.
+    pub(super) fn commit_with(
+        &self,
+        durability: Durability,
+        edits: impl FnOnce(&mut Edit<'_, '_, '_>) -> Result<(), Error>,
+        and: impl FnOnce(&WriteTransaction, &mut View<'_, Tables<'_>>, &Touched) -> Result<(), Error>,
+    ) -> Result<Appended, Error> {
+        let now = (self.journal.inner.options.clock)();
+        let own = self.journal.replica();
         self.append(durability, |within: Within<'_>, view| {
-            let mut edit = Edit::new(view, own, now, within.first);
-            for operation in operations {
             let may_wait = view.has_local();
-                edit.carry_out(operation)?;
-            }
+            let mut edit = Edit::new(view, own, now, within.first);
+            edits(&mut edit)?;
             edit.check()?;
             let Edit { out, touched, .. } = edit;
             // Before edits are looked at: they may end the conflict that this resolves.
-            and(within.txn, view)?;
+            and(within.txn, view, &touched)?;
             for key in touched.keys() {
                 conflicts::edited(within.txn, view, key)?;
                 if may_wait {
@@ -90,7 +90,7 @@ fn let_go(txn: &WriteTransaction, view: &View<'_, Tables<'_>>, key: &EntityKey) 
 pub(super) type Touched = BTreeMap<EntityKey, Version>;
 
 /// A transaction while it is carried out.
-struct Edit<'v, 't, 's> {
+pub(super) struct Edit<'v, 't, 's> {
     view: &'v mut View<'s, Tables<'t>>,
     own: ReplicaId,
     now: Millis,
@@ -98,7 +98,7 @@ struct Edit<'v, 't, 's> {
     /// What goes into the journal.
     out: Vec<Operation>,
     /// What each entity was before the transaction.
-    touched: BTreeMap<EntityKey, Version>,
+    touched: Touched,
 }
 
 impl<'v, 't, 's> Edit<'v, 't, 's> {
@@ -106,7 +106,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
         Edit { view, own, now, first, out: Vec::new(), touched: BTreeMap::new() }
     }
 
-    fn carry_out(&mut self, operation: &Operation) -> Result<(), Error> {
+    pub(super) fn carry_out(&mut self, operation: &Operation) -> Result<(), Error> {
         let before = self.view.visible(&operation.key)?;
         match (&operation.change, &before.existence) {
             (Change::Delete, Existence::Live(_)) => self.delete(operation),
@@ -119,6 +119,29 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
             }
             (Change::Create(_) | Change::Update(_), _) => self.write(operation),
         }
+    }
+
+    /// Takes into what is kept of an entity all that goes with it by now, in one group with it: what refers to it, where
+    /// it is deleted; what it refers to and is deleted, where it is there.
+    pub(super) fn stand_by(&mut self, key: &EntityKey) -> Result<(), Error> {
+        let before = self.view.visible(key)?;
+        self.touched.entry(key.clone()).or_insert_with(|| before.clone());
+        let state = match &before.existence {
+            Existence::Absent => return Ok(()),
+            Existence::Dead(_) => return self.delete(&Operation::delete(key.clone())),
+            Existence::Live(state) => state,
+        };
+        let dead = self.dead_parents(key, state, &before.existence)?;
+        if dead.revived.is_empty() && dead.dropped.is_empty() {
+            return Ok(());
+        }
+        let again = Operation::patch(key.clone(), dead.removal());
+        let again = again.clone().in_group(self.group(&again));
+        for parent in dead.revived {
+            let revival = Operation::patch(parent, Patch::empty());
+            self.write(&Operation { groups: again.groups.clone(), ..revival })?;
+        }
+        self.apply(again, &before)
     }
 
     /// Lays one operation on what is seen.
@@ -235,6 +258,10 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
             }
         }
         loosened.retain(|(child, _)| !seen.contains(child));
+        let is_gone = !self.view.visible(&operation.key)?.existence.is_live();
+        if is_gone && deleted.len() + loosened.len() == 1 {
+            return Ok(());
+        }
         let mut groups = operation.groups.clone();
         if deleted.len() + loosened.len() > 1 {
             groups = joined(&groups, &[self.group(operation)]);
