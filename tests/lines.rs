@@ -152,7 +152,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
             .prop_map(|(epoch, result, overwrote)| Outcome::Accepted { epoch, result, overwrote }),
         (epoch(), option::of(state()), stamps(), option::of(id().prop_map(ReplicaId)))
             .prop_map(|(epoch, state, stamps, writer)| Outcome::Superseded { epoch, state, stamps, writer }),
-        (vec(text(), 1..3), id()).prop_map(|(unique, holder)| Outcome::Clash { unique, holder }),
+        (vec(text(), 1..3), id(), option::of(key()))
+            .prop_map(|(unique, holder, of)| Outcome::Clash { unique, holder, of }),
         text().prop_map(|reason| Outcome::Refused { reason }),
         key().prop_map(|on| Outcome::Waits { on }),
         Just(Outcome::Retry),

@@ -429,13 +429,15 @@ impl<'a, S: Store> Given<'a, S> {
                     let fails = if Some(place) == theirs { &other } else { key };
                     let is_swapped = theirs.is_none() && self.is_swapped(key, &other, fields, out)?;
                     let outcome = Some(match self.operation(place) {
+                        // What came back with it, not it itself.
                         Some(own) if own.key() != fails => {
-                            // What came back with it, not it itself.
-                            let reason = format!("{fails} cannot come back: {holder} has its key {fields:?}");
-                            Outcome::Refused { reason }
+                            let of = Some(fails.clone());
+                            Outcome::Clash { unique: fields.to_vec(), holder: holder.id(), of }
                         }
                         Some(_) | None if is_swapped => Outcome::Waits { on: holder.clone() },
-                        Some(_) | None => Outcome::Clash { unique: fields.to_vec(), holder: holder.id() },
+                        Some(_) | None => {
+                            Outcome::Clash { unique: fields.to_vec(), holder: holder.id(), of: None }
+                        }
                     });
                     objections.push(Objection { place, outcome, cause });
                 }

@@ -325,6 +325,22 @@ pub(crate) fn waits_for(txn: &WriteTransaction, key: &EntityKey) -> Result<Optio
     named.transpose().map_err(damaged("a wait"))
 }
 
+/// Who waits for an entity by name.
+pub(crate) fn waiters(txn: &WriteTransaction, on: &EntityKey) -> Result<Vec<EntityKey>, Error> {
+    let place = |key: &EntityKey| (key.collection().as_str().to_owned(), key.id().into_bytes());
+    let table = txn.open_table(WAITS).map_err(engine)?;
+    let mut found = Vec::new();
+    for row in table.iter().map_err(engine)? {
+        let (who, whom) = row.map_err(engine)?;
+        let named: (String, [u8; 16]) =
+            frame::open_record(FrameKind::Waits, who.value(), whom.value()).map_err(damaged("a wait"))?;
+        if named == place(on) {
+            found.push(entity_of(who.value()).map_err(damaged("a wait"))?);
+        }
+    }
+    Ok(found)
+}
+
 /// Forgets for whom an entity's effect waited, and says whether it did.
 pub(crate) fn stop_waiting(txn: &WriteTransaction, key: &EntityKey) -> Result<bool, Error> {
     let mut table = txn.open_table(WAITS).map_err(engine)?;

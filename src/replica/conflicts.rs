@@ -3,7 +3,7 @@
 //! | a conflict | opens when | dissolves when |
 //! |---|---|---|
 //! | concurrent | the policy is manual and both sides changed the entity | the sides come to agree |
-//! | a clash | another entity has a unique key | one of the two gives it up |
+//! | a clash | another entity has a unique key, of the entity or of a parent that it needs | one of the two gives it up, or nothing needs it any more |
 //!
 //! What is decided for this side takes in what goes with it: what refers to a deletion, the deleted parents of what is
 //! there. Where that is not seen here yet, the decision waits for it.
@@ -29,7 +29,7 @@ use crate::codec::kept::{ConflictRecord, VersionRecord};
 use crate::journal::entry::Entry;
 use crate::journal::error::engine;
 use crate::journal::tables::{self, CONFLICTS, Snapshot, damaged, entity_bytes, entity_of};
-use crate::journal::{self, Durability};
+use crate::journal::{self, Durability, parked};
 
 /// An open conflict.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -558,6 +558,27 @@ pub(super) fn end_clashes(
         let still = base.live_state().and_then(|state| key_values(state, &unique));
         if still.as_ref() != Some(&values) {
             end_clash(txn, &key)?;
+            view.changed.push((key, Cause::Conflict));
+        }
+    }
+    Ok(())
+}
+
+/// Ends the clashes of entities of which nothing is unsent, and that nothing unsent needs any more.
+pub(super) fn end_unneeded(
+    txn: &WriteTransaction,
+    view: &mut View<'_, Tables<'_>>,
+) -> Result<(), journal::Error> {
+    let is_unsent = |view: &View<'_, Tables<'_>>, key: &EntityKey| {
+        Ok::<_, journal::Error>(view.local(key)?.is_some_and(|local| !local.is_kept))
+    };
+    for Clashing { key, .. } in clashing_with(txn, &|_| true)? {
+        let mut is_needed = is_unsent(view, &key)?;
+        for waiter in parked::waiters(txn, &key)? {
+            is_needed |= is_unsent(view, &waiter)?;
+        }
+        if !is_needed {
+            remove(txn, &key)?;
             view.changed.push((key, Cause::Conflict));
         }
     }

@@ -676,8 +676,13 @@ impl Taking {
         }
         let came = |holder: &EntityKey| newest.contains_key(holder);
         conflicts::end_clashes(work.txn, view, &came)?;
+        conflicts::end_unneeded(work.txn, view)?;
         for (key, told) in newest {
             let Some(state) = told.base.live_state() else { continue };
+            if view.local(key)?.is_none() {
+                // It is there, with all its keys.
+                conflicts::remove(work.txn, key)?;
+            }
             for (number, fields, values) in view.schema.keys(key, state) {
                 for other in view.holders(key.collection(), number, &values)? {
                     let (base, _) = view.base(&other)?;

@@ -10,7 +10,8 @@ use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
     Base, Bunch, Effect, EntityKey, Epoch, Group, Limits, Liveness, Millis, Outcome, Outcomes, Policy,
-    ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, live_key_values, written,
+    ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, key_values, live_key_values,
+    written,
 };
 use crate::codec::records::CauseRecord;
 use crate::journal::Work;
@@ -211,8 +212,19 @@ impl Settlement {
                 }
                 return Ok(());
             }
-            Outcome::Clash { unique, holder } => {
+            Outcome::Clash { unique, holder, of } => {
                 work.come_back(entry, newer.clone());
+                if let Some(of) = of
+                    && let Some(values) = view.visible(of)?.existence.state().and_then(|state| key_values(state, unique))
+                {
+                    // The conflict is the parent's, and what needs it waits.
+                    self.settled.conflicting.push(of.clone());
+                    self.settled.waiting.push(key.clone());
+                    conflicts::open_clash(work.txn, of, unique, &values, *holder)?;
+                    work.wait_for(key, of)?;
+                    view.changed.push((of.clone(), Cause::Conflict));
+                    return Ok(());
+                }
                 let sealed = self.under(view, decided)?.after(&entry.effect, self.own);
                 let visible = view.visible(key)?;
                 let [sent, seen] =

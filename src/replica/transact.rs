@@ -75,13 +75,14 @@ impl Replica {
 
 /// What waits for an entity by name need not wait any more once it does not refer to it. Whether it shares a group
 /// with it, or takes a key that it frees, is seen from the operations themselves.
-fn let_go(txn: &WriteTransaction, view: &View<'_, Tables<'_>>, key: &EntityKey) -> Result<(), Error> {
+fn let_go(txn: &WriteTransaction, view: &mut View<'_, Tables<'_>>, key: &EntityKey) -> Result<(), Error> {
     let Some(on) = parked::waits_for(txn, key)? else { return Ok(()) };
     let now = view.visible(key)?;
     let still_refers =
         now.existence.live().is_some_and(|state| view.schema.targets(key, state).any(|(_, _, to)| to == on));
     if !still_refers {
         parked::stop_waiting(txn, key)?;
+        conflicts::end_unneeded(txn, view)?;
     }
     Ok(())
 }
