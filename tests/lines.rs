@@ -120,12 +120,9 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 fn planned() -> impl Strategy<Value = Planned> {
     // Where an operation came from is not on its line.
-    (operation(), option::of(epoch())).prop_map(|(operation, base)| Planned {
-        operation,
-        base,
-        first: Seq(0),
-        last: Seq(0),
-        operations: 1,
+    (operation(), option::of(epoch()), option::of(vec(text(), 0..3))).prop_map(|(operation, base, touched)| {
+        let touched = touched.filter(|_| matches!(operation.change, Change::Create(_)));
+        Planned { operation, base, first: Seq(0), last: Seq(0), operations: 1, touched }
     })
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Arrived<'a> {
     pub(super) planned: &'a Planned,
     /// What it does, its times clamped.
     pub(super) effect: Effect,
+    /// Of a revival, what it does to something that is live again already.
+    revival: Option<Effect>,
     /// The entity as it was before the bunch.
     pub(super) before: Option<Stored>,
 }
@@ -89,7 +91,10 @@ impl Arrived<'_> {
         let has_changed =
             |field: &str| self.before.as_ref().is_some_and(|before| before.epoch_of(field) > base);
         let other = Other { version: now, has_changed: &has_changed, was_absent: base.0 == 0 };
-        decide(policy, &self.effect, replica, &other)
+        match &self.revival {
+            Some(revival) if now.existence.is_live() => decide(policy, revival, replica, &other),
+            Some(_) | None => decide(policy, &self.effect, replica, &other),
+        }
     }
 }
 
@@ -115,7 +120,8 @@ impl<'a, S: Store> Given<'a, S> {
                 given.by_group.entry(group).or_default().push(place);
             }
             let effect = Effect::of(Seq(1), &rules.clamped(&planned.operation));
-            given.operations.push(Arrived { planned, effect, before: store.entity(key)? });
+            let revival = planned.touched.as_ref().map(|touched| effect.touching(touched));
+            given.operations.push(Arrived { planned, effect, revival, before: store.entity(key)? });
         }
         Ok(given)
     }
