@@ -45,6 +45,11 @@ pub(super) struct Out {
     pub(super) superseded: BTreeSet<usize>,
     /// Of these, those that a person decides about: who shares a group with them waits for that.
     pub(super) held: BTreeSet<usize>,
+    /// What was objected to in itself, and not only for something else that is out: with the operation without which
+    /// it would have held.
+    objected: BTreeMap<usize, Option<usize>>,
+    /// What got a second chance when that operation went out as well; there is no third.
+    is_second: BTreeSet<usize>,
 }
 
 /// What an attempt came to.
@@ -63,6 +68,28 @@ struct Objection {
     outcome: Option<Outcome>,
     /// The operation without which it would hold.
     cause: Option<usize>,
+}
+
+impl Out {
+    /// What cannot be applied whatever else goes.
+    pub(super) fn refused(failed: BTreeMap<usize, Outcome>) -> Self {
+        let objected = failed.keys().map(|place| (*place, None)).collect();
+        Out { failed, objected, ..Out::default() }
+    }
+
+    /// The same without these, and without what is out only for something else.
+    fn without(self, these: &BTreeSet<usize>) -> Out {
+        let objected = |place: &usize| self.objected.contains_key(place) && !these.contains(place);
+        let of = |places: &BTreeSet<usize>| places.iter().copied().filter(|place| objected(place)).collect();
+        let failed = self.failed.iter().filter(|(place, _)| objected(place));
+        Out {
+            failed: failed.map(|(place, outcome)| (*place, outcome.clone())).collect(),
+            superseded: of(&self.superseded),
+            held: of(&self.held),
+            objected: self.objected.iter().filter(|(place, _)| objected(place)).map(|(a, b)| (*a, *b)).collect(),
+            is_second: self.is_second.union(these).copied().collect(),
+        }
+    }
 }
 
 impl Arrived<'_> {
@@ -243,11 +270,15 @@ impl<'a, S: Store> Given<'a, S> {
         }
         objections.sort_by_key(|objection| objection.place);
         let mut fell: BTreeSet<usize> = BTreeSet::new();
+        let mut again: BTreeSet<usize> = BTreeSet::new();
         for Objection { place, outcome, cause } in objections {
             if fell.contains(&place) || cause.is_some_and(|cause| fell.contains(&cause)) {
                 continue;
             }
             fell.insert(place);
+            out.objected.insert(place, cause);
+            let of_it = out.objected.iter().filter(|(_, cause)| **cause == Some(place)).map(|(other, _)| *other);
+            again.extend(of_it.filter(|other| *other != place && !out.is_second.contains(other)));
             match outcome {
                 Some(outcome) => drop(out.failed.insert(place, outcome)),
                 None => {
@@ -255,6 +286,9 @@ impl<'a, S: Store> Given<'a, S> {
                     out.held.insert(place);
                 }
             }
+        }
+        if !again.is_empty() {
+            out = out.without(&again);
         }
         Ok(Err(out))
     }

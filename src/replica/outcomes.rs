@@ -91,9 +91,13 @@ impl Replica {
             for decided in &settling.decided {
                 settlement.decide(work, view, decided)?;
             }
-            let settled: BTreeSet<&EntityKey> =
-                settling.decided.iter().map(|decided| &decided.entry.key).collect();
-            conflicts::end_clashes(work.txn, view, &|holder| settled.contains(holder))?;
+            // What failed is where it was, and what clashes with it was told so.
+            let has_moved = |decided: &&Decided| {
+                matches!(decided.outcome, Outcome::Accepted { .. } | Outcome::Superseded { .. })
+            };
+            let moved: BTreeSet<&EntityKey> =
+                settling.decided.iter().filter(has_moved).map(|decided| &decided.entry.key).collect();
+            conflicts::end_clashes(work.txn, view, &|holder| moved.contains(holder))?;
             Ok(settlement.settled)
         })
     }
