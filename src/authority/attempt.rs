@@ -86,7 +86,12 @@ impl Out {
             failed: failed.map(|(place, outcome)| (*place, outcome.clone())).collect(),
             superseded: of(&self.superseded),
             held: of(&self.held),
-            objected: self.objected.iter().filter(|(place, _)| objected(place)).map(|(a, b)| (*a, *b)).collect(),
+            objected: self
+                .objected
+                .iter()
+                .filter(|(place, _)| objected(place))
+                .map(|(a, b)| (*a, *b))
+                .collect(),
             is_second: self.is_second.union(these).copied().collect(),
         }
     }
@@ -277,7 +282,8 @@ impl<'a, S: Store> Given<'a, S> {
             }
             fell.insert(place);
             out.objected.insert(place, cause);
-            let of_it = out.objected.iter().filter(|(_, cause)| **cause == Some(place)).map(|(other, _)| *other);
+            let of_it =
+                out.objected.iter().filter(|(_, cause)| **cause == Some(place)).map(|(other, _)| *other);
             again.extend(of_it.filter(|other| *other != place && !out.is_second.contains(other)));
             match outcome {
                 Some(outcome) => drop(out.failed.insert(place, outcome)),

@@ -218,9 +218,7 @@ fn conflict(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
     match frame::open_record(FrameKind::Conflict, place, bytes)? {
         ConflictRecord::Concurrent { before }
         | ConflictRecord::Decided { before }
-        | ConflictRecord::Clash { before: Some(before), .. } => {
-            before.version().map(drop)
-        }
+        | ConflictRecord::Clash { before: Some(before), .. } => before.version().map(drop),
         ConflictRecord::Clash { before: None, .. } => Ok(()),
     }
 }

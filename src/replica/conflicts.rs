@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use redb::{ReadableTable, WriteTransaction};
 use uuid::Uuid;
 
-use super::error::Error;
 use super::down::{Applied, Taking};
+use super::error::Error;
 use super::lost::{self, Loss, Side, Why};
 use super::rebase::{losses, lost_local};
 use super::transact::{Edit, Touched};
@@ -396,7 +396,9 @@ fn is_about_unseen(conflict: &Conflict, schema: &Schema) -> bool {
         }
         Existence::Live(state) => {
             !conflict.remote.existence.is_live()
-                && schema.targets(key, state).any(|(_, reference, _)| reference.on_delete != OnDelete::SetNull)
+                && schema
+                    .targets(key, state)
+                    .any(|(_, reference, _)| reference.on_delete != OnDelete::SetNull)
         }
     }
 }

@@ -17,8 +17,8 @@ use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
     Base, Decision, Effect, EntityKey, Epoch, Existence, FullRow, Generation, Group, Held, Index, Knowledge,
-    Liveness, Millis, Operation, Other, Page, ReplicaId, Seq, Stamps, State, Version, decide, key_values,
-    overwritten,
+    Liveness, Millis, OnDelete, Operation, Other, Page, ReplicaId, Seq, Stamps, State, Version, decide,
+    key_values, overwritten,
 };
 use crate::codec::kept::ReplicaRecord;
 use crate::journal::entry::Entry;
@@ -616,7 +616,8 @@ impl Taking {
             let Some(state) = told.base.live_state() else { continue };
             let visible = view.visible(key)?;
             for (field, reference, parent) in view.schema.targets(key, state) {
-                let mut here = visible.existence.live().into_iter().flat_map(|here| view.schema.targets(key, here));
+                let mut here =
+                    visible.existence.live().into_iter().flat_map(|here| view.schema.targets(key, here));
                 if !here.any(|(by, _, to)| by == field && to == parent) {
                     // Deleted here as well, or let go: what becomes of that is decided already.
                     continue;
@@ -639,7 +640,7 @@ impl Taking {
                 match decide(policy, &part, self.own, &other) {
                     Decision::Agreed => {}
                     // It will be taken along, and nobody who deletes has seen it.
-                    Decision::Local { .. } if part.shape.liveness == Liveness::Dead => {
+                    Decision::Local { .. } if reference.on_delete == OnDelete::Cascade => {
                         lost::keep(work.txn, key, &[Loss::overwritten(state)], self.now)?;
                     }
                     Decision::Local { .. } => {}

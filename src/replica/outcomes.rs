@@ -219,7 +219,8 @@ impl Settlement {
             Outcome::Clash { unique, holder, of } => {
                 work.come_back(entry, newer.clone());
                 if let Some(of) = of
-                    && let Some(values) = view.visible(of)?.existence.state().and_then(|state| key_values(state, unique))
+                    && let Some(values) =
+                        view.visible(of)?.existence.state().and_then(|state| key_values(state, unique))
                 {
                     // The conflict is the parent's, and what needs it waits.
                     self.settled.conflicting.push(of.clone());

@@ -130,10 +130,7 @@ pub(super) fn unit_part(
 }
 
 /// What is unsent of an entity, composed.
-pub(super) fn unsent_effect(
-    snapshot: &Snapshot,
-    key: &EntityKey,
-) -> Result<Option<Effect>, journal::Error> {
+pub(super) fn unsent_effect(snapshot: &Snapshot, key: &EntityKey) -> Result<Option<Effect>, journal::Error> {
     let state = snapshot.state()?;
     let sealed = match &state.open {
         Some(open) => seal::load(snapshot, open)?.1.remove(key),

@@ -86,7 +86,8 @@ fn clash(body: &str) -> Result<Outcome, Problem> {
     if unique.is_empty() {
         return Err(wrong("unique", "the list of the key's fields", "[]"));
     }
-    let of = object.get("of").map(|of| Object::read(of, "\"of\"", &["collection", "id"])?.entity()).transpose()?;
+    let of =
+        object.get("of").map(|of| Object::read(of, "\"of\"", &["collection", "id"])?.entity()).transpose()?;
     Ok(Outcome::Clash { unique, holder: object.id("holder")?, of })
 }
 
