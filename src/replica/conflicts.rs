@@ -138,9 +138,9 @@ impl Replica {
             let done = self.commit_with(
                 Durability::Durable,
                 |edit| edit.stand_by(&key),
-                |txn, _, touched| {
+                |txn, view, touched| {
                     remove(txn, &key)?;
-                    keep_taken(txn, &key, touched, now)
+                    keep_taken(txn, view, &key, touched, now)
                 },
             );
             match done {
@@ -298,7 +298,7 @@ impl Replica {
             lost::keep(txn, key, &losses(&after), now)?;
             let was_deleted = !conflict.local.existence.is_live();
             if was_deleted {
-                keep_taken(txn, key, touched, now)?;
+                keep_taken(txn, view, key, touched, now)?;
             }
             let is_same_side = after.existence.is_live() == conflict.local.existence.is_live();
             let took_nothing = touched.keys().all(|touched| touched == key);
@@ -404,10 +404,20 @@ fn is_about_unseen(conflict: &Conflict, schema: &Schema) -> bool {
 }
 
 /// Keeps the values of what goes with a deletion that its maker had not seen.
-fn keep_taken(txn: &WriteTransaction, root: &EntityKey, touched: &Touched, now: Millis) -> Result<(), Error> {
+fn keep_taken(
+    txn: &WriteTransaction,
+    view: &View<'_, Tables<'_>>,
+    root: &EntityKey,
+    touched: &Touched,
+    now: Millis,
+) -> Result<(), Error> {
     for (key, before) in touched.iter().filter(|(key, _)| *key != root) {
-        if let Existence::Live(state) = &before.existence {
-            let fields = State::empty().changes_to(state);
+        let Existence::Live(state) = &before.existence else { continue };
+        let after = view.visible(key)?;
+        let left = |field: &str| after.existence.live().and_then(|after| after.raw(field));
+        let taken = state.only(|field| left(field) != state.raw(field));
+        if !taken.is_empty() {
+            let fields = State::empty().changes_to(&taken);
             lost::keep(txn, key, &[Loss::of(Side::Remote, Why::Resolved, fields)], now)?;
         }
     }
