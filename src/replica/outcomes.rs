@@ -1,6 +1,6 @@
 //! Sealing and settling: as the journal does it, with the policies and with what the program sees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::conflicts;
 use super::error::Error;
@@ -128,8 +128,10 @@ impl Held {
         let manual =
             decided.iter().filter(moved).filter(|decided| policy(&decided.entry.key) == Policy::Manual);
         let mut held = Held { groups: manual.flat_map(groups_of).collect(), roots: BTreeSet::new() };
+        let places: BTreeMap<&EntityKey, usize> =
+            decided.iter().enumerate().map(|(place, decided)| (&decided.entry.key, place)).collect();
         let deleted = deleted(decided);
-        for decided in decided {
+        for (place, decided) in decided.iter().enumerate() {
             let key = &decided.entry.key;
             let is_unmoved = matches!(decided.outcome, Outcome::Superseded { .. }) && !moved(&decided);
             let groups = &decided.entry.effect.groups;
@@ -144,10 +146,11 @@ impl Held {
                 continue;
             }
             held.groups.extend(groups.iter().cloned());
-            let goes_with = decided
-                .before
-                .live_state()
-                .is_some_and(|state| schema.targets(key, state).any(|(_, _, to)| deleted.contains(&to)));
+            // What refers goes first; in a circle somebody goes last.
+            let is_later = |to: &EntityKey| places.get(to).is_some_and(|other| *other > place);
+            let goes_with = decided.before.live_state().is_some_and(|state| {
+                schema.targets(key, state).any(|(_, _, to)| deleted.contains(&to) && is_later(&to))
+            });
             if !goes_with {
                 held.roots.insert(key.clone());
             }
