@@ -60,7 +60,7 @@ fn a_bad_line_is_named_by_its_number_and_nothing_of_the_input_is_kept() {
         ),
         (
             r#"{"op":"delete","collection":"notes","id":"ID","who":1}"#,
-            r#"an operation has no key "who"; the keys are op, collection, id, state, patch, at, group, groups, stamps, base"#,
+            r#"an operation has no key "who"; the keys are op, collection, id, state, patch, at, group, groups, stamps, base, touched"#,
         ),
         (
             r#"{"op":"update","collection":"notes","id":"ID","patch":{"a":1},"stamps":{"b":7}}"#,

@@ -87,7 +87,7 @@ fn settle_all_ways(journal: &Journal) -> Result<(), Error> {
                 stamps: Vec::new(),
                 writer: None,
             },
-            3 => Outcome::Clash { unique: vec!["name".to_owned()], holder: key(1).id() },
+            3 => Outcome::Clash { unique: vec!["name".to_owned()], holder: key(1).id(), of: None },
             4 => Outcome::Waits { on: bunch.operations[1].operation.key.clone() },
             5 => Outcome::Retry,
             _ => Outcome::Accepted {

@@ -120,13 +120,12 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 fn planned() -> impl Strategy<Value = Planned> {
     // Where an operation came from is not on its line.
-    (operation(), option::of(epoch())).prop_map(|(operation, base)| Planned {
-        operation,
-        base,
-        first: Seq(0),
-        last: Seq(0),
-        operations: 1,
-    })
+    (operation(), option::of(epoch()), option::of(vec(text(), 0..3))).prop_map(
+        |(operation, base, touched)| {
+            let touched = touched.filter(|_| matches!(operation.change, Change::Create(_)));
+            Planned { operation, base, first: Seq(0), last: Seq(0), operations: 1, touched }
+        },
+    )
 }
 
 fn row() -> impl Strategy<Value = Row> {
@@ -152,7 +151,11 @@ fn outcome() -> impl Strategy<Value = Outcome> {
             .prop_map(|(epoch, result, overwrote)| Outcome::Accepted { epoch, result, overwrote }),
         (epoch(), option::of(state()), stamps(), option::of(id().prop_map(ReplicaId)))
             .prop_map(|(epoch, state, stamps, writer)| Outcome::Superseded { epoch, state, stamps, writer }),
-        (vec(text(), 1..3), id()).prop_map(|(unique, holder)| Outcome::Clash { unique, holder }),
+        (vec(text(), 1..3), id(), option::of(key())).prop_map(|(unique, holder, of)| Outcome::Clash {
+            unique,
+            holder,
+            of
+        }),
         text().prop_map(|reason| Outcome::Refused { reason }),
         key().prop_map(|on| Outcome::Waits { on }),
         Just(Outcome::Retry),

@@ -286,6 +286,19 @@ impl Effect {
         effect
     }
 
+    /// The effect with only these fields of its content: those that are not there afterwards are removed.
+    #[must_use]
+    pub(crate) fn touching(&self, fields: &[String]) -> Effect {
+        let after = self.apply(&Existence::Absent);
+        let empty = State::empty();
+        let state = after.state().unwrap_or(&empty);
+        let patch = fields.iter().fold(empty.changes_to(state), |patch, field| match state.raw(field) {
+            Some(_) => patch,
+            None => patch.then(&Patch::removing(field)),
+        });
+        self.with_patch(patch.only(|name| fields.iter().any(|field| field == name)))
+    }
+
     /// When a field of the content was written.
     #[must_use]
     pub fn stamp_of(&self, field: &str) -> FieldStamp {

@@ -48,6 +48,9 @@ pub enum Outcome {
         unique: Vec<String>,
         /// The entity that holds it.
         holder: Uuid,
+        /// The entity that cannot have it, where that is not the operation's own: a parent that would have come back
+        /// with it.
+        of: Option<EntityKey>,
     },
     /// It was refused for good.
     Refused {

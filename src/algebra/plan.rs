@@ -1,8 +1,8 @@
 //! The plan: what would be sent of a set of effects, and what becomes of every operation.
 
 use super::base::{Base, Bases};
-use super::effect::Effect;
-use super::fields::State;
+use super::effect::{Content, Effect};
+use super::fields::{Patch, State};
 use super::names::{EntityKey, Epoch, Seq};
 use super::operation::{Change, Operation};
 use super::order::arranged;
@@ -27,6 +27,9 @@ pub struct Planned {
     pub last: Seq,
     /// How many operations were folded into it: 0 in a completion, otherwise at least 1.
     pub operations: u32,
+    /// Of a create that revives a tombstone by a patch: the fields that were written or removed. The rest of its state
+    /// is the tombstone's, and counts only where that is not live again by now.
+    pub touched: Option<Vec<String>>,
 }
 
 impl Planned {
@@ -84,6 +87,7 @@ pub fn draft(key: &EntityKey, effect: &Effect, base: &Base) -> Result<Draft, Not
         }),
         Some(change) => {
             let stamps = effect.stated(&change);
+            let touched = touched(effect, &change, base);
             let operation = Operation {
                 key: key.clone(),
                 change,
@@ -98,11 +102,24 @@ pub fn draft(key: &EntityKey, effect: &Effect, base: &Base) -> Result<Draft, Not
                     first: shape.first,
                     last: shape.last,
                     operations: shape.operations,
+                    touched,
                 },
                 before: base.live_state().cloned(),
             })
         }
     }
+}
+
+/// What a patch touches of a tombstone whose state is known.
+fn touched(effect: &Effect, change: &Change, base: &Base) -> Option<Vec<String>> {
+    let patch = match (change, &effect.content) {
+        (Change::Create(_), Content::Merge(patch)) => patch.clone(),
+        (Change::Create(_), Content::Keep) => Patch::empty(),
+        (Change::Create(_), Content::Replace(_)) | (Change::Update(_) | Change::Delete, _) => return None,
+    };
+    let Base::Dead(held) = base else { return None };
+    let patch = held.state.state().map_or(patch.clone(), |state| patch.changing(state));
+    Some(patch.iter().map(|(name, _)| name).collect())
 }
 
 /// Plans a set of effects, one an entity. Deterministic: the same effects, bases and schema give the

@@ -174,7 +174,8 @@ mod tests {
             let groups = groups.split_whitespace().map(|group| group.parse().unwrap());
             let operation = groups.fold(Operation::delete(key), Operation::in_group);
             let (first, last) = (Seq(seq), Seq(seq));
-            arranged.operations.push(Planned { operation, base: None, first, last, operations: 1 });
+            let (base, touched) = (None, None);
+            arranged.operations.push(Planned { operation, base, first, last, operations: 1, touched });
             arranged.needs.push(needs.to_vec());
         }
         arranged

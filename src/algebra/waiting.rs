@@ -80,7 +80,10 @@ mod tests {
 
     fn draft(operation: Operation, before: Option<State>) -> Draft {
         let (first, last) = (Seq(1), Seq(1));
-        Draft { planned: Planned { operation, base: None, first, last, operations: 1 }, before }
+        Draft {
+            planned: Planned { operation, base: None, first, last, operations: 1, touched: None },
+            before,
+        }
     }
 
     fn delete(number: u128, groups: &[&str]) -> Draft {

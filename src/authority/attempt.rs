@@ -12,7 +12,7 @@ use super::units;
 use super::world::World;
 use crate::algebra::{
     Decision, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Other, Outcome, Patch,
-    Planned, Policy, ReplicaId, Seq, State, Version, decide, referred,
+    Planned, Policy, ReplicaId, Seq, State, Version, decide, live_key_values, referred,
 };
 
 /// The operations of a bunch, with what does not change from one attempt to the next.
@@ -31,6 +31,8 @@ pub(super) struct Arrived<'a> {
     pub(super) planned: &'a Planned,
     /// What it does, its times clamped.
     pub(super) effect: Effect,
+    /// Of a revival, what it does to something that is live again already.
+    revival: Option<Effect>,
     /// The entity as it was before the bunch.
     pub(super) before: Option<Stored>,
 }
@@ -39,8 +41,15 @@ pub(super) struct Arrived<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Out {
     pub(super) failed: BTreeMap<usize, Outcome>,
-    /// The other side prevails.
+    /// The other side prevails, or a person decides.
     pub(super) superseded: BTreeSet<usize>,
+    /// Of these, those that a person decides about: who shares a group with them waits for that.
+    pub(super) held: BTreeSet<usize>,
+    /// What was objected to in itself, and not only for something else that is out: with the operation without which
+    /// it would have held.
+    objected: BTreeMap<usize, Option<usize>>,
+    /// What got a second chance when that operation went out as well; there is no third.
+    is_second: BTreeSet<usize>,
 }
 
 /// What an attempt came to.
@@ -55,9 +64,37 @@ pub(super) struct Attempt<'a, S> {
 /// Something that does not hold at the bunch's end.
 struct Objection {
     place: usize,
+    /// By what it is answered; none where a person has to decide.
     outcome: Option<Outcome>,
     /// The operation without which it would hold.
     cause: Option<usize>,
+}
+
+impl Out {
+    /// What cannot be applied whatever else goes.
+    pub(super) fn refused(failed: BTreeMap<usize, Outcome>) -> Self {
+        let objected = failed.keys().map(|place| (*place, None)).collect();
+        Out { failed, objected, ..Out::default() }
+    }
+
+    /// The same without these, and without what is out only for something else.
+    fn without(self, these: &BTreeSet<usize>) -> Out {
+        let objected = |place: &usize| self.objected.contains_key(place) && !these.contains(place);
+        let of = |places: &BTreeSet<usize>| places.iter().copied().filter(|place| objected(place)).collect();
+        let failed = self.failed.iter().filter(|(place, _)| objected(place));
+        Out {
+            failed: failed.map(|(place, outcome)| (*place, outcome.clone())).collect(),
+            superseded: of(&self.superseded),
+            held: of(&self.held),
+            objected: self
+                .objected
+                .iter()
+                .filter(|(place, _)| objected(place))
+                .map(|(a, b)| (*a, *b))
+                .collect(),
+            is_second: self.is_second.union(these).copied().collect(),
+        }
+    }
 }
 
 impl Arrived<'_> {
@@ -86,7 +123,10 @@ impl Arrived<'_> {
         let has_changed =
             |field: &str| self.before.as_ref().is_some_and(|before| before.epoch_of(field) > base);
         let other = Other { version: now, has_changed: &has_changed, was_absent: base.0 == 0 };
-        decide(policy, &self.effect, replica, &other)
+        match &self.revival {
+            Some(revival) if now.existence.is_live() => decide(policy, revival, replica, &other),
+            Some(_) | None => decide(policy, &self.effect, replica, &other),
+        }
     }
 }
 
@@ -112,7 +152,8 @@ impl<'a, S: Store> Given<'a, S> {
                 given.by_group.entry(group).or_default().push(place);
             }
             let effect = Effect::of(Seq(1), &rules.clamped(&planned.operation));
-            given.operations.push(Arrived { planned, effect, before: store.entity(key)? });
+            let revival = planned.touched.as_ref().map(|touched| effect.touching(touched));
+            given.operations.push(Arrived { planned, effect, revival, before: store.entity(key)? });
         }
         Ok(given)
     }
@@ -132,13 +173,15 @@ impl<'a, S: Store> Given<'a, S> {
     }
 
     /// Adds what stands or falls with what is out: the other operations on an entity, and who shares a group
-    /// with what failed.
+    /// with what failed or is held.
     fn closed(&self, mut out: Out) -> Out {
         for place in out.superseded.clone() {
             let key = self.operation(place).map(Arrived::key);
             out.superseded.extend(key.and_then(|key| self.of.get(key)).into_iter().flatten());
         }
-        let mut open: Vec<usize> = out.failed.keys().copied().collect();
+        let waiting = self.hold_groups(&mut out);
+        let mut open: Vec<usize> =
+            out.failed.keys().filter(|place| !waiting.contains(place)).copied().collect();
         let mut seen: HashSet<&Group> = HashSet::new();
         while let Some(place) = open.pop() {
             let Some(operation) = self.operation(place) else { continue };
@@ -150,7 +193,7 @@ impl<'a, S: Store> Given<'a, S> {
             }
             for group in operation.planned.operation.groups.iter().filter(|group| seen.insert(group)) {
                 for other in self.by_group.get(group).into_iter().flatten() {
-                    if !out.failed.contains_key(other) {
+                    if !out.failed.contains_key(other) && !out.held.contains(other) {
                         out.superseded.remove(other);
                         out.failed.insert(*other, Outcome::Waits { on: key.clone() });
                         open.push(*other);
@@ -159,6 +202,33 @@ impl<'a, S: Store> Given<'a, S> {
             }
         }
         out
+    }
+
+    /// A group travels together: who shares one with what a person has to decide about waits for that, unless it gives
+    /// way itself. Gives those that wait.
+    fn hold_groups(&self, out: &mut Out) -> BTreeSet<usize> {
+        let mut waiting = BTreeSet::new();
+        let mut seen: HashSet<&Group> = HashSet::new();
+        for place in &out.held {
+            let Some(root) = self.operation(*place) else { continue };
+            let mut open: Vec<&Group> = root.planned.operation.groups.iter().collect();
+            while let Some(group) = open.pop() {
+                if !seen.insert(group) {
+                    continue;
+                }
+                for other in self.by_group.get(group).into_iter().flatten() {
+                    let Some(sharing) = self.operation(*other) else { continue };
+                    open.extend(&sharing.planned.operation.groups);
+                    if !out.superseded.contains(other) {
+                        let waits = || Outcome::Waits { on: root.key().clone() };
+                        if matches!(out.failed.entry(*other).or_insert_with(waits), Outcome::Waits { .. }) {
+                            waiting.insert(*other);
+                        }
+                    }
+                }
+            }
+        }
+        waiting
     }
 
     /// Applies what is not out.
@@ -172,6 +242,9 @@ impl<'a, S: Store> Given<'a, S> {
             let judged = operation.judged(self.policy(operation.key()), self.replica, &before);
             if matches!(judged, Decision::Other | Decision::Held) && !out.failed.contains_key(&place) {
                 out.superseded.insert(place);
+                if judged == Decision::Held {
+                    out.held.insert(place);
+                }
             }
         }
         let mut world = World::new(self.store, self.rules.schema);
@@ -196,21 +269,32 @@ impl<'a, S: Store> Given<'a, S> {
         }
         let mut objections = self.cascades(&mut world, &out)?;
         self.require_references(&mut world, &out, &mut objections)?;
-        self.require_unique(&world, &mut objections)?;
+        self.require_unique(&world, &out, &mut objections)?;
         if objections.is_empty() {
             return Ok(Ok(Attempt { world, out, overwrote }));
         }
         objections.sort_by_key(|objection| objection.place);
         let mut fell: BTreeSet<usize> = BTreeSet::new();
+        let mut again: BTreeSet<usize> = BTreeSet::new();
         for Objection { place, outcome, cause } in objections {
             if fell.contains(&place) || cause.is_some_and(|cause| fell.contains(&cause)) {
                 continue;
             }
             fell.insert(place);
+            out.objected.insert(place, cause);
+            let of_it =
+                out.objected.iter().filter(|(_, cause)| **cause == Some(place)).map(|(other, _)| *other);
+            again.extend(of_it.filter(|other| *other != place && !out.is_second.contains(other)));
             match outcome {
                 Some(outcome) => drop(out.failed.insert(place, outcome)),
-                None => drop(out.superseded.insert(place)),
+                None => {
+                    out.superseded.insert(place);
+                    out.held.insert(place);
+                }
             }
+        }
+        if !again.is_empty() {
+            out = out.without(&again);
         }
         Ok(Err(out))
     }
@@ -325,14 +409,59 @@ impl<'a, S: Store> Given<'a, S> {
         Ok(())
     }
 
+    /// Whether the holder of a unique key would have given it up by an operation that failed, for a key that it was to
+    /// get from this entity: both change places, perhaps by way of others.
+    fn is_swapped(
+        &self,
+        key: &EntityKey,
+        holder: &EntityKey,
+        fields: &[String],
+        out: &Out,
+    ) -> Result<bool, S::Error> {
+        let failed = |key: &EntityKey| self.on(key).any(|(place, _)| out.failed.contains_key(&place));
+        let existences = |key: &EntityKey| {
+            let before = self.on(key).find_map(|(_, operation)| operation.before.as_ref());
+            let before = before.map(|before| before.version.existence.clone()).unwrap_or_default();
+            let after = self.on(key).fold(before.clone(), |now, (_, operation)| operation.effect.apply(&now));
+            (before, after)
+        };
+        let (before, after) = existences(holder);
+        if !failed(holder) || live_key_values(&before, fields) == live_key_values(&after, fields) {
+            return Ok(false);
+        }
+        let mut seen = BTreeSet::from([holder.clone()]);
+        let mut open = vec![after];
+        while let Some(wanted) = open.pop() {
+            let Existence::Live(state) = &wanted else { continue };
+            for (_, fields, values) in self.rules.schema.keys(holder, state) {
+                for id in self.store.holders(holder.collection(), fields, &values)? {
+                    let Ok(other) = EntityKey::new(holder.collection().clone(), id) else { continue };
+                    if other == *key {
+                        return Ok(true);
+                    }
+                    if failed(&other) && seen.insert(other.clone()) {
+                        open.push(existences(&other).1);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// A version after an operation that is stamped like another one.
     fn like(&self, other: &Version, version: &Version, operation: Operation) -> Version {
         let at = other.stamps.latest().map(|stamp| stamp.at);
         version.after(&Effect::of(Seq(1), &Operation { at, ..operation }), self.replica)
     }
 
-    /// No two live entities have one unique key; of two of this bunch the later operation has to go.
-    fn require_unique(&self, world: &World<'a, S>, objections: &mut Vec<Objection>) -> Result<(), S::Error> {
+    /// No two live entities have one unique key; of two of this bunch the later operation has to go. Of a
+    /// swap the one half waits for the other one that failed.
+    fn require_unique(
+        &self,
+        world: &World<'a, S>,
+        out: &Out,
+        objections: &mut Vec<Objection>,
+    ) -> Result<(), S::Error> {
         for (key, touched) in world.touched() {
             let Existence::Live(state) = &touched.version.existence else { continue };
             if sabotaged!(clash_not_seen) {
@@ -347,13 +476,17 @@ impl<'a, S: Store> Given<'a, S> {
                         Some(_) | None => (touched.origin, &other, theirs),
                     };
                     let fails = if Some(place) == theirs { &other } else { key };
+                    let is_swapped = theirs.is_none() && self.is_swapped(key, &other, fields, out)?;
                     let outcome = Some(match self.operation(place) {
+                        // What came back with it, not it itself.
                         Some(own) if own.key() != fails => {
-                            // What came back with it, not it itself.
-                            let reason = format!("{fails} cannot come back: {holder} has its key {fields:?}");
-                            Outcome::Refused { reason }
+                            let of = Some(fails.clone());
+                            Outcome::Clash { unique: fields.to_vec(), holder: holder.id(), of }
                         }
-                        Some(_) | None => Outcome::Clash { unique: fields.to_vec(), holder: holder.id() },
+                        Some(_) | None if is_swapped => Outcome::Waits { on: holder.clone() },
+                        Some(_) | None => {
+                            Outcome::Clash { unique: fields.to_vec(), holder: holder.id(), of: None }
+                        }
                     });
                     objections.push(Objection { place, outcome, cause });
                 }

@@ -61,13 +61,13 @@ pub fn deliver<S: Store>(
         let is_same = id == bunch.id || sabotaged!(bunch_key_without_digest);
         return Ok(if is_same { Delivery::Answered(outcomes) } else { Delivery::Forked });
     }
-    let mut out = Out::default();
+    let mut refused = BTreeMap::new();
     for (place, planned) in bunch.operations.iter().enumerate() {
         if let Some(reason) = (rules.refuses)(planned) {
-            out.failed.insert(place, Outcome::Refused { reason });
+            refused.insert(place, Outcome::Refused { reason });
         }
     }
-    let decided = decided(store, rules, replica, &bunch.operations, out)?;
+    let decided = decided(store, rules, replica, &bunch.operations, Out::refused(refused))?;
     let mut epochs: BTreeMap<EntityKey, Epoch> = BTreeMap::new();
     let writer = Writer { replica, bunch: bunch.number };
     // Epochs come last, so that they are in the order of commits.
@@ -110,7 +110,7 @@ fn decided<S: Store>(
     mut out: Out,
 ) -> Result<Decided, S::Error> {
     let given = Given::new(store, rules, replica, operations)?;
-    // Each attempt takes out at least one operation more.
+    // Each attempt takes out at least one operation more, or gives some their second chance.
     let attempt = loop {
         match given.attempt(out)? {
             Ok(attempt) => break attempt,

@@ -30,20 +30,27 @@ pub(super) fn supersede<'a, S: Store>(
             }
             let reached = reached(given, world, out, place, delete)?;
             let mut gives_way = out.superseded.contains(&place);
+            let mut is_held = out.held.contains(&place);
             for (key, part) in &reached {
-                gives_way |= is_favoured(given, world, delete, key, part)?;
+                let judged = judged(given, world, delete, key, part)?;
+                gives_way |= matches!(judged, Decision::Other | Decision::Held);
+                is_held |= judged == Decision::Held;
             }
             if !gives_way {
                 continue;
             }
-            out.superseded.insert(place);
             if sabotaged!(unit_taken_apart) {
+                out.superseded.insert(place);
                 continue;
             }
+            let mut unit = BTreeSet::from([place]);
             for key in reached.keys() {
                 let parts = given.on(key).filter(|(_, part)| shares_group(part, delete));
-                let parts: BTreeSet<usize> = parts.map(|(place, _)| place).collect();
-                out.superseded.extend(parts.into_iter().filter(|place| !out.failed.contains_key(place)));
+                unit.extend(parts.map(|(place, _)| place).filter(|place| !out.failed.contains_key(place)));
+            }
+            out.superseded.extend(&unit);
+            if is_held {
+                out.held.extend(&unit);
             }
         }
         if out.superseded.len() == before {
@@ -111,21 +118,21 @@ fn reached<'a, S: Store>(
     Ok(reached)
 }
 
-/// Whether the policy favours a change of something reached that the deleter had not seen.
-fn is_favoured<'a, S: Store>(
+/// What becomes of a delete's part in something that it reaches, by what the deleter had not seen of that.
+fn judged<'a, S: Store>(
     given: &Given<'a, S>,
     world: &World<'a, S>,
     delete: &Arrived<'a>,
     key: &EntityKey,
     part: &Part,
-) -> Result<bool, S::Error> {
+) -> Result<Decision, S::Error> {
     // A delete without a base claims none, of what it reaches either.
     if delete.planned.base.is_none() {
-        return Ok(false);
+        return Ok(Decision::Agreed);
     }
-    let Some(before) = world.before(key)? else { return Ok(false) };
+    let Some(before) = world.before(key)? else { return Ok(Decision::Agreed) };
     let seen = match part.by.and_then(|place| given.operation(place)) {
-        Some(own) if !own.is_concurrent() => return Ok(false),
+        Some(own) if !own.is_concurrent() => return Ok(Decision::Agreed),
         Some(own) => own.planned.base,
         // The deleter did not know of it at all.
         None => None,
@@ -133,10 +140,7 @@ fn is_favoured<'a, S: Store>(
     let has_changed = |field: &str| seen.is_none_or(|seen| before.epoch_of(field) > seen);
     let other = Other { version: &before.version, has_changed: &has_changed, was_absent: false };
     let effect = Effect::of(Seq(1), &part.change);
-    match decide(given.policy(key), &effect, given.replica, &other) {
-        Decision::Other | Decision::Held => Ok(true),
-        Decision::Agreed | Decision::Local { .. } => Ok(false),
-    }
+    Ok(decide(given.policy(key), &effect, given.replica, &other))
 }
 
 fn shares_group(a: &Arrived<'_>, b: &Arrived<'_>) -> bool {

@@ -65,6 +65,8 @@ pub(crate) enum ConflictRecord {
     Concurrent { before: VersionRecord },
     /// Another entity holds these values of a unique key; perhaps both sides changed this one as well.
     Clash { unique: Vec<String>, values: Vec<String>, holder: [u8; 16], before: Option<VersionRecord> },
+    /// Decided for this side, but what the other did is not seen here yet: it waits for that. As it was before both.
+    Decided { before: VersionRecord },
 }
 
 /// A value that lost.

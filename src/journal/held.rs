@@ -87,7 +87,7 @@ fn stand_ins(pending: &Pending, waits: &[(EntityKey, EntityKey)]) -> Result<Vec<
         let shape = slot.shape;
         let (first, last, operations) = (shape.first, shape.last, shape.operations);
         drafts.push(Draft {
-            planned: Planned { operation, base: None, first, last, operations },
+            planned: Planned { operation, base: None, first, last, operations, touched: None },
             before: None,
         });
     }

@@ -11,7 +11,7 @@ use super::entry::{Entry, alone, from_alone};
 use super::error::{Error, engine};
 use super::tables::{
     PARKED, RUN, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, key_name, put_record,
-    put_state, require_all, state_in,
+    put_state, record_in, require_all, state_in,
 };
 use super::{Inner, Journal, Work, rewrite};
 use crate::algebra::{BunchNumber, Effect, EntityKey, Epoch, Operation, State};
@@ -262,8 +262,7 @@ impl Work<'_> {
 
     /// Forgets for whom an entity's effect waited.
     pub(crate) fn stop_waiting(&mut self, key: &EntityKey) -> Result<bool, Error> {
-        let mut table = self.txn.open_table(WAITS).map_err(engine)?;
-        let waited = table.remove(entity_bytes(key).as_slice()).map_err(engine)?.is_some();
+        let waited = stop_waiting(self.txn, key)?;
         self.has_written |= waited;
         Ok(waited)
     }
@@ -321,6 +320,35 @@ fn take(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<Entry>, Error>
         table.remove(entity_bytes(key).as_slice()).map_err(engine)?;
     }
     Ok(taken.map(|(entry, _)| entry))
+}
+
+/// For whom an entity's effect waits by name.
+pub(crate) fn waits_for(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<EntityKey>, Error> {
+    let found: Option<(String, [u8; 16])> = record_in(txn, WAITS, FrameKind::Waits, &entity_bytes(key))?;
+    let named = found.map(|(collection, id)| records::key_of(&collection, id));
+    named.transpose().map_err(damaged("a wait"))
+}
+
+/// Who waits for an entity by name.
+pub(crate) fn waiters(txn: &WriteTransaction, on: &EntityKey) -> Result<Vec<EntityKey>, Error> {
+    let place = |key: &EntityKey| (key.collection().as_str().to_owned(), key.id().into_bytes());
+    let table = txn.open_table(WAITS).map_err(engine)?;
+    let mut found = Vec::new();
+    for row in table.iter().map_err(engine)? {
+        let (who, whom) = row.map_err(engine)?;
+        let named: (String, [u8; 16]) =
+            frame::open_record(FrameKind::Waits, who.value(), whom.value()).map_err(damaged("a wait"))?;
+        if named == place(on) {
+            found.push(entity_of(who.value()).map_err(damaged("a wait"))?);
+        }
+    }
+    Ok(found)
+}
+
+/// Forgets for whom an entity's effect waited, and says whether it did.
+pub(crate) fn stop_waiting(txn: &WriteTransaction, key: &EntityKey) -> Result<bool, Error> {
+    let mut table = txn.open_table(WAITS).map_err(engine)?;
+    Ok(table.remove(entity_bytes(key).as_slice()).map_err(engine)?.is_some())
 }
 
 /// An entity's parked effect.

@@ -157,7 +157,7 @@ impl Work<'_> {
                 self.refuse(entry, newer.clone(), cause, bunch, settled)?;
                 Pended::Stays
             }
-            Outcome::Clash { unique, holder } => {
+            Outcome::Clash { unique, holder, .. } => {
                 let cause = CauseRecord::Clash { unique: unique.clone(), holder: holder.into_bytes() };
                 self.refuse(entry, newer.clone(), cause, bunch, settled)?;
                 Pended::Stays

@@ -216,9 +216,9 @@ fn meta(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
 fn conflict(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
     entity_of(place)?;
     match frame::open_record(FrameKind::Conflict, place, bytes)? {
-        ConflictRecord::Concurrent { before } | ConflictRecord::Clash { before: Some(before), .. } => {
-            before.version().map(drop)
-        }
+        ConflictRecord::Concurrent { before }
+        | ConflictRecord::Decided { before }
+        | ConflictRecord::Clash { before: Some(before), .. } => before.version().map(drop),
         ConflictRecord::Clash { before: None, .. } => Ok(()),
     }
 }

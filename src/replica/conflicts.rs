@@ -3,29 +3,33 @@
 //! | a conflict | opens when | dissolves when |
 //! |---|---|---|
 //! | concurrent | the policy is manual and both sides changed the entity | the sides come to agree |
-//! | a clash | another entity has a unique key | one of the two gives it up |
+//! | a clash | another entity has a unique key, of the entity or of a parent that it needs | one of the two gives it up, or nothing needs it any more |
+//!
+//! What is decided for this side takes in what goes with it: what refers to a deletion, the deleted parents of what is
+//! there. Where that is not seen here yet, the decision waits for it.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use redb::{ReadableTable, WriteTransaction};
 use uuid::Uuid;
 
+use super::down::{Applied, Taking};
 use super::error::Error;
 use super::lost::{self, Loss, Side, Why};
 use super::rebase::{losses, lost_local};
+use super::transact::{Edit, Touched};
 use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
-    Decision, EntityKey, Existence, Operation, Other, Patch, Policy, State, Version, decide, key_values,
-    live_key_values, overwritten,
+    Decision, Effect, EntityKey, Existence, Liveness, Millis, OnDelete, Operation, Other, Patch, Policy,
+    Schema, State, Version, decide, key_values, live_key_values, overwritten, written,
 };
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{ConflictRecord, VersionRecord};
 use crate::journal::entry::Entry;
 use crate::journal::error::engine;
 use crate::journal::tables::{self, CONFLICTS, Snapshot, damaged, entity_bytes, entity_of};
-use crate::journal::{self, Durability};
+use crate::journal::{self, Durability, parked};
 
 /// An open conflict.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +90,7 @@ impl Replica {
             let mut found = Vec::new();
             for row in snapshot.keyed(CONFLICTS)?.iter().map_err(engine)? {
                 let (place, value) = row.map_err(engine)?;
-                let (key, kind) = opened(place.value(), value.value())?;
+                let (key, Some(kind)) = opened(place.value(), value.value())? else { continue };
                 let (base, stamps) = view.base(&key)?;
                 found.push(Conflict {
                     kind,
@@ -109,7 +113,60 @@ impl Replica {
             self.journal.parked()?.into_iter().map(|parked| parked.key).collect();
         keys.extend(self.journal.held()?.into_iter().map(|held| held.key));
         keys.extend(self.conflicts()?.into_iter().map(|conflict| conflict.key));
+        keys.extend(self.decided()?);
         Ok(keys)
+    }
+
+    /// The entities that were decided about for this side, and wait until what the other side did is seen here.
+    pub(crate) fn decided(&self) -> Result<Vec<EntityKey>, Error> {
+        self.read(|snapshot, _| {
+            let mut found = Vec::new();
+            for row in snapshot.keyed(CONFLICTS)?.iter().map_err(engine)? {
+                let (place, value) = row.map_err(engine)?;
+                if let (key, None) = opened(place.value(), value.value())? {
+                    found.push(key);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Carries out what was decided, now that it is seen what the other side did.
+    pub(super) fn carry_decisions(&self) -> Result<(), Error> {
+        let now = (self.journal.inner.options.clock)();
+        for key in self.decided()? {
+            let done = self.commit_with(
+                Durability::Durable,
+                |edit| edit.stand_by(&key),
+                |txn, view, touched| {
+                    remove(txn, &key)?;
+                    keep_taken(txn, view, &key, touched, now)
+                },
+            );
+            match done {
+                Ok(_) => {}
+                // Not as it was decided, so it is asked again.
+                Err(
+                    Error::Restricted { .. }
+                    | Error::Taken { .. }
+                    | Error::DeadReference { .. }
+                    | Error::NotAReference { .. },
+                ) => self.ask_again(&key)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_again(&self, key: &EntityKey) -> Result<(), Error> {
+        self.maintain(|work, view| {
+            if let Some(ConflictRecord::Decided { before }) = get(work.txn, key)? {
+                put(work.txn, key, &ConflictRecord::Concurrent { before })?;
+                work.has_written = true;
+                view.changed.push((key.clone(), Cause::Conflict));
+            }
+            Ok(())
+        })
     }
 
     /// Resolves an open conflict; the values that lose by it are kept.
@@ -124,29 +181,77 @@ impl Replica {
             Resolution::Modify(state) => {
                 self.resolve_by(&conflict, Operation::update(key.clone(), state.clone()))
             }
-            Resolution::Local => self.settle_conflict(&conflict, Keeps::Local),
+            Resolution::Local => self.keep_local(&conflict),
             Resolution::Remote => self.settle_conflict(&conflict, Keeps::Remote),
             Resolution::Newest => match &conflict.kind {
-                ConflictKind::Concurrent { .. } => self.settle_conflict(&conflict, Keeps::Newest),
+                ConflictKind::Concurrent { .. } => match self.is_later_than_family(&conflict)? {
+                    Some(true) => self.keep_local(&conflict),
+                    Some(false) => self.settle_conflict(&conflict, Keeps::Remote),
+                    None => self.settle_conflict(&conflict, Keeps::Newest),
+                },
                 ConflictKind::Clash { holder, .. } => {
                     let theirs = self.read(|_, view| view.visible(holder))?;
-                    let is_later = conflict.local.stamps.latest() > theirs.stamps.latest();
-                    self.settle_conflict(&conflict, if is_later { Keeps::Local } else { Keeps::Remote })
+                    if conflict.local.stamps.latest() > theirs.stamps.latest() {
+                        self.keep_local(&conflict)
+                    } else {
+                        self.settle_conflict(&conflict, Keeps::Remote)
+                    }
                 }
             },
         }
     }
 
+    /// Where the other side did nothing to the entity itself: whether this side's is later than what the other did to
+    /// what goes with it.
+    fn is_later_than_family(&self, conflict: &Conflict) -> Result<Option<bool>, Error> {
+        if conflict.remote.existence.state() != Some(&before_of(conflict))
+            && conflict.remote.existence != Existence::Absent
+        {
+            return Ok(None);
+        }
+        let theirs = self.read(|_, view| {
+            let mut latest = None;
+            match &conflict.local.existence {
+                Existence::Absent => {}
+                Existence::Dead(_) => {
+                    for (from, field, _) in view.schema.referrers(conflict.key.collection()) {
+                        for child in view.children(&conflict.key, from, field)? {
+                            latest = latest.max(view.visible(&child)?.stamps.latest());
+                        }
+                    }
+                }
+                Existence::Live(state) => {
+                    for (_, _, parent) in view.schema.targets(&conflict.key, state) {
+                        let parent = view.visible(&parent)?;
+                        if !parent.existence.is_live() {
+                            latest = latest.max(parent.stamps.turned);
+                        }
+                    }
+                }
+            }
+            Ok(latest)
+        })?;
+        Ok(theirs.map(|theirs| conflict.local.stamps.latest() > Some(theirs)))
+    }
+
+    /// Keeps this side's, on top of the other, with what goes with it.
+    fn keep_local(&self, conflict: &Conflict) -> Result<(), Error> {
+        let before = before_of(conflict);
+        let changes = before.changes_to(conflict.remote.existence.state().unwrap_or(&State::empty()));
+        let other = Other {
+            version: &conflict.remote,
+            has_changed: &|field| changes.raw(field).is_some(),
+            was_absent: before.is_empty(),
+        };
+        let lost = overwritten(&conflict.local.existence, &other);
+        let losses = losses(&lost, Patch::empty(), Why::Resolved, Why::Resolved);
+        self.close(conflict, None, |_| losses)
+    }
+
     /// Resolves by an operation of now, in one transaction with it.
     fn resolve_by(&self, conflict: &Conflict, operation: Operation) -> Result<(), Error> {
-        let key = &conflict.key;
-        let now = (self.journal.inner.options.clock)();
-        let operations = |_: &View<'_, Tables<'_>>| Ok(Cow::Owned(vec![operation]));
-        self.commit_with(Durability::Durable, operations, |txn, view| {
-            if !remove(txn, key)? {
-                return Err(Error::NoConflict { key: key.clone() });
-            }
-            let after = view.visible(key)?;
+        operation.require_valid()?;
+        self.close(conflict, Some(&operation), |after| {
             let kept = after.existence.live().cloned().unwrap_or_else(State::empty);
             let differs = |state: &State| state.only(|field| kept.raw(field) != state.raw(field));
             let before = before_of(conflict);
@@ -162,7 +267,46 @@ impl Replica {
                     losses.push(Loss::of(side, Why::Resolved, State::empty().changes_to(&lost)));
                 }
             }
-            lost::keep(txn, key, &losses, now)?;
+            losses
+        })
+    }
+
+    /// Closes a conflict for this side, by an operation or as it is, and takes in what goes with it. What the other side
+    /// did need not be seen here yet: then that is waited for.
+    fn close(
+        &self,
+        conflict: &Conflict,
+        operation: Option<&Operation>,
+        losses: impl FnOnce(&Version) -> Vec<Loss>,
+    ) -> Result<(), Error> {
+        let key = &conflict.key;
+        let now = (self.journal.inner.options.clock)();
+        let is_concurrent = matches!(conflict.kind, ConflictKind::Concurrent { .. });
+        let edits = |edit: &mut Edit<'_, '_, '_>| {
+            if let Some(operation) = operation {
+                edit.carry_out(operation)?;
+            }
+            // A clash of what is only needed by others is not about anything that is unsent of it.
+            if is_concurrent || operation.is_some() { edit.stand_by(key) } else { Ok(()) }
+        };
+        self.commit_with(Durability::Durable, edits, |txn, view, touched| {
+            let before = before_both(txn, key)?;
+            if !remove(txn, key)? {
+                return Err(Error::NoConflict { key: key.clone() });
+            }
+            let after = view.visible(key)?;
+            lost::keep(txn, key, &losses(&after), now)?;
+            let was_deleted = !conflict.local.existence.is_live();
+            if was_deleted {
+                keep_taken(txn, view, key, touched, now)?;
+            }
+            let is_same_side = after.existence.is_live() == conflict.local.existence.is_live();
+            let took_nothing = touched.keys().all(|touched| touched == key);
+            if let (true, Some(before)) = (is_concurrent && is_same_side && took_nothing, before)
+                && is_about_unseen(conflict, view.schema)
+            {
+                put(txn, key, &ConflictRecord::Decided { before })?;
+            }
             view.changed.push((key.clone(), Cause::Conflict));
             Ok(())
         })?;
@@ -177,8 +321,9 @@ impl Replica {
                 return Err(Error::NoConflict { key: key.clone() });
             }
             work.has_written = true;
+            let taking = Taking::of(own, now);
             let pending = work.pending(std::slice::from_ref(key))?.remove(key);
-            let Some(pending) = pending else { return Ok(()) };
+            let Some(pending) = pending else { return taking.drop_waiting(work, view, key) };
             let before = before_of(conflict);
             let empty = State::empty();
             let changes = before.changes_to(conflict.remote.existence.state().unwrap_or(&empty));
@@ -189,13 +334,6 @@ impl Replica {
             };
             let remote = || (None, vec![lost_local(&pending.effect, Why::Resolved)]);
             let (left, losses) = match keeps {
-                Keeps::Local => {
-                    let lost = overwritten(&pending.effect.apply(&conflict.remote.existence), &other);
-                    (
-                        Some(pending.effect.clone()),
-                        losses(&lost, Patch::empty(), Why::Resolved, Why::Resolved),
-                    )
-                }
                 Keeps::Remote => remote(),
                 Keeps::Newest => match decide(Policy::Newest, &pending.effect, own, &other) {
                     Decision::Agreed => (None, Vec::new()),
@@ -211,17 +349,84 @@ impl Replica {
             if left.is_none() {
                 work.state.settled += u64::from(pending.effect.shape.operations);
             }
+            let is_given_up = left.is_none();
             let left = left.map(|effect| Entry { effect, ..pending.clone() });
             work.overrides.insert(key.clone(), left);
+            // What went only with it comes back too.
+            if is_given_up && is_of_unit(view, key, &pending.effect, &conflict.remote.existence)? {
+                taking.drop_unit(work, view, key, &mut Applied::default())?;
+            }
             Ok(())
         })
     }
 }
 
+/// Whether an effect is a deletion, or what a deletion did to what referred to it.
+fn is_of_unit(
+    view: &View<'_, Tables<'_>>,
+    key: &EntityKey,
+    effect: &Effect,
+    there: &Existence,
+) -> Result<bool, journal::Error> {
+    let (Liveness::Live, Some(state)) = (effect.shape.liveness, there.live()) else {
+        return Ok(effect.shape.liveness == Liveness::Dead);
+    };
+    let written = written(effect);
+    for (field, reference, to) in view.schema.targets(key, state) {
+        if reference.on_delete == OnDelete::SetNull
+            && written.raw(field) == Some("null")
+            && matches!(view.visible(&to)?.existence, Existence::Dead(_))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a conflict may be about something that is not seen here: the other side did nothing to the entity itself,
+/// or deleted it, perhaps together with what it refers to.
+fn is_about_unseen(conflict: &Conflict, schema: &Schema) -> bool {
+    let ConflictKind::Concurrent { before } = &conflict.kind else { return false };
+    let key = &conflict.key;
+    match &conflict.local.existence {
+        Existence::Absent => false,
+        Existence::Dead(_) => {
+            conflict.remote.existence == before.existence
+                && schema.referrers(key.collection()).next().is_some()
+        }
+        Existence::Live(state) => {
+            !conflict.remote.existence.is_live()
+                && schema
+                    .targets(key, state)
+                    .any(|(_, reference, _)| reference.on_delete != OnDelete::SetNull)
+        }
+    }
+}
+
+/// Keeps the values of what goes with a deletion that its maker had not seen.
+fn keep_taken(
+    txn: &WriteTransaction,
+    view: &View<'_, Tables<'_>>,
+    root: &EntityKey,
+    touched: &Touched,
+    now: Millis,
+) -> Result<(), Error> {
+    for (key, before) in touched.iter().filter(|(key, _)| *key != root) {
+        let Existence::Live(state) = &before.existence else { continue };
+        let after = view.visible(key)?;
+        let left = |field: &str| after.existence.live().and_then(|after| after.raw(field));
+        let taken = state.only(|field| left(field) != state.raw(field));
+        if !taken.is_empty() {
+            let fields = State::empty().changes_to(&taken);
+            lost::keep(txn, key, &[Loss::of(Side::Remote, Why::Resolved, fields)], now)?;
+        }
+    }
+    Ok(())
+}
+
 /// What is kept of two sides without a new operation.
 #[derive(Clone, Copy)]
 enum Keeps {
-    Local,
     Remote,
     Newest,
 }
@@ -239,7 +444,8 @@ fn before_of(conflict: &Conflict) -> State {
     }
 }
 
-fn opened(place: &[u8], bytes: &[u8]) -> Result<(EntityKey, ConflictKind), journal::Error> {
+/// A conflict that is open; no kind where it is decided.
+fn opened(place: &[u8], bytes: &[u8]) -> Result<(EntityKey, Option<ConflictKind>), journal::Error> {
     let key = entity_of(place).map_err(damaged("an open conflict"))?;
     let record = frame::open_record(FrameKind::Conflict, place, bytes);
     let record = record.map_err(damaged(format!("the conflict of {key}")))?;
@@ -247,19 +453,20 @@ fn opened(place: &[u8], bytes: &[u8]) -> Result<(EntityKey, ConflictKind), journ
     Ok((key, kind))
 }
 
-fn kind_of(record: ConflictRecord, key: &EntityKey) -> Result<ConflictKind, journal::Error> {
+fn kind_of(record: ConflictRecord, key: &EntityKey) -> Result<Option<ConflictKind>, journal::Error> {
     let name = || format!("the conflict of {key}");
-    Ok(match record {
+    Ok(Some(match record {
         ConflictRecord::Concurrent { before } => {
             ConflictKind::Concurrent { before: before.version().map_err(damaged(name()))? }
         }
+        ConflictRecord::Decided { .. } => return Ok(None),
         ConflictRecord::Clash { unique, values, holder, before } => {
             let holder = EntityKey::new(key.collection().clone(), Uuid::from_bytes(holder));
             let holder = holder.map_err(|source| journal::Error::Invalid { source })?;
             let before = before.map(VersionRecord::version).transpose().map_err(damaged(name()))?;
             ConflictKind::Clash { unique, values, holder, before }
         }
-    })
+    }))
 }
 
 /// Opens a conflict; one that is open already stays as it is: there is one an entity.
@@ -270,7 +477,7 @@ pub(super) fn open_concurrent(
 ) -> Result<(), journal::Error> {
     let before = VersionRecord::of(before);
     match get(txn, key)? {
-        None => put(txn, key, &ConflictRecord::Concurrent { before }),
+        None | Some(ConflictRecord::Decided { .. }) => put(txn, key, &ConflictRecord::Concurrent { before }),
         Some(ConflictRecord::Clash { unique, values, holder, before: None }) => {
             put(txn, key, &ConflictRecord::Clash { unique, values, holder, before: Some(before) })
         }
@@ -299,7 +506,7 @@ pub(super) fn before_both(
     Ok(match get(txn, key)? {
         Some(ConflictRecord::Concurrent { before }) => Some(before),
         Some(ConflictRecord::Clash { before, .. }) => before,
-        None => None,
+        Some(ConflictRecord::Decided { .. }) | None => None,
     })
 }
 
@@ -333,6 +540,11 @@ pub(super) fn is_engaged(snapshot: &Snapshot, key: &EntityKey) -> Result<bool, j
     }
 }
 
+/// Whether an entity was decided about, and waits for what the other side did to be seen here.
+pub(super) fn is_decided(txn: &WriteTransaction, key: &EntityKey) -> Result<bool, journal::Error> {
+    Ok(matches!(get(txn, key)?, Some(ConflictRecord::Decided { .. })))
+}
+
 /// Closes a conflict, and says whether it was open.
 pub(super) fn remove(txn: &WriteTransaction, key: &EntityKey) -> Result<bool, journal::Error> {
     let mut table = txn.open_table(CONFLICTS).map_err(engine)?;
@@ -364,6 +576,27 @@ pub(super) fn end_clashes(
     Ok(())
 }
 
+/// Ends the clashes of entities of which nothing is unsent, and that nothing unsent needs any more.
+pub(super) fn end_unneeded(
+    txn: &WriteTransaction,
+    view: &mut View<'_, Tables<'_>>,
+) -> Result<(), journal::Error> {
+    let is_unsent = |view: &View<'_, Tables<'_>>, key: &EntityKey| {
+        Ok::<_, journal::Error>(view.local(key)?.is_some_and(|local| !local.is_kept))
+    };
+    for Clashing { key, .. } in clashing_with(txn, &|_| true)? {
+        let mut is_needed = is_unsent(view, &key)?;
+        for waiter in parked::waiters(txn, &key)? {
+            is_needed |= is_unsent(view, &waiter)?;
+        }
+        if !is_needed {
+            remove(txn, &key)?;
+            view.changed.push((key, Cause::Conflict));
+        }
+    }
+    Ok(())
+}
+
 /// The clashes with an entity: those who hold back because it has what they want.
 fn clashing_with(
     txn: &WriteTransaction,
@@ -374,7 +607,7 @@ fn clashing_with(
     for row in table.iter().map_err(engine)? {
         let (place, value) = row.map_err(engine)?;
         let (key, kind) = opened(place.value(), value.value())?;
-        if let ConflictKind::Clash { unique, values, holder, .. } = kind
+        if let Some(ConflictKind::Clash { unique, values, holder, .. }) = kind
             && holders(&holder)
         {
             found.push(Clashing { key, unique, values, holder });
@@ -395,7 +628,9 @@ fn agree(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> 
         Some(ConflictRecord::Clash { unique, values, holder, .. }) => {
             put(txn, key, &ConflictRecord::Clash { unique, values, holder, before: None })
         }
-        Some(ConflictRecord::Concurrent { .. }) | None => remove(txn, key).map(drop),
+        Some(ConflictRecord::Concurrent { .. } | ConflictRecord::Decided { .. }) | None => {
+            remove(txn, key).map(drop)
+        }
     }
 }
 
@@ -405,7 +640,8 @@ pub(super) fn edited(
     view: &mut View<'_, Tables<'_>>,
     key: &EntityKey,
 ) -> Result<(), Error> {
-    if before_both(txn, key)?.is_some() && has_come_to_agree(view, key)? {
+    let is_decided = is_decided(txn, key)?;
+    if (is_decided || before_both(txn, key)?.is_some()) && has_come_to_agree(view, key)? {
         agree(txn, key)?;
         view.changed.push((key.clone(), Cause::Conflict));
     }

@@ -18,8 +18,8 @@ use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
     Base, Decision, Effect, EntityKey, Epoch, Existence, FullRow, Generation, Group, Held, Index, Knowledge,
-    Liveness, Millis, Operation, Other, Page, ReplicaId, Seq, Stamps, State, Version, decide, key_values,
-    overwritten,
+    Liveness, Millis, OnDelete, Operation, Other, Page, ReplicaId, Seq, Stamps, State, Version, decide,
+    key_values, overwritten,
 };
 use crate::codec::kept::ReplicaRecord;
 use crate::journal::entry::Entry;
@@ -75,7 +75,7 @@ impl Replica {
     /// A page while a bunch is open, of another generation, or with cursors that go back; otherwise what the
     /// journal says.
     pub fn take_page(&self, page: &Page) -> Result<Applied, Error> {
-        self.incoming(|taking, work, view| {
+        let applied = self.incoming(|taking, work, view| {
             let mut record = record_in(work.txn)?.unwrap_or_default();
             let generation = page.generation.0.into_bytes();
             if record.generation.is_some_and(|known| known != generation) {
@@ -117,7 +117,11 @@ impl Replica {
                 }
             }
             Ok(applied)
-        })
+        })?;
+        if !page.has_more && !applied.starts_over {
+            self.carry_decisions()?;
+        }
+        Ok(applied)
     }
 
     /// Takes rows that were read because of triggers, and what the triggers say themselves; what was asked for
@@ -209,7 +213,7 @@ impl Replica {
             if work.state.open.is_some() {
                 return Err(wrong("a bunch is open, whose answer comes first"));
             }
-            body(&mut Taking { own, now, fetches_all: false, is_restored: false }, work, view)
+            body(&mut Taking::of(own, now), work, view)
         })
     }
 }
@@ -249,7 +253,7 @@ fn may_have_missed(work: &Work<'_>, view: &View<'_, Tables<'_>>, page: &Page) ->
     Ok(false)
 }
 
-struct Taking {
+pub(super) struct Taking {
     own: ReplicaId,
     now: Millis,
     fetches_all: bool,
@@ -264,6 +268,10 @@ struct Unsent {
 }
 
 impl Taking {
+    pub(super) fn of(own: ReplicaId, now: Millis) -> Self {
+        Taking { own, now, fetches_all: false, is_restored: false }
+    }
+
     fn take(
         &self,
         work: &mut Work<'_>,
@@ -385,7 +393,11 @@ impl Taking {
                 Vec::new()
             };
             Rebase { left, losses, is_held: is_standing && !is_agreed }
-        } else if self.fetches_all && from_version.existence == to_version.existence {
+        } else if match self.fetches_all {
+            true => from_version.existence == to_version.existence,
+            // The same change, of which more is known now.
+            false => from.epoch().is_some() && from.epoch() == told.base.epoch(),
+        } {
             Rebase { left: Some(effect.clone()), losses: Vec::new(), is_held: false }
         } else {
             let policy = view.schema.policy(key.collection());
@@ -519,7 +531,7 @@ impl Taking {
     }
 
     /// A delete gave way: what went only with it comes back too.
-    fn drop_unit(
+    pub(super) fn drop_unit(
         &self,
         work: &mut Work<'_>,
         view: &mut View<'_, Tables<'_>>,
@@ -564,9 +576,35 @@ impl Taking {
             let Some(UnitPart { left, loss }) = part else { continue };
             let moved = Rebase { left, losses: vec![loss], is_held: false };
             self.leave(work, unsent, &moved)?;
+            if moved.left.is_none() {
+                conflicts::remove(work.txn, key)?;
+            }
             let left = moved.left.as_ref().map(|effect| (effect, self.own));
             view.lay(key, &base, &stamps, left, Cause::Conflict)?;
             applied.overridden.push(key.clone());
+        }
+        Ok(())
+    }
+
+    /// What waits by name for an entity that is given up, and all that waits for that, is given up with it.
+    pub(super) fn drop_waiting(
+        &self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        root: &EntityKey,
+    ) -> Result<(), Error> {
+        let waits = parked::waits(work.snapshot)?;
+        let mut open = vec![root.clone()];
+        let mut dropped = BTreeSet::new();
+        while let Some(on) = open.pop() {
+            let waiting = waits.iter().filter(|(_, whom)| **whom == on).map(|(who, _)| who.clone());
+            open.extend(waiting.filter(|who| dropped.insert(who.clone())));
+        }
+        for (key, unsent) in self.unsent(work, view, dropped.iter())? {
+            let (base, stamps) = view.base(&key)?;
+            let losses = vec![lost_local(&unsent.entry.effect, Why::Resolved)];
+            self.leave(work, &unsent, &Rebase { left: None, losses, is_held: false })?;
+            view.lay(&key, &base, &stamps, None, Cause::Conflict)?;
         }
         Ok(())
     }
@@ -598,11 +636,14 @@ impl Taking {
         }
         for (key, told) in newest {
             let Some(state) = told.base.live_state() else { continue };
-            if !view.visible(key)?.existence.is_live() {
-                // Deleted here as well: what becomes of that is decided already.
-                continue;
-            }
+            let visible = view.visible(key)?;
             for (field, reference, parent) in view.schema.targets(key, state) {
+                let mut here =
+                    visible.existence.live().into_iter().flat_map(|here| view.schema.targets(key, here));
+                if !here.any(|(by, _, to)| by == field && to == parent) {
+                    // Deleted here as well, or let go: what becomes of that is decided already.
+                    continue;
+                }
                 let (base, stamps) = view.base(&parent)?;
                 let is_deleted_here = matches!(view.visible(&parent)?.existence, Existence::Dead(_));
                 if base.live_state().is_none() || !is_deleted_here {
@@ -621,10 +662,12 @@ impl Taking {
                 match decide(policy, &part, self.own, &other) {
                     Decision::Agreed => {}
                     // It will be taken along, and nobody who deletes has seen it.
-                    Decision::Local { .. } if part.shape.liveness == Liveness::Dead => {
+                    Decision::Local { .. } if reference.on_delete == OnDelete::Cascade => {
                         lost::keep(work.txn, key, &[Loss::overwritten(state)], self.now)?;
                     }
                     Decision::Local { .. } => {}
+                    // Decided about already: it takes along what is seen now.
+                    Decision::Held if conflicts::is_decided(work.txn, &parent)? => {}
                     Decision::Held => {
                         conflicts::open_concurrent(work.txn, &parent, &version_of(&base, stamps))?;
                         applied.conflicting.push(parent);
@@ -656,8 +699,13 @@ impl Taking {
         }
         let came = |holder: &EntityKey| newest.contains_key(holder);
         conflicts::end_clashes(work.txn, view, &came)?;
+        conflicts::end_unneeded(work.txn, view)?;
         for (key, told) in newest {
             let Some(state) = told.base.live_state() else { continue };
+            if view.local(key)?.is_none() {
+                // It is there, with all its keys.
+                conflicts::remove(work.txn, key)?;
+            }
             for (number, fields, values) in view.schema.keys(key, state) {
                 for other in view.holders(key.collection(), number, &values)? {
                     let (base, _) = view.base(&other)?;

@@ -1,12 +1,10 @@
 //! Export and import: what is seen, as lines.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
 use std::io::{BufRead, Write};
 
+use super::Replica;
 use super::error::Error;
-use super::view::View;
-use super::{Replica, Tables};
+use super::transact::Edit;
 use crate::algebra::{Existence, Operation, Row};
 use crate::codec::lines::{self, Line};
 use crate::journal::{Appended, Durability};
@@ -47,30 +45,19 @@ impl Replica {
     /// # Errors
     /// A line that is refused, by its number; otherwise as [`Replica::commit`].
     pub fn import(&self, input: impl BufRead, durability: Durability) -> Result<Appended, Error> {
-        let mut rows: Vec<Row> = lines::read(input).collect::<Result<_, _>>()?;
-        // Of an entity that is named twice the last line counts.
-        let mut named = HashSet::new();
-        rows.reverse();
-        rows.retain(|row| named.insert(row.key.clone()));
-        rows.reverse();
-        let operations = |view: &View<'_, Tables<'_>>| {
-            let mut operations = Vec::new();
+        let rows: Vec<Row> = lines::read(input).collect::<Result<_, _>>()?;
+        let all = |edit: &mut Edit<'_, '_, '_>| {
             for Row { key, state, .. } in rows {
-                let existence = view.visible(&key)?.existence;
-                operations.extend(match (existence, state) {
-                    (Existence::Live(seen), Some(state)) => {
-                        let patch = seen.changes_to(&state);
-                        (!patch.is_empty()).then(|| Operation::patch(key, patch))
-                    }
-                    (Existence::Absent | Existence::Dead(_), Some(state)) => {
-                        Some(Operation::create(key, state))
-                    }
-                    (Existence::Live(_), None) => Some(Operation::delete(key)),
-                    (Existence::Absent | Existence::Dead(_), None) => None,
-                });
+                let operation = match (edit.view.visible(&key)?.existence, state) {
+                    (Existence::Live(seen), Some(state)) => Operation::patch(key, seen.changes_to(&state)),
+                    (Existence::Absent | Existence::Dead(_), Some(state)) => Operation::create(key, state),
+                    (Existence::Live(_), None) => Operation::delete(key),
+                    (Existence::Absent | Existence::Dead(_), None) => continue,
+                };
+                edit.carry_out(&operation)?;
             }
-            Ok(Cow::Owned(operations))
+            Ok(())
         };
-        self.commit_with(durability, operations, |_, _| Ok(()))
+        self.commit_with(durability, all, |_, _, _| Ok(()))
     }
 }

@@ -1,6 +1,6 @@
 //! Sealing and settling: as the journal does it, with the policies and with what the program sees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::conflicts;
 use super::error::Error;
@@ -11,7 +11,8 @@ use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
     Base, Bunch, Cursors, Effect, EntityKey, Epoch, Group, Limits, Liveness, Millis, Outcome, Outcomes, Page,
-    Policy, ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, live_key_values, written,
+    Policy, ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, key_values,
+    live_key_values, written,
 };
 use crate::codec::records::CauseRecord;
 use crate::journal::Work;
@@ -97,9 +98,13 @@ impl Replica {
                     put_cursors(work.txn, &Page { cursors, ..Page::default() })?;
                 }
             }
-            let settled: BTreeSet<&EntityKey> =
-                settling.decided.iter().map(|decided| &decided.entry.key).collect();
-            conflicts::end_clashes(work.txn, view, &|holder| settled.contains(holder))?;
+            // What failed is where it was, and what clashes with it was told so.
+            let has_moved = |decided: &&Decided| {
+                matches!(decided.outcome, Outcome::Accepted { .. } | Outcome::Superseded { .. })
+            };
+            let moved: BTreeSet<&EntityKey> =
+                settling.decided.iter().filter(has_moved).map(|decided| &decided.entry.key).collect();
+            conflicts::end_clashes(work.txn, view, &|holder| moved.contains(holder))?;
             Ok(settlement.settled)
         })
     }
@@ -130,8 +135,10 @@ impl Held {
         let manual =
             decided.iter().filter(moved).filter(|decided| policy(&decided.entry.key) == Policy::Manual);
         let mut held = Held { groups: manual.flat_map(groups_of).collect(), roots: BTreeSet::new() };
+        let places: BTreeMap<&EntityKey, usize> =
+            decided.iter().enumerate().map(|(place, decided)| (&decided.entry.key, place)).collect();
         let deleted = deleted(decided);
-        for decided in decided {
+        for (place, decided) in decided.iter().enumerate() {
             let key = &decided.entry.key;
             let is_unmoved = matches!(decided.outcome, Outcome::Superseded { .. }) && !moved(&decided);
             let groups = &decided.entry.effect.groups;
@@ -146,10 +153,11 @@ impl Held {
                 continue;
             }
             held.groups.extend(groups.iter().cloned());
-            let goes_with = decided
-                .before
-                .live_state()
-                .is_some_and(|state| schema.targets(key, state).any(|(_, _, to)| deleted.contains(&to)));
+            // What refers goes first; in a circle somebody goes last.
+            let is_later = |to: &EntityKey| places.get(to).is_some_and(|other| *other > place);
+            let goes_with = decided.before.live_state().is_some_and(|state| {
+                schema.targets(key, state).any(|(_, _, to)| deleted.contains(&to) && is_later(&to))
+            });
             if !goes_with {
                 held.roots.insert(key.clone());
             }
@@ -218,8 +226,20 @@ impl Settlement {
                 }
                 return Ok(());
             }
-            Outcome::Clash { unique, holder } => {
+            Outcome::Clash { unique, holder, of } => {
                 work.come_back(entry, newer.clone());
+                if let Some(of) = of
+                    && let Some(values) =
+                        view.visible(of)?.existence.state().and_then(|state| key_values(state, unique))
+                {
+                    // The conflict is the parent's, and what needs it waits.
+                    self.settled.conflicting.push(of.clone());
+                    self.settled.waiting.push(key.clone());
+                    conflicts::open_clash(work.txn, of, unique, &values, *holder)?;
+                    work.wait_for(key, of)?;
+                    view.changed.push((of.clone(), Cause::Conflict));
+                    return Ok(());
+                }
                 let sealed = self.under(view, decided)?.after(&entry.effect, self.own);
                 let visible = view.visible(key)?;
                 let [sent, seen] =

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::Replica;
 use super::error::Error;
+use super::rebase::unsent_effect;
 use super::view::version_of;
 use crate::algebra::{Base, CollectionName, EntityKey, Epoch, Existence, State, Version};
 
@@ -56,13 +57,19 @@ impl Replica {
             if is_as_there && local.is_some() && !super::conflicts::is_engaged(snapshot, key)? {
                 local = None;
             }
-            let was_never_known = matches!(base, Base::Absent | Base::Unknown);
-            let status = match local {
-                Some(local) if !local.is_kept => match version.existence {
-                    Existence::Live(_) if was_never_known => Status::Created,
-                    Existence::Absent | Existence::Live(_) | Existence::Dead(_) => Status::Changed,
-                },
-                Some(_) | None => Status::Synchronised,
+            let unsent = local.filter(|local| !local.is_kept);
+            // An update of what is not known here is no creation: the authority may well know it.
+            let is_new = unsent.is_some()
+                && version.existence.is_live()
+                && match base {
+                    Base::Absent => true,
+                    Base::Unknown => unsent_effect(snapshot, key)?.is_some_and(|effect| effect.shape.is_born),
+                    Base::Live(_) | Base::Dead(_) => false,
+                };
+            let status = match unsent {
+                Some(_) if is_new => Status::Created,
+                Some(_) => Status::Changed,
+                None => Status::Synchronised,
             };
             Ok(Entity { version, status, epoch: base.epoch() })
         })

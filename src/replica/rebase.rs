@@ -129,6 +129,19 @@ pub(super) fn unit_part(
     }
 }
 
+/// What is unsent of an entity, composed.
+pub(super) fn unsent_effect(snapshot: &Snapshot, key: &EntityKey) -> Result<Option<Effect>, journal::Error> {
+    let state = snapshot.state()?;
+    let sealed = match &state.open {
+        Some(open) => seal::load(snapshot, open)?.1.remove(key),
+        None => None,
+    };
+    let parked = parked::all(snapshot)?.remove(key).map(|(entry, _)| entry);
+    let pending = rewrite::effects_of(snapshot, &state, std::slice::from_ref(key))?.remove(key);
+    let composed = [sealed, parked, pending].into_iter().flatten().reduce(|older, newer| older.then(&newer));
+    Ok(composed.map(|entry| entry.effect))
+}
+
 /// Everything that is unsent, composed an entity.
 pub(super) fn unsent_effects(
     snapshot: &Snapshot,

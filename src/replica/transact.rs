@@ -5,7 +5,6 @@
 //! | a delete | deletes what refers to it by `cascade`, removes the field of what refers by `set_null` |
 //! | a revival | revives what it refers to by `cascade` or `restrict`, drops what it refers to by `set_null` |
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use redb::{Table, WriteTransaction};
@@ -20,7 +19,7 @@ use crate::algebra::{
     State, Update, Version, joined, referred,
 };
 use crate::journal::append::LogWriter;
-use crate::journal::{Appended, Durability};
+use crate::journal::{Appended, Durability, parked};
 
 type Tables<'t> = Table<'t, &'static [u8], &'static [u8]>;
 
@@ -35,32 +34,36 @@ impl Replica {
     /// A unique key that is taken at the end, a delete of what something still refers to by `restrict`, a reference
     /// newly written to what is deleted; otherwise what the journal says.
     pub fn commit(&self, operations: &[Operation], durability: Durability) -> Result<Appended, Error> {
-        self.commit_with(durability, |_| Ok(Cow::Borrowed(operations)), |_, _| Ok(()))
+        for operation in operations {
+            operation.require_valid()?;
+        }
+        let all = |edit: &mut Edit<'_, '_, '_>| operations.iter().try_for_each(|one| edit.carry_out(one));
+        self.commit_with(durability, all, |_, _, _| Ok(()))
     }
 
-    /// As [`Replica::commit`], of operations that depend on what is seen by then, and with something else to be done
-    /// in the same transaction once they are.
-    pub(super) fn commit_with<'o>(
+    /// Carries out what is said by the first, as [`Replica::commit`]; and the second in the same transaction, which is
+    /// told what everything that was touched had been before.
+    pub(super) fn commit_with(
         &self,
         durability: Durability,
-        operations: impl FnOnce(&View<'_, Tables<'_>>) -> Result<Cow<'o, [Operation]>, Error>,
-        and: impl FnOnce(&WriteTransaction, &mut View<'_, Tables<'_>>) -> Result<(), Error>,
+        edits: impl FnOnce(&mut Edit<'_, '_, '_>) -> Result<(), Error>,
+        and: impl FnOnce(&WriteTransaction, &mut View<'_, Tables<'_>>, &Touched) -> Result<(), Error>,
     ) -> Result<Appended, Error> {
         let now = (self.journal.inner.options.clock)();
         let own = self.journal.replica();
         self.append(durability, |within: Within<'_>, view| {
-            let operations = operations(view)?;
+            let may_wait = view.has_local();
             let mut edit = Edit::new(view, own, now, within.first);
-            for operation in operations.iter() {
-                operation.require_valid()?;
-                edit.carry_out(operation)?;
-            }
+            edits(&mut edit)?;
             constraints::require(edit.view, &edit.touched)?;
             let Edit { out, touched, .. } = edit;
             // Before edits are looked at: they may end the conflict that this resolves.
-            and(within.txn, view)?;
+            and(within.txn, view, &touched)?;
             for key in touched.keys() {
                 conflicts::edited(within.txn, view, key)?;
+                if may_wait {
+                    let_go(within.txn, view, key)?;
+                }
             }
             let mut log = LogWriter::new(within.inner, within.txn, within.first)?;
             for operation in &out {
@@ -71,26 +74,41 @@ impl Replica {
     }
 }
 
+/// What waits for an entity by name need not wait any more once it does not refer to it. Whether it shares a group
+/// with it, or takes a key that it frees, is seen from the operations themselves.
+fn let_go(txn: &WriteTransaction, view: &mut View<'_, Tables<'_>>, key: &EntityKey) -> Result<(), Error> {
+    let Some(on) = parked::waits_for(txn, key)? else { return Ok(()) };
+    let now = view.visible(key)?;
+    let still_refers =
+        now.existence.live().is_some_and(|state| view.schema.targets(key, state).any(|(_, _, to)| to == on));
+    if !still_refers {
+        parked::stop_waiting(txn, key)?;
+        conflicts::end_unneeded(txn, view)?;
+    }
+    Ok(())
+}
+
+/// What entities were before a transaction.
+pub(super) type Touched = BTreeMap<EntityKey, Version>;
+
 /// A transaction while it is carried out.
-struct Edit<'v, 't, 's> {
-    view: &'v mut View<'s, Tables<'t>>,
+pub(super) struct Edit<'v, 't, 's> {
+    pub(super) view: &'v mut View<'s, Tables<'t>>,
     own: ReplicaId,
     now: Millis,
     first: u64,
     /// What goes into the journal.
     out: Vec<Operation>,
     /// What each entity was before the transaction.
-    touched: BTreeMap<EntityKey, Version>,
-    /// What is being brought back: references may go in a circle.
-    revived: BTreeSet<EntityKey>,
+    touched: Touched,
 }
 
 impl<'v, 't, 's> Edit<'v, 't, 's> {
     fn new(view: &'v mut View<'s, Tables<'t>>, own: ReplicaId, now: Millis, first: u64) -> Self {
-        Edit { view, own, now, first, out: Vec::new(), touched: BTreeMap::new(), revived: BTreeSet::new() }
+        Edit { view, own, now, first, out: Vec::new(), touched: BTreeMap::new() }
     }
 
-    fn carry_out(&mut self, operation: &Operation) -> Result<(), Error> {
+    pub(super) fn carry_out(&mut self, operation: &Operation) -> Result<(), Error> {
         let before = self.view.visible(&operation.key)?;
         match (&operation.change, &before.existence) {
             (Change::Delete, Existence::Live(_)) => self.delete(operation),
@@ -101,8 +119,31 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
                 }
                 Ok(())
             }
-            (Change::Create(_) | Change::Update(_), _) => self.write(operation, &before),
+            (Change::Create(_) | Change::Update(_), _) => self.write(operation),
         }
+    }
+
+    /// Takes into what is kept of an entity all that goes with it by now, in one group with it: what refers to it, where
+    /// it is deleted; what it refers to and is deleted, where it is there.
+    pub(super) fn stand_by(&mut self, key: &EntityKey) -> Result<(), Error> {
+        let before = self.view.visible(key)?;
+        self.touched.entry(key.clone()).or_insert_with(|| before.clone());
+        let state = match &before.existence {
+            Existence::Absent => return Ok(()),
+            Existence::Dead(_) => return self.delete(&Operation::delete(key.clone())),
+            Existence::Live(state) => state,
+        };
+        let dead = self.dead_parents(key, state, &before.existence)?;
+        if dead.revived.is_empty() && dead.dropped.is_empty() {
+            return Ok(());
+        }
+        let again = Operation::patch(key.clone(), dead.removal());
+        let again = again.clone().in_group(self.group(&again));
+        for parent in dead.revived {
+            let revival = Operation::patch(parent, Patch::empty());
+            self.write(&Operation { groups: again.groups.clone(), ..revival })?;
+        }
+        self.apply(again, &before)
     }
 
     /// Lays one operation on what is seen.
@@ -117,31 +158,42 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
         Ok(())
     }
 
-    fn write(&mut self, operation: &Operation, before: &Version) -> Result<(), Error> {
-        let after = before.existence.after(&operation.change);
-        if after == before.existence {
-            return Ok(());
-        }
-        let mut operation = operation.clone();
-        if let Existence::Dead(last) = &before.existence {
-            self.revived.insert(operation.key.clone());
-            let parents = self.dead_parents(&operation.key, last, &after)?;
-            if !parents.revived.is_empty() {
-                let group = self.group(&operation);
-                operation.groups = joined(&operation.groups, std::slice::from_ref(&group));
-                for parent in parents.revived {
-                    let dead = self.view.visible(&parent)?;
-                    let revival = Operation { at: operation.at, ..Operation::patch(parent, Patch::empty()) };
-                    self.write(&revival.in_group(group.clone()), &dead)?;
+    /// Writes an entity, after the parents that it brings back: one by one, as their chain may be long.
+    fn write(&mut self, operation: &Operation) -> Result<(), Error> {
+        // References may go in a circle.
+        let mut begun: BTreeSet<EntityKey> = BTreeSet::new();
+        let mut open = vec![Writing::Begin(operation.clone())];
+        while let Some(next) = open.pop() {
+            let mut operation = match next {
+                Writing::Begin(operation) if begun.insert(operation.key.clone()) => operation,
+                Writing::Begin(_) => continue,
+                Writing::Apply(operation, before) => {
+                    self.apply(operation, &before)?;
+                    continue;
                 }
+            };
+            let before = self.view.visible(&operation.key)?;
+            let after = before.existence.after(&operation.change);
+            if after == before.existence {
+                continue;
             }
-            let dropped = parents
-                .dropped
-                .iter()
-                .fold(Patch::empty(), |patch, field| patch.then(&Patch::removing(field)));
-            operation.change = self.revival(&operation, last, &dropped)?;
+            let mut parents = Vec::new();
+            if let Existence::Dead(last) = &before.existence {
+                let dead = self.dead_parents(&operation.key, last, &after)?;
+                if !dead.revived.is_empty() {
+                    let group = self.group(&operation);
+                    operation.groups = joined(&operation.groups, std::slice::from_ref(&group));
+                    parents.extend(dead.revived.iter().map(|parent| {
+                        let revival = Operation::patch(parent.clone(), Patch::empty());
+                        Operation { at: operation.at, ..revival.in_group(group.clone()) }
+                    }));
+                }
+                operation.change = self.revival(&operation, last, &dead.removal())?;
+            }
+            open.push(Writing::Apply(operation, before));
+            open.extend(parents.into_iter().rev().map(Writing::Begin));
         }
-        self.apply(operation, before)
+        Ok(())
     }
 
     /// A change of what is deleted, so that it brings back all that was seen here: the tombstone that the authority
@@ -176,7 +228,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
         for (field, reference) in declared.references() {
             let Ok(Some(to)) = referred(state, field, reference) else { continue };
             let is_dead = matches!(self.view.visible(&to)?.existence, Existence::Dead(_));
-            if !is_dead || last.raw(field) != state.raw(field) || self.revived.contains(&to) {
+            if !is_dead || last.raw(field) != state.raw(field) {
                 continue;
             }
             match reference.on_delete {
@@ -208,6 +260,10 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
             }
         }
         loosened.retain(|(child, _)| !seen.contains(child));
+        let is_gone = !self.view.visible(&operation.key)?.existence.is_live();
+        if is_gone && deleted.len() + loosened.len() == 1 {
+            return Ok(());
+        }
         let mut groups = operation.groups.clone();
         if deleted.len() + loosened.len() > 1 {
             groups = joined(&groups, &[self.group(operation)]);
@@ -235,8 +291,23 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
     }
 }
 
+/// What is left to do of a write.
+enum Writing {
+    /// To see what it brings back.
+    Begin(Operation),
+    /// To lay it on what was seen.
+    Apply(Operation, Version),
+}
+
 #[derive(Default)]
 struct Parents {
     revived: Vec<EntityKey>,
     dropped: Vec<String>,
+}
+
+impl Parents {
+    /// The patch that removes the references that are dropped.
+    fn removal(&self) -> Patch {
+        self.dropped.iter().fold(Patch::empty(), |patch, field| patch.then(&Patch::removing(field)))
+    }
 }

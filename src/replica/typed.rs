@@ -1,6 +1,5 @@
 //! The typed face: a collection of one serde type.
 
-use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use serde::Serialize;
@@ -10,6 +9,7 @@ use uuid::Uuid;
 
 use super::Replica;
 use super::error::Error;
+use super::transact::Edit;
 use crate::algebra::{CollectionName, EntityKey, Operation, Patch, State};
 use crate::journal::Durability;
 
@@ -181,13 +181,11 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
                 return Ok(true);
             }
             let mut is_unchanged = true;
-            let operation = |view: &super::view::View<'_, super::Tables<'_>>| {
-                is_unchanged = view.visible(key)?.existence.live() == Some(&seen);
-                let operations =
-                    if is_unchanged { vec![Operation::patch(key.clone(), patch)] } else { Vec::new() };
-                Ok(Cow::Owned(operations))
+            let change = |edit: &mut Edit<'_, '_, '_>| {
+                is_unchanged = edit.view.visible(key)?.existence.live() == Some(&seen);
+                if is_unchanged { edit.carry_out(&Operation::patch(key.clone(), patch)) } else { Ok(()) }
             };
-            self.replica.commit_with(self.durability, operation, |_, _| Ok(()))?;
+            self.replica.commit_with(self.durability, change, |_, _, _| Ok(()))?;
             if is_unchanged {
                 return Ok(true);
             }

@@ -319,6 +319,8 @@ impl Engine {
         if let Some(bunch) = self.replica.journal().open_bunch().map_err(replica::Error::from)? {
             return Ok(Some(Ask::Deliver { replica: self.replica.id(), bunch, generation }));
         }
+        // What was decided goes up once it is seen what it is about.
+        self.want.down |= self.want.up && !self.replica.decided()?.is_empty();
         if self.want.down || standing.is_fetching_all {
             let (cursors, floors) = (standing.cursors.clone(), standing.floors.clone());
             let rows_max = self.options.rows_max;

@@ -65,6 +65,31 @@ pub(super) fn run(store: &mut MemoryStore, replica: &Replica, want: Want) {
     }
 }
 
+#[test]
+fn a_long_chain_of_deleted_parents_comes_back_with_its_last_child() {
+    const LENGTH: u128 = 20_000;
+    let chain = r#"{"collections":{"folders":{"references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;
+    let options = Options::new().cache_bytes(1 << 24).clock(|| NOW.0).schema(schema(chain));
+    let replica = Replica::in_memory(options).unwrap();
+    let folders: Vec<Operation> = (1..=LENGTH)
+        .map(|n| match n {
+            1 => Operation::create(key("folders", n), state("{}")),
+            _ => {
+                let parent = state(&format!(r#"{{"in":"{}"}}"#, Uuid::from_u128(n - 1)));
+                Operation::create(key("folders", n), parent)
+            }
+        })
+        .collect();
+    commit(&replica, &folders);
+    commit(&replica, &[Operation::delete(key("folders", 1))]);
+    assert_eq!(replica.list(&CollectionName::new("folders").unwrap()).unwrap().len(), 0);
+    commit(&replica, &[patch(key("folders", LENGTH), r#"{"v":1}"#)]);
+    let live = replica.list(&CollectionName::new("folders").unwrap()).unwrap();
+    assert_eq!(live.len(), usize::try_from(LENGTH).unwrap());
+    let bunch = replica.seal(Limits::default()).unwrap().unwrap();
+    assert_eq!(bunch.operations.len(), live.len());
+}
+
 /// A replica with something in every table: synchronised, changed, created, deleted, in conflict, clashing, lost; and
 /// an authority where others wrote meanwhile.
 fn prepared() -> (FaultyStorage, MemoryStore) {

@@ -24,6 +24,9 @@ pub(super) fn parts(draft: Draft, fields: &BTreeSet<&str>) -> (Planned, Planned)
     };
     let second_stamps = stamps.iter().filter(|(name, _)| is_cut(name)).cloned().collect();
     let first_stamps = stamps.into_iter().filter(|(name, _)| !is_cut(name) || clears(name)).collect();
+    // What is left out of the first part is not removed by it.
+    let touched = planned.touched.clone();
+    let touched = touched.map(|names| names.into_iter().filter(|name| !is_cut(name)).collect());
     let second = Planned {
         operation: Operation {
             key: key.clone(),
@@ -33,10 +36,11 @@ pub(super) fn parts(draft: Draft, fields: &BTreeSet<&str>) -> (Planned, Planned)
             groups: groups.clone(),
         },
         operations: 0,
+        touched: None,
         ..planned
     };
     let operation = Operation { key, change: first, at, stamps: first_stamps, groups };
-    (Planned { operation, ..planned }, second)
+    (Planned { operation, touched, ..planned }, second)
 }
 
 fn changes(change: &Change, before: Option<&State>, fields: &BTreeSet<&str>) -> (Change, Change) {

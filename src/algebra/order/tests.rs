@@ -34,7 +34,7 @@ fn state(fields: &str) -> State {
 
 fn drafted(seq: u64, operation: Operation, before: Option<State>) -> Draft {
     let (first, last) = (Seq(seq), Seq(seq));
-    Draft { planned: Planned { operation, base: None, first, last, operations: 3 }, before }
+    Draft { planned: Planned { operation, base: None, first, last, operations: 3, touched: None }, before }
 }
 
 fn create(seq: u64, number: u128, fields: &str) -> Draft {

@@ -7,8 +7,8 @@ use super::object::{Object, string, whole, wrong};
 use super::write::{Writer, quote, write_list};
 use crate::algebra::{Change, Epoch, Group, Millis, Operation, Patch, Planned, Seq, State, Update};
 
-const KEYS: [&str; 10] =
-    ["op", "collection", "id", "state", "patch", "at", "group", "groups", "stamps", "base"];
+const KEYS: [&str; 11] =
+    ["op", "collection", "id", "state", "patch", "at", "group", "groups", "stamps", "base", "touched"];
 
 impl Line for Operation {
     fn from_line(text: &str) -> Result<Self, Problem> {
@@ -16,7 +16,7 @@ impl Line for Operation {
     }
 
     fn write_line(&self, out: &mut String) {
-        write(self, None, out);
+        write(self, None, None, out);
     }
 }
 
@@ -26,11 +26,13 @@ impl Line for Planned {
     fn from_line(text: &str) -> Result<Self, Problem> {
         let object = Object::read(text, "an operation", &KEYS)?;
         let base = object.optional_whole("base")?.map(Epoch);
-        Ok(Planned { operation: operation(&object)?, base, first: Seq(0), last: Seq(0), operations: 1 })
+        let (first, last, operations) = (Seq(0), Seq(0), 1);
+        let (operation, touched) = (operation(&object)?, touched(&object)?);
+        Ok(Planned { operation, base, first, last, operations, touched })
     }
 
     fn write_line(&self, out: &mut String) {
-        write(&self.operation, self.base, out);
+        write(&self.operation, self.base, self.touched.as_deref(), out);
     }
 }
 
@@ -40,6 +42,9 @@ fn operation(object: &Object<'_>) -> Result<Operation, Problem> {
     let at = object.optional_whole("at")?.map(Millis::new).transpose()?;
     // Its shape is checked, though only a planned operation keeps it.
     object.get("base").map(|raw| whole("base", raw)).transpose()?;
+    if touched(object)?.is_some() && !matches!(change, Change::Create(_)) {
+        return Err(Problem::Shape { why: "only a create that revives says what it \"touched\"" });
+    }
     let stamps = object.stamps()?;
     if !stamps.is_empty() && change == Change::Delete {
         return Err(Problem::Shape { why: "a delete writes no fields, so it has no \"stamps\"" });
@@ -88,7 +93,12 @@ fn groups(object: &Object<'_>) -> Result<Vec<Group>, Problem> {
     }
 }
 
-fn write(operation: &Operation, base: Option<Epoch>, out: &mut String) {
+fn touched(object: &Object<'_>) -> Result<Option<Vec<String>>, Problem> {
+    let name = |raw: &str| Ok(string("touched", "a list of strings", raw)?.into_owned());
+    object.get("touched").map(|raw| each("touched", raw, name)).transpose()
+}
+
+fn write(operation: &Operation, base: Option<Epoch>, touched: Option<&[String]>, out: &mut String) {
     let (op, fields) = match &operation.change {
         Change::Create(state) => ("create", Some(("state", state.as_json()))),
         Change::Update(Update::State(state)) => ("update", Some(("state", state.as_json()))),
@@ -114,6 +124,9 @@ fn write(operation: &Operation, base: Option<Epoch>, out: &mut String) {
     }
     if let Some(base) = base {
         writer.whole("base", base.0);
+    }
+    if let Some(touched) = touched {
+        write_list(writer.member("touched"), touched, |name, out| quote(name, out));
     }
     writer.end();
 }

@@ -79,14 +79,16 @@ fn superseded(body: &str) -> Result<Outcome, Problem> {
 }
 
 fn clash(body: &str) -> Result<Outcome, Problem> {
-    let object = Object::read(body, "\"clash\"", &["unique", "holder"])?;
+    let object = Object::read(body, "\"clash\"", &["unique", "holder", "of"])?;
     let unique = each("unique", object.need("unique")?, |raw| {
         Ok(string("unique", "a list of strings", raw)?.into_owned())
     })?;
     if unique.is_empty() {
         return Err(wrong("unique", "the list of the key's fields", "[]"));
     }
-    Ok(Outcome::Clash { unique, holder: object.id("holder")? })
+    let of =
+        object.get("of").map(|of| Object::read(of, "\"of\"", &["collection", "id"])?.entity()).transpose()?;
+    Ok(Outcome::Clash { unique, holder: object.id("holder")?, of })
 }
 
 fn write(outcome: &Outcome, out: &mut String) {
@@ -117,10 +119,15 @@ fn write(outcome: &Outcome, out: &mut String) {
             }
             body.end();
         }
-        Outcome::Clash { unique, holder } => {
+        Outcome::Clash { unique, holder, of } => {
             let mut body = Writer::new(writer.member("clash"));
             write_list(body.member("unique"), unique, |name, out| quote(name, out));
             body.id("holder", *holder);
+            if let Some(of) = of {
+                let mut entity = Writer::new(body.member("of"));
+                entity.entity(of);
+                entity.end();
+            }
             body.end();
         }
         Outcome::Refused { reason } => {

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{GENERATION, name};
 use crate::algebra::{
-    Answer, Ask, BunchNumber, Cursors, EntityKey, Epoch, Group, Index, Millis, Operation, Patch, Planned,
-    ReplicaId, Schema, Seq, State,
+    Answer, Ask, BunchNumber, Change, Cursors, EntityKey, Epoch, Group, Index, Millis, Operation, Patch,
+    Planned, ReplicaId, Schema, Seq, State,
 };
 use crate::authority::{MemoryStore, Rules, Store, answer};
 use crate::codec::lines;
@@ -178,6 +178,8 @@ impl Session {
             1 => Some(Epoch(0)),
             _ => Some(Epoch(self.random.below(12))),
         };
-        Planned { operation, base, first: Seq(number), last: Seq(number), operations: 1 }
+        let revives = matches!(operation.change, Change::Create(_)) && self.random.below(2) == 0;
+        let touched = revives.then(|| vec!["a".to_owned()]);
+        Planned { operation, base, first: Seq(number), last: Seq(number), operations: 1, touched }
     }
 }

@@ -82,7 +82,9 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
         FrameKind::SetAside => record::<SetAsideRecord>(kind, whole).map(drop),
         FrameKind::Local => record::<LocalRecord>(kind, whole)?.version().map(drop),
         FrameKind::Conflict => match record(kind, whole)? {
-            ConflictRecord::Concurrent { before } => before.version().map(drop),
+            ConflictRecord::Concurrent { before } | ConflictRecord::Decided { before } => {
+                before.version().map(drop)
+            }
             ConflictRecord::Clash { before, .. } => {
                 before.map_or(Ok(()), |before| before.version().map(drop))
             }

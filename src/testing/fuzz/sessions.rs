@@ -318,7 +318,11 @@ fn outcome(bytes: &mut Bytes<'_>) -> Outcome {
             stamps: stamp(bytes).map(|stamp| ("a".to_owned(), stamp)).into_iter().collect(),
             writer: None,
         },
-        1 => Outcome::Clash { unique: vec!["a".to_owned()], holder: Uuid::from_u128(bytes.below(4) as u128) },
+        1 => Outcome::Clash {
+            unique: vec!["a".to_owned()],
+            holder: Uuid::from_u128(bytes.below(4) as u128),
+            of: (bytes.below(2) == 0).then(|| key(bytes)),
+        },
         2 => Outcome::Refused { reason: "no".to_owned() },
         3 => Outcome::Waits { on: key(bytes) },
         4 => Outcome::Retry,

@@ -111,7 +111,7 @@ impl Authority {
             }
             Answer::Clash(place) => {
                 let holder = of_bunch(*place).map_or(key, |planned| &planned.operation.key).id();
-                Outcome::Clash { unique: vec!["a".to_owned()], holder }
+                Outcome::Clash { unique: vec!["a".to_owned()], holder, of: None }
             }
             Answer::Refused => Outcome::Refused { reason: "refused by the schedule".to_owned() },
             Answer::Waits(place) => match of_bunch(*place).map(|planned| &planned.operation.key) {

@@ -14,6 +14,7 @@ fn lines_come_back_as_they_were_written() {
         r#"{"op":"update","collection":"no\"tes","id":"ID","patch":{"a":null,"b":[1.0]},"at":7,"stamps":{"a":5,"b":{"at":6,"replica":"ID"}},"group":"g"}"#,
         r#"{"op":"update","collection":"notes","id":"ID","state":{},"groups":["a","b"],"base":0}"#,
         r#"{"op":"delete","collection":"notes","id":"ID","at":253402300799999,"base":18446744073709551615}"#,
+        r#"{"op":"create","collection":"notes","id":"ID","state":{"a":1,"b":2},"base":3,"touched":["a","c"]}"#,
     ] {
         let text = text.replace("ID", ID);
         assert_eq!(Planned::from_line(&text).unwrap().to_line(), text);
@@ -34,7 +35,7 @@ fn lines_come_back_as_they_were_written() {
         let text = text.replace("ID", ID);
         assert_eq!(Trigger::from_line(&text).unwrap().to_line(), text);
     }
-    let text = r#"{"bunch":3,"outcomes":[{"accepted":{}},{"accepted":{"epoch":9,"state":{"a":1},"overwrote":{"b":2}}},{"accepted":{"epoch":9,"state":null}},{"superseded":{"epoch":8,"state":null,"stamps":{"a":1},"writer":"ID"}},{"superseded":{"epoch":8,"state":{}}},{"clash":{"unique":["unit","na\"me"],"holder":"ID"}},{"refused":{"reason":"no\n"}},{"waits":{"for":{"collection":"notes","id":"ID"}}},{"retry":{}}]}"#.replace("ID", ID);
+    let text = r#"{"bunch":3,"outcomes":[{"accepted":{}},{"accepted":{"epoch":9,"state":{"a":1},"overwrote":{"b":2}}},{"accepted":{"epoch":9,"state":null}},{"superseded":{"epoch":8,"state":null,"stamps":{"a":1},"writer":"ID"}},{"superseded":{"epoch":8,"state":{}}},{"clash":{"unique":["unit","na\"me"],"holder":"ID"}},{"clash":{"unique":["name"],"holder":"ID","of":{"collection":"notes","id":"ID"}}},{"refused":{"reason":"no\n"}},{"waits":{"for":{"collection":"notes","id":"ID"}}},{"retry":{}}]}"#.replace("ID", ID);
     assert_eq!(Outcomes::from_line(&text).unwrap().to_line(), text);
 }
 

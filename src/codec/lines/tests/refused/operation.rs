@@ -46,7 +46,7 @@ fn what_is_no_operation_is_refused_with_a_reason() {
         ),
         (
             r#"{"op":"delete","collection":"notes","id":"<id>","State":{}}"#,
-            r#"an operation has no key "State"; the keys are op, collection, id, state, patch, at, group, groups, stamps, base"#,
+            r#"an operation has no key "State"; the keys are op, collection, id, state, patch, at, group, groups, stamps, base, touched"#,
         ),
         (r#"{"op":"delete","id":"<id>"}"#, r#"an operation needs the key "collection""#),
         (r#"{"op":"delete","collection":"notes"}"#, r#"an operation needs the key "id""#),
@@ -263,6 +263,10 @@ fn what_is_no_operation_is_refused_with_a_reason() {
         (
             r#"{"op":"delete","collection":"notes","id":"<id>","base":null}"#,
             r#""base" is a whole number of 64 bits, 0 or more, but this is null"#,
+        ),
+        (
+            r#"{"op":"update","collection":"notes","id":"<id>","patch":{"a":1},"touched":["a"]}"#,
+            r#"only a create that revives says what it "touched""#,
         ),
     ]);
 }
