@@ -7,7 +7,7 @@ use redb::{ReadOnlyTable, ReadableTableMetadata, WriteTransaction};
 use super::error::{Error, engine};
 use super::tables::{BASE, Snapshot, damaged, entity_bytes, key_name};
 use super::{Journal, Work};
-use crate::algebra::{Base, EntityKey, Row};
+use crate::algebra::{Base, EntityKey, Row, Stamps};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::records::{BaseRecord, JournalState};
@@ -83,10 +83,15 @@ impl Bases {
     }
 
     pub(crate) fn get(&self, key: &EntityKey) -> Result<Base, Error> {
-        if let Some(base) = self.expected.get(key) {
-            return Ok(base.clone());
+        match self.expected.get(key) {
+            Some(base) => Ok(base.clone()),
+            None => self.stored(key).map(|(base, _)| base),
         }
-        let unlisted = if self.is_complete { Base::Absent } else { Base::Unknown };
+    }
+
+    /// What is stored, with the times of its fields.
+    pub(crate) fn stored(&self, key: &EntityKey) -> Result<(Base, Stamps), Error> {
+        let unlisted = (if self.is_complete { Base::Absent } else { Base::Unknown }, Stamps::default());
         if self.is_empty {
             return Ok(unlisted);
         }
@@ -94,7 +99,7 @@ impl Bases {
         match self.table.get(place.as_slice()).map_err(engine)? {
             None => self.require_missing(&place).map(|()| unlisted),
             Some(guard) => frame::open_record::<BaseRecord>(FrameKind::Base, &place, guard.value())
-                .and_then(BaseRecord::base)
+                .and_then(BaseRecord::base_and_stamps)
                 .map_err(damaged(format!("the base of {key}"))),
         }
     }

@@ -9,7 +9,7 @@ use super::moved::Pended;
 use super::tables::{BUNCH, RUN};
 use super::{Journal, Work, seal};
 use crate::algebra::{
-    Base, Bunch, EntityKey, Epoch, Held, Knowledge, Outcome, Outcomes, Planned, Resulting, State,
+    Base, Bunch, EntityKey, Epoch, Held, Knowledge, Outcome, Outcomes, Planned, Resulting, Stamps, State,
 };
 use crate::codec::records::{CauseRecord, OpenBunch};
 
@@ -69,8 +69,9 @@ pub(crate) struct Decided {
     pub(crate) entry: Entry,
     /// What was done since.
     pub(crate) newer: Option<Entry>,
-    /// What the authority was known to hold.
+    /// What the authority was known to hold, and when its fields were changed.
     pub(crate) before: Base,
+    pub(crate) stamps: Stamps,
     /// What it holds if it took the operations as they were sent.
     pub(crate) assumed: Base,
     pub(crate) outcome: Outcome,
@@ -98,14 +99,14 @@ impl Work<'_> {
         let mut decided = Vec::with_capacity(entries.len());
         for Decision { key, operations, outcome, epoch } in decisions(&bunch.operations, &outcomes.outcomes) {
             let Some(entry) = entries.remove(key) else { continue };
-            let before = bases.get(key)?;
+            let (before, stamps) = bases.stored(key)?;
             let changes = operations.iter().map(|planned| &planned.operation.change);
             let assumed = changes.fold(before.clone(), |base, change| base.after(change, epoch));
             let newer = pending.remove(key);
             if sabotaged!(settle_forgets_later_edits) {
                 self.overrides.insert(key.clone(), None);
             }
-            decided.push(Decided { entry, newer, before, assumed, outcome: outcome.clone(), epoch });
+            decided.push(Decided { entry, newer, before, stamps, assumed, outcome: outcome.clone(), epoch });
         }
         Ok(Some(Settling { bunch: open.number, decided }))
     }
@@ -132,7 +133,7 @@ impl Work<'_> {
     }
 
     fn decide(&mut self, decided: &Decided, bunch: u64, settled: &mut Settled) -> Result<(), Error> {
-        let Decided { entry, newer, before, assumed, outcome, epoch } = decided;
+        let Decided { entry, newer, before, assumed, outcome, epoch, stamps: _ } = decided;
         let key = &entry.key;
         let operations = u64::from(entry.effect.shape.operations);
         let pended = match outcome {

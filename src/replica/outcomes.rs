@@ -172,6 +172,11 @@ fn deleted(decided: &[Decided]) -> BTreeSet<EntityKey> {
     decided.iter().filter(is_delete).map(|decided| decided.entry.key.clone()).collect()
 }
 
+/// What was known of the authority's side when the bunch was sealed.
+fn under(decided: &Decided) -> Version {
+    version_of(&decided.before, decided.stamps.clone())
+}
+
 /// Whether the authority holds just the version that was known of here.
 fn is_unchanged(before: &Base, epoch: Epoch) -> bool {
     before.epoch() == Some(epoch)
@@ -240,7 +245,7 @@ impl Settlement {
                     view.changed.push((of.clone(), Cause::Conflict));
                     return Ok(());
                 }
-                let sealed = self.under(view, decided)?.after(&entry.effect, self.own);
+                let sealed = under(decided).after(&entry.effect, self.own);
                 let visible = view.visible(key)?;
                 let [sent, seen] =
                     [&sealed, &visible].map(|version| live_key_values(&version.existence, unique));
@@ -295,12 +300,6 @@ impl Settlement {
         Ok(())
     }
 
-    /// What was known of the authority's side when the bunch was sealed.
-    fn under(&self, view: &View<'_, Tables<'_>>, decided: &Decided) -> Result<Version, Error> {
-        let (_, stamps) = view.base(&decided.entry.key)?;
-        Ok(version_of(&decided.before, stamps))
-    }
-
     fn accepted(
         &self,
         view: &View<'_, Tables<'_>>,
@@ -309,7 +308,7 @@ impl Settlement {
         overwrote: Option<&State>,
     ) -> Result<Moved, Error> {
         let Decided { entry, newer, before, assumed, epoch, .. } = decided;
-        let under = self.under(view, decided)?;
+        let under = under(decided);
         let sent = under.after(&entry.effect, self.own);
         let base = settle::accepted(before, assumed, *epoch, result);
         // An answer may come after something later was read: then what was sent is underneath that already.
@@ -365,7 +364,7 @@ impl Settlement {
         let Decided { entry, newer, before, assumed, .. } = decided;
         let key = &entry.key;
         let operations = u64::from(entry.effect.shape.operations);
-        let under = self.under(view, decided)?;
+        let under = under(decided);
         let is_unchanged = is_unchanged(before, epoch);
         let base =
             if is_unchanged { before.clone() } else { settle::latest(before, settle::remote(epoch, state)) };
