@@ -24,9 +24,19 @@ pub(crate) struct Undecodable {
 /// Encodes a record.
 ///
 /// # Errors
-/// A record beyond the limit.
+/// As [`encode_behind`].
 pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Undecodable> {
-    bincode::serde::encode_to_vec(record, LAYOUT).map_err(|error| Undecodable { why: error.to_string() })
+    let mut bytes = Vec::new();
+    encode_behind(record, &mut bytes).map(|()| bytes)
+}
+
+/// Encodes a record behind what is in the buffer already.
+///
+/// # Errors
+/// A record that serde cannot take apart.
+pub(crate) fn encode_behind<T: Serialize>(record: &T, buffer: &mut Vec<u8>) -> Result<(), Undecodable> {
+    let encoded = bincode::serde::encode_into_std_write(record, buffer, LAYOUT);
+    encoded.map(drop).map_err(|error| Undecodable { why: error.to_string() })
 }
 
 /// Decodes a record from all of these bytes.

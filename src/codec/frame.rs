@@ -21,6 +21,9 @@ pub(crate) const FORMAT_VERSION: u8 = 1;
 /// The bytes before the body.
 pub(crate) const FRAME_HEAD_BYTES: usize = 24;
 
+/// Room for most records: what is longer makes its own.
+const RECORD_BYTES: usize = 512;
+
 const MAGIC: [u8; 2] = *b"fl";
 const COVERED: usize = 8;
 
@@ -151,9 +154,8 @@ pub(crate) fn open_checked(bytes: &[u8]) -> Result<&[u8], FrameError> {
 
 /// Frames one record.
 pub(crate) fn record<T: Serialize>(kind: FrameKind, place: &[u8], record: &T) -> Result<Vec<u8>, FrameError> {
-    let body = binary::encode(record)?;
-    let mut bytes = begin(body.len());
-    bytes.extend_from_slice(&body);
+    let mut bytes = begin(RECORD_BYTES);
+    binary::encode_behind(record, &mut bytes)?;
     Ok(close(kind, place, bytes))
 }
 

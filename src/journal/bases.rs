@@ -89,17 +89,37 @@ impl Bases {
         }
     }
 
+    /// As [`Bases::get`], where it does not matter what a state says.
+    pub(crate) fn outline(&self, key: &EntityKey) -> Result<Base, Error> {
+        match self.expected.get(key) {
+            Some(base) => Ok(base.clone()),
+            None => self.record(key, BaseRecord::outline, || self.unlisted()),
+        }
+    }
+
     /// What is stored, with the times of its fields.
     pub(crate) fn stored(&self, key: &EntityKey) -> Result<(Base, Stamps), Error> {
-        let unlisted = (if self.is_complete { Base::Absent } else { Base::Unknown }, Stamps::default());
+        self.record(key, BaseRecord::base_and_stamps, || (self.unlisted(), Stamps::default()))
+    }
+
+    fn unlisted(&self) -> Base {
+        if self.is_complete { Base::Absent } else { Base::Unknown }
+    }
+
+    fn record<T>(
+        &self,
+        key: &EntityKey,
+        read: impl FnOnce(BaseRecord) -> Result<T, FrameError>,
+        unlisted: impl FnOnce() -> T,
+    ) -> Result<T, Error> {
         if self.is_empty {
-            return Ok(unlisted);
+            return Ok(unlisted());
         }
         let place = entity_bytes(key);
         match self.table.get(place.as_slice()).map_err(engine)? {
-            None => self.require_missing(&place).map(|()| unlisted),
+            None => self.require_missing(&place).map(|()| unlisted()),
             Some(guard) => frame::open_record::<BaseRecord>(FrameKind::Base, &place, guard.value())
-                .and_then(BaseRecord::base_and_stamps)
+                .and_then(read)
                 .map_err(damaged(format!("the base of {key}"))),
         }
     }

@@ -102,7 +102,7 @@ impl Pending {
         let stand_in = StandIn::new();
         let mut ranked = Vec::new();
         for (place, slot) in self.slots().filter(|(_, slot)| !self.is_held(slot)) {
-            let base = self.bases.get(&self.folding.key(slot)?)?;
+            let base = self.bases.outline(&self.folding.key(slot)?)?;
             if let Some(change) = sent(&stand_in.effect(slot), &StandIn::base(base)) {
                 ranked.push(Candidate {
                     slot: place,

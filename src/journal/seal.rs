@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use redb::ReadableTable;
+use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::bases::Bases;
 use super::columns::{ColumnReader, ColumnWriter};
 use super::entry::{Entry, entry_of};
 use super::error::{Error, engine};
 use super::pending::{Pending, by_key, prefix};
-use super::tables::{BUNCH, RUN, Snapshot, damaged};
+use super::tables::{BUNCH, RUN, Snapshot, WAITS, damaged};
 use super::{Journal, Work};
 use crate::algebra::{
     Base, Bunch, BunchNumber, EntityKey, Limits, Nothing, Planned, Schema, arranged, selected,
@@ -100,8 +100,7 @@ impl Work<'_> {
         entries: &HashMap<EntityKey, Entry>,
     ) -> Result<Bunch, Error> {
         let number = BunchNumber(self.state.last_bunch + 1);
-        let bunch = lines::bunch(number, operations);
-        let text = lines::bunch_text(&bunch);
+        let (bunch, text) = lines::bunch_with_text(number, operations);
         let mut table = self.txn.open_table(BUNCH).map_err(engine)?;
         for (piece, bytes) in (0_u64..).zip(text.as_bytes().chunks(VALUE_BYTES_MAX - FRAME_HEAD_BYTES)) {
             let mut framed = frame::begin(bytes.len());
@@ -120,8 +119,10 @@ impl Work<'_> {
             }
         }
         let end = writer.finish()?;
-        for planned in &bunch.operations {
-            self.stop_waiting(&planned.operation.key)?;
+        if !self.txn.open_table(WAITS).map_err(engine)?.is_empty().map_err(engine)? {
+            for planned in &bunch.operations {
+                self.stop_waiting(&planned.operation.key)?;
+            }
         }
         self.state.next_ordinal = end;
         self.state.last_bunch = number.0;

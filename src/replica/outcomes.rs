@@ -296,6 +296,11 @@ impl Settlement {
         let cause = if rebase.losses.is_empty() { Cause::Remote } else { Cause::Conflict };
         let left = rebase.left.as_ref().map(|effect| (effect, self.own));
         let is_own_delete = entry.effect.shape.liveness == Liveness::Dead;
+        // Nothing was done since, so what is seen is what was sent on what was known.
+        let is_as_sent = base == decided.assumed && base.live_state().is_some();
+        if left.is_none() && newer.is_none() && is_as_sent {
+            return Ok(view.lay_as_seen(key, &base, &stamps)?);
+        }
         view.lay_with(key, &base, &stamps, left, cause, is_own_delete)?;
         Ok(())
     }

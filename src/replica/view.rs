@@ -288,6 +288,12 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         self.moved(key, &before.existence, &now, cause)
     }
 
+    /// As [`View::lay`], of what became just what is seen: nothing moves.
+    pub(super) fn lay_as_seen(&mut self, key: &EntityKey, base: &Base, stamps: &Stamps) -> Result<(), Error> {
+        self.put_base(key, base, stamps)?;
+        self.put_local(key, None)
+    }
+
     pub(super) fn put_base(&mut self, key: &EntityKey, base: &Base, stamps: &Stamps) -> Result<(), Error> {
         self.has_written = true;
         self.last.replace(None);

@@ -29,9 +29,15 @@ impl Line for Bunch {
 
 /// Makes a bunch of its number and operations.
 pub(crate) fn bunch(number: BunchNumber, operations: Vec<Planned>) -> Bunch {
+    bunch_with_text(number, operations).0
+}
+
+/// Makes a bunch, and gives the text that its id is the hash of.
+pub(crate) fn bunch_with_text(number: BunchNumber, operations: Vec<Planned>) -> (Bunch, String) {
     let mut bunch = Bunch { number, id: Digest([0; 32]), operations };
-    bunch.id = Digest(*blake3::hash(bunch_text(&bunch).as_bytes()).as_bytes());
-    bunch
+    let text = bunch_text(&bunch);
+    bunch.id = Digest(*blake3::hash(text.as_bytes()).as_bytes());
+    (bunch, text)
 }
 
 /// The text that a bunch's id is the hash of: its line without the id.

@@ -36,7 +36,9 @@ mod write;
 #[cfg(doc)]
 use crate::algebra::{Bunch, Operation, Outcomes, Row, Trigger};
 
-pub(crate) use bunch::{bunch, bunch_text, parse_bunch_text, planned_bytes};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use bunch::{bunch, bunch_text};
+pub(crate) use bunch::{bunch_with_text, parse_bunch_text, planned_bytes};
 pub use error::{LineError, Problem};
 pub use read::{BUNCH_BYTES_MAX, LINE_BYTES_MAX, Reader, read, read_all};
 pub use reads::ReadList;
