@@ -109,14 +109,19 @@ impl BaseRecord {
         self.base_by(state_of)
     }
 
-    /// The base of a record whose state nobody looks into.
-    pub(crate) fn outline(self) -> Result<Base, FrameError> {
-        self.base_by(|json| Ok(State::trusted(json)))
+    /// The base of a record, with a state that says nothing in place of its own.
+    pub(crate) fn outline(&self) -> Result<Base, FrameError> {
+        self.base_by(|_| Ok(State::empty()))
     }
 
-    fn base_by(self, state_of: fn(&str) -> Result<State, FrameError>) -> Result<Base, FrameError> {
-        let state = match (self.state, self.digest) {
-            (Some(json), _) => Knowledge::State(state_of(&json)?),
+    /// How long its state is.
+    pub(crate) fn state_bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, String::len)
+    }
+
+    fn base_by(&self, state_of: fn(&str) -> Result<State, FrameError>) -> Result<Base, FrameError> {
+        let state = match (&self.state, self.digest) {
+            (Some(json), _) => Knowledge::State(state_of(json)?),
             (None, Some(digest)) => Knowledge::Digest(Digest(digest)),
             (None, None) => Knowledge::Nothing,
         };

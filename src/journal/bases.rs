@@ -1,5 +1,6 @@
 //! Base knowledge on disk: what the authority is known to hold.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use redb::{ReadOnlyTable, ReadableTableMetadata, WriteTransaction};
@@ -73,13 +74,25 @@ pub(crate) struct Bases {
     is_complete: bool,
     /// What an open bunch will make of some of them.
     pub(crate) expected: HashMap<EntityKey, Base>,
+    /// Records of which only the outline was needed so far, as mostly the whole is needed soon after.
+    outlined: RefCell<Outlined>,
 }
+
+#[derive(Default)]
+struct Outlined {
+    records: HashMap<EntityKey, BaseRecord>,
+    bytes: usize,
+}
+
+/// So many bytes of states are kept at most: those of some ten thousand entities.
+const OUTLINED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl Bases {
     pub(crate) fn new(snapshot: &Snapshot, state: &JournalState) -> Result<Self, Error> {
         let table = snapshot.keyed(BASE)?;
         let is_empty = table.is_empty().map_err(engine)?;
-        Ok(Bases { table, is_empty, is_complete: state.is_complete, expected: HashMap::new() })
+        let is_complete = state.is_complete;
+        Ok(Bases { table, is_empty, is_complete, expected: HashMap::new(), outlined: RefCell::default() })
     }
 
     pub(crate) fn get(&self, key: &EntityKey) -> Result<Base, Error> {
@@ -93,8 +106,19 @@ impl Bases {
     pub(crate) fn outline(&self, key: &EntityKey) -> Result<Base, Error> {
         match self.expected.get(key) {
             Some(base) => Ok(base.clone()),
-            None => self.record(key, BaseRecord::outline, || self.unlisted()),
+            None => self.record(key, |record| self.keep(key, record), || self.unlisted()),
         }
+    }
+
+    /// Keeps a record while there is room, and gives its outline.
+    fn keep(&self, key: &EntityKey, record: BaseRecord) -> Result<Base, FrameError> {
+        let base = record.outline()?;
+        let mut outlined = self.outlined.borrow_mut();
+        outlined.bytes += record.state_bytes();
+        if outlined.bytes <= OUTLINED_BYTES_MAX {
+            outlined.records.insert(key.clone(), record);
+        }
+        Ok(base)
     }
 
     /// What is stored, with the times of its fields.
@@ -115,12 +139,16 @@ impl Bases {
         if self.is_empty {
             return Ok(unlisted());
         }
+        let damaged_base = |error| damaged(format!("the base of {key}"))(error);
+        if let Some(record) = self.outlined.borrow_mut().records.remove(key) {
+            return read(record).map_err(damaged_base);
+        }
         let place = entity_bytes(key);
         match self.table.get(place.as_slice()).map_err(engine)? {
             None => self.require_missing(&place).map(|()| unlisted()),
             Some(guard) => frame::open_record::<BaseRecord>(FrameKind::Base, &place, guard.value())
                 .and_then(read)
-                .map_err(damaged(format!("the base of {key}"))),
+                .map_err(damaged_base),
         }
     }
 }

@@ -113,7 +113,7 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
             None => Ok((Base::Unknown, Stamps::default())),
             Some(guard) => frame::open_record::<BaseRecord>(FrameKind::Base, &place, guard.value())
                 .and_then(BaseRecord::base_and_stamps)
-                .map_err(damaged(format!("the base of {key}"))),
+                .map_err(|error| damaged(format!("the base of {key}"))(error)),
         }
     }
 
@@ -301,7 +301,7 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         match BaseRecord::of(base, Some(stamps)) {
             Some(record) if !(self.is_complete && *base == Base::Absent) => {
                 let framed = frame::record(FrameKind::Base, &place, &record)
-                    .map_err(damaged(format!("the base of {key}")))?;
+                    .map_err(|error| damaged(format!("the base of {key}"))(error))?;
                 self.base.insert(place.as_slice(), framed.as_slice()).map_err(engine)?;
             }
             Some(_) | None => drop(self.base.remove(place.as_slice()).map_err(engine)?),
@@ -320,7 +320,7 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
             Some(local) => {
                 let record = LocalRecord::of(&local.version, local.is_kept);
                 let framed = frame::record(FrameKind::Local, &place, &record)
-                    .map_err(damaged(format!("what is seen of {key}")))?;
+                    .map_err(|error| damaged(format!("what is seen of {key}"))(error))?;
                 self.local.insert(place.as_slice(), framed.as_slice()).map_err(engine)?;
                 self.dropped.remove(&place);
             }
@@ -389,9 +389,10 @@ fn local_of(place: &[u8], bytes: &[u8]) -> Result<Local, Error> {
         Ok(key) => format!("what is seen of {key}"),
         Err(_) => "what is seen of an entity".to_owned(),
     };
-    let record: LocalRecord = frame::open_record(FrameKind::Local, place, bytes).map_err(damaged(name()))?;
+    let record: LocalRecord =
+        frame::open_record(FrameKind::Local, place, bytes).map_err(|error| damaged(name())(error))?;
     let is_kept = record.is_kept;
-    Ok(Local { version: record.version().map_err(damaged(name()))?, is_kept })
+    Ok(Local { version: record.version().map_err(|error| damaged(name())(error))?, is_kept })
 }
 
 /// The rows of a table whose keys begin so.
