@@ -1,11 +1,16 @@
 //! Answering whatever a client asks.
 
+use std::cmp::Ordering;
+
 use super::deliver::{Delivery, Rules, deliver};
 use super::store::Store;
-use crate::algebra::{Answer, Ask, Cursors, FullRow, Generation};
+use crate::algebra::{Answer, Ask, CollectionName, Cursors, Epoch, FullRow, Generation, Page};
 
 /// The most rows on a page, whatever is asked for: what is answered at once stands in memory at once.
 pub(super) const ROWS_MAX: usize = 10_000;
+
+/// The most bytes of states on a page, unless its first row alone has more.
+pub(super) const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Answers what a client asks. What it writes to the store is to become durable, all of it, before the answer
 /// leaves.
@@ -32,7 +37,8 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
             if is_below_floor(store, cursors, floors)? {
                 return Ok(Answer::StartOver { generation: store.generation()? });
             }
-            store.changes(cursors, (*rows_max).min(ROWS_MAX)).map(Answer::Changes)
+            let page = store.changes(cursors, (*rows_max).min(ROWS_MAX))?;
+            Ok(Answer::Changes(cut(page, cursors, PAGE_BYTES_MAX)))
         }
         Ask::Triggers { above, triggers_max } => {
             let found = store.triggers(*above, (*triggers_max).min(ROWS_MAX))?;
@@ -49,6 +55,34 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
             Ok(Answer::Rows(rows))
         }
     }
+}
+
+/// A page without the rows that are too much for it.
+fn cut(mut page: Page, above: &Cursors, bytes_max: usize) -> Page {
+    let mut bytes = 0_usize;
+    let is_too_much = |row: &FullRow| {
+        bytes += row.version.existence.state().map_or(0, |state| state.as_json().len());
+        bytes > bytes_max
+    };
+    let fitting = page.rows.iter().position(is_too_much).unwrap_or(page.rows.len());
+    let left = page.rows.split_off(fitting.max(1).min(page.rows.len()));
+    let Some(first) = left.first() else { return page };
+    // What was cut was not read, nor was any collection that comes behind.
+    let cut = first.key.collection();
+    let last = page.rows.iter().filter(|row| row.key.collection() == cut).map(|row| row.epoch).max();
+    let read = |collection: &CollectionName, cursor: &mut Epoch| {
+        let until = match collection.cmp(cut) {
+            Ordering::Less => Some(*cursor),
+            Ordering::Equal => last.or(above.get(collection).copied()),
+            Ordering::Greater => above.get(collection).copied(),
+        };
+        *cursor = until.unwrap_or_default();
+        until.is_some()
+    };
+    page.cursors.retain(|collection, cursor| read(collection, cursor));
+    page.floors.retain(|collection, _| page.cursors.contains_key(collection));
+    page.has_more = true;
+    page
 }
 
 /// The generation that there is, if the client knows another one.
@@ -68,4 +102,46 @@ fn is_below_floor<S: Store>(store: &S, cursors: &Cursors, floors: &Cursors) -> R
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::algebra::{EntityKey, Existence, State, Version};
+
+    fn row(collection: &CollectionName, epoch: u64, bytes: usize) -> FullRow {
+        let state = State::from_json(&format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8))).unwrap();
+        assert_eq!(state.as_json().len(), bytes);
+        FullRow {
+            key: EntityKey::new(collection.clone(), Uuid::from_u128(u128::from(epoch))).unwrap(),
+            version: Version { existence: Existence::Live(state), ..Version::default() },
+            epoch: Epoch(epoch),
+            writer: None,
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_for_a_page_is_left_for_the_next_and_one_row_always_fits() {
+        let [a, b, c] = ["a", "b", "c"].map(|name| CollectionName::new(name).unwrap());
+        let rows = vec![row(&a, 3, 10), row(&b, 4, 10), row(&b, 6, 10), row(&c, 9, 10)];
+        let cursors = BTreeMap::from([(a.clone(), Epoch(3)), (b.clone(), Epoch(6)), (c.clone(), Epoch(9))]);
+        let page = Page { rows, cursors, ..Page::default() };
+        let above = BTreeMap::from([(a.clone(), Epoch(1)), (b.clone(), Epoch(2))]);
+        // Bytes, rows, how far each collection was read, if at all.
+        for (bytes, rows, read) in [
+            (40, 4, [Some(3), Some(6), Some(9)]),
+            (39, 3, [Some(3), Some(6), None]),
+            (29, 2, [Some(3), Some(4), None]),
+            (19, 1, [Some(3), Some(2), None]),
+            (1, 1, [Some(3), Some(2), None]),
+        ] {
+            let cut = cut(page.clone(), &above, bytes);
+            let found = [&a, &b, &c].map(|name| cut.cursors.get(name).map(|epoch| epoch.0));
+            assert_eq!((cut.rows.len(), found, cut.has_more), (rows, read, rows < 4), "{bytes} bytes");
+        }
+    }
 }

@@ -64,6 +64,7 @@ impl Replica {
             constraints::require_unneeded(view, &touched)?;
             let undone: BTreeSet<&EntityKey> = touched.keys().collect();
             conflicts::end_clashes(work.txn, view, &|holder| undone.contains(holder))?;
+            conflicts::end_unneeded(work.txn, view)?;
             Ok(touched.into_keys().collect())
         })
     }

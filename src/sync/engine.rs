@@ -56,7 +56,7 @@ impl Default for Options {
         // A second is soon for whoever waits; five minutes are what a client without a stream may be behind.
         Options {
             limits: Limits::default(),
-            rows_max: 1_000,
+            rows_max: 10_000,
             up_interval_ms: 1_000,
             down_interval_ms: 300_000,
         }

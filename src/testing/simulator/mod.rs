@@ -18,7 +18,10 @@
 //! that is restored from a backup; clocks that are years off and run backwards.
 
 mod action;
+mod brief;
+mod end;
 mod kept;
+mod setting;
 mod world;
 
 pub use action::{Action, Given, given};

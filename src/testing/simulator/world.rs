@@ -7,17 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 use super::action::{Action, Given};
+use super::brief::{brief_answer, brief_ask, brief_taken, shown};
+use super::setting::{entity, id_text, name, opened, schema};
 use crate::algebra::{
-    Answer, Ask, Collection, CollectionName, EntityKey, Epoch, Generation, Index, Limits, Millis, OnDelete,
-    Operation, Patch, Planned, Policy, Reference, ReplicaId, Schema, State,
+    Answer, Ask, EntityKey, Epoch, Generation, Index, Millis, Operation, Patch, Policy, Schema, State,
 };
 use crate::authority::MemoryStore;
-use crate::journal::{Durability, Options};
-use crate::replica::{self, Replica, Resolution, Status};
+use crate::journal::Durability;
+use crate::replica::{self, Replica, Resolution};
 use crate::scenario::Link;
 use crate::sync::{self, Engine, Next, Want};
 use crate::testing::laws::{Violation, require};
-use crate::testing::values::{Token, Values, kept, tokens};
+use crate::testing::values::Values;
 use crate::testing::{FaultyStorage, Unsynced};
 
 /// How many actions came up that show something, and the end of it all.
@@ -69,39 +70,39 @@ impl std::ops::AddAssign for Simulated {
     }
 }
 
-struct Client {
-    name: String,
-    storage: FaultyStorage,
-    engine: Engine,
-    clock: Arc<AtomicU64>,
+pub(super) struct Client {
+    pub(super) name: String,
+    pub(super) storage: FaultyStorage,
+    pub(super) engine: Engine,
+    pub(super) clock: Arc<AtomicU64>,
     /// What the clock is off by, in ms.
-    skew: i64,
-    heard: Index,
+    pub(super) skew: i64,
+    pub(super) heard: Index,
     /// What was held or parked at some time while all came to rest: a clash may dissolve with the last sync.
-    was_aside: BTreeSet<EntityKey>,
+    pub(super) was_aside: BTreeSet<EntityKey>,
     /// Counts lives, so that what was said to an earlier one is not heard by a later one.
-    life: u64,
+    pub(super) life: u64,
 }
 
 /// A message on its way.
 #[derive(Clone, Debug)]
-enum Message {
+pub(super) enum Message {
     Ask { client: usize, life: u64, number: u64, ask: Ask },
     Answer { client: usize, life: u64, number: u64, answer: Answer },
 }
 
-struct World {
-    schema: Schema,
-    clients: Vec<Client>,
-    link: Link,
-    backup: Option<MemoryStore>,
-    generations: u128,
-    messages: Vec<Message>,
-    now: u64,
-    values: Values,
-    done: Simulated,
+pub(super) struct World {
+    pub(super) schema: Schema,
+    pub(super) clients: Vec<Client>,
+    pub(super) link: Link,
+    pub(super) backup: Option<MemoryStore>,
+    pub(super) generations: u128,
+    pub(super) messages: Vec<Message>,
+    pub(super) now: u64,
+    pub(super) values: Values,
+    pub(super) done: Simulated,
     /// What happened, in words.
-    account: Vec<String>,
+    pub(super) account: Vec<String>,
 }
 
 const START: u64 = 1_700_000_000_000;
@@ -130,79 +131,8 @@ pub fn simulate(given: &Given) -> Result<Simulated, Violation> {
     })
 }
 
-fn failed(doing: &'static str) -> impl FnOnce(sync::Error) -> Violation {
+pub(super) fn failed(doing: &'static str) -> impl FnOnce(sync::Error) -> Violation {
     move |error| Violation { law: doing, found: error.to_string() }
-}
-
-fn name(text: &str) -> CollectionName {
-    CollectionName::new(text).expect("a name of the simulation's is valid")
-}
-
-/// Folders in folders, notes in folders with a unique title, tags that may be loose.
-fn schema(policies: [Policy; 3]) -> Schema {
-    let [folders, notes, tags] = policies;
-    let to = |collection: &str, on_delete| Reference::to(name(collection)).on_delete(on_delete);
-    let declared = [
-        (
-            name("folders"),
-            Collection::new().with_policy(folders).reference("in", to("folders", OnDelete::Cascade)),
-        ),
-        (
-            name("notes"),
-            Collection::new()
-                .with_policy(notes)
-                .unique(["title"])
-                .reference("in", to("folders", OnDelete::Cascade)),
-        ),
-        (
-            name("tags"),
-            Collection::new()
-                .with_policy(tags)
-                .reference("on", to("notes", OnDelete::SetNull))
-                .reference("at", to("folders", OnDelete::Restrict)),
-        ),
-    ];
-    Schema::new(declared).expect("the simulation's schema is valid")
-}
-
-fn entity(number: u64) -> EntityKey {
-    let number = number % 9;
-    let (collection, id) = match number {
-        0..=2 => ("folders", number),
-        3..=6 => ("notes", number - 3),
-        _ => ("tags", number - 7),
-    };
-    EntityKey::new(
-        name(collection),
-        Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0000 + u128::from(id)),
-    )
-    .expect("no id of the simulation's is nil")
-}
-
-fn id_text(number: u64) -> serde_json::Value {
-    serde_json::Value::String(entity(number).id().to_string())
-}
-
-fn opened(
-    storage: &FaultyStorage,
-    schema: &Schema,
-    clock: &Arc<AtomicU64>,
-    id: u64,
-) -> Result<Engine, Violation> {
-    let clock = Arc::clone(clock);
-    let options = Options::new()
-        .cache_bytes(1 << 20)
-        .schema(schema.clone())
-        .replica(ReplicaId(Uuid::from_u128(0xc11e_0000_0000_4000_8000_0000_0000_0000 + u128::from(id))))
-        .clock(move || clock.load(Ordering::Relaxed));
-    let replica = options.on(storage.clone()).map_err(replica::Error::from).and_then(Replica::of);
-    let replica = replica.map_err(|error| Violation { law: "opening", found: error.to_string() })?;
-    let options = sync::Options {
-        limits: Limits { operations: 4, ..Limits::default() },
-        rows_max: 3,
-        ..sync::Options::default()
-    };
-    Ok(Engine::new(replica, options))
 }
 
 impl World {
@@ -239,7 +169,7 @@ impl World {
         usize::try_from(client % self.clients.len() as u64).unwrap_or(0)
     }
 
-    fn client(&mut self, place: usize) -> Result<&mut Client, Violation> {
+    pub(super) fn client(&mut self, place: usize) -> Result<&mut Client, Violation> {
         let now = self.now;
         let client = self.clients.get_mut(place);
         let client =
@@ -315,7 +245,7 @@ impl World {
     }
 
     /// What must hold of a client at every step.
-    fn look_at(&mut self, place: usize) -> Result<(), Violation> {
+    pub(super) fn look_at(&mut self, place: usize) -> Result<(), Violation> {
         let client = self.client(place)?;
         let found = client.engine.replica().check();
         let found = found.map_err(|error| Violation { law: "reading", found: error.to_string() })?;
@@ -429,7 +359,7 @@ impl World {
         Ok(place)
     }
 
-    fn answered(&mut self, ask: &Ask) -> Answer {
+    pub(super) fn answered(&mut self, ask: &Ask) -> Answer {
         let before = self.live();
         let answered = self.link.answer(ask, Millis(self.now));
         // Where the later one counts, a later delete takes what it reaches, seen or not: that is its name.
@@ -442,7 +372,7 @@ impl World {
         answered
     }
 
-    fn live(&self) -> BTreeMap<EntityKey, State> {
+    pub(super) fn live(&self) -> BTreeMap<EntityKey, State> {
         self.link.live().map(|(key, state)| (key.clone(), state.clone())).collect()
     }
 
@@ -619,144 +549,6 @@ impl World {
         }
         Ok(place)
     }
-
-    /// The network is good and nobody writes: every client syncs, twice.
-    fn settle_down(&mut self) -> Result<(), Violation> {
-        self.messages.clear();
-        self.link.forget_refusals();
-        for round in 0..3 {
-            for place in 0..self.clients.len() {
-                // The first round answers what is open, which may be from before a restore.
-                self.sync(place, if round == 0 { Want::default() } else { Want::SYNC })?;
-                self.look_at(place)?;
-                let client = self.client(place)?;
-                client.was_aside.extend(
-                    client.engine.replica().undecided().map_err(|error| failed("reading")(error.into()))?,
-                );
-            }
-        }
-        // What the last ones sent reaches the first ones.
-        for place in 0..self.clients.len() {
-            self.sync(place, Want::DOWN)?;
-            self.look_at(place)?;
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self, place: usize, want: Want) -> Result<(), Violation> {
-        let client = self.client(place)?;
-        client.engine.online().map_err(failed("coming online"))?;
-        client.engine.want_only(want);
-        for _ in 0..1_000 {
-            self.now += 10;
-            let now = Millis(self.now);
-            let client = self.client(place)?;
-            let Next::Ask(request) = client.engine.next(now).map_err(failed("going on"))? else {
-                return Ok(());
-            };
-            let answer = self.answered(&request.ask);
-            let random = u128::from(self.now) | 1 << 100;
-            let client = self.client(place)?;
-            let shown = brief_answer(&answer);
-            let taken = client.engine.answer(request.number, answer, now, random);
-            self.done.renamed += u64::from(matches!(taken, Ok(sync::Taken::Renamed(_))));
-            self.done.anew += u64::from(matches!(taken, Ok(sync::Taken::StartsOver)));
-            let (asked, took) = (brief_ask(&request.ask), brief_taken(&taken));
-            self.account.push(format!("client {place} asked {asked}; answered {shown}; took: {took}"));
-            taken
-                .map_err(|error| Violation { law: "taking an answer", found: format!("{error}: {shown}") })?;
-        }
-        let found = format!("client {place} always has more to ask");
-        Err(Violation { law: "convergence", found })
-    }
-
-    /// The laws, at the end.
-    fn finish(&mut self) -> Result<Simulated, Violation> {
-        let wrong = |error: replica::Error| Violation { law: "reading", found: error.to_string() };
-        let there = self.live();
-        let mut found: BTreeSet<Token> =
-            there.iter().flat_map(|(key, state)| tokens(key, Some(state))).collect();
-        for client in &self.clients {
-            let replica = client.engine.replica();
-            let mut aside = replica.undecided().map_err(wrong)?;
-            aside.extend(client.was_aside.iter().cloned());
-            for number in 0..9 {
-                let key = entity(number);
-                let seen = replica.get(&key).map_err(wrong)?;
-                if aside.contains(&key) {
-                    continue;
-                }
-                require("convergence", seen.as_ref() == there.get(&key), || {
-                    format!(
-                        "{} sees {seen:?} of {key}, the authority holds {:?}",
-                        client.name,
-                        there.get(&key)
-                    )
-                })?;
-                let status = replica.entity(&key).map_err(wrong)?.status;
-                require("statuses", status == Status::Synchronised, || {
-                    format!("{}: {key} is {status:?}", client.name)
-                })?;
-            }
-            self.done.lost += replica.losers().map_err(wrong)?.len() as u64;
-            let all: Vec<EntityKey> = (0..9).map(entity).collect();
-            found.extend(kept(replica, &all).map_err(wrong)?);
-        }
-        let missing = self.values.missing(&found);
-        require("nothing lost", missing.is_empty(), || format!("{missing:?} are nowhere"))?;
-        let mut hasher = blake3::Hasher::new();
-        for (key, state) in &there {
-            hasher.update(key.to_string().as_bytes());
-            hasher.update(state.as_json().as_bytes());
-        }
-        let hash: [u8; 32] = *hasher.finalize().as_bytes();
-        self.done.digest = hash.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        Ok(self.done)
-    }
-}
-
-fn brief_ask(ask: &Ask) -> String {
-    match ask {
-        Ask::Deliver { bunch, .. } => {
-            let one = |planned: &Planned| {
-                let operation = &planned.operation;
-                let groups: Vec<&str> = operation.groups.iter().map(crate::algebra::Group::as_str).collect();
-                format!("{} {:?} on {:?} {groups:?}", operation.key, operation.change, planned.base)
-            };
-            let all: Vec<String> = bunch.operations.iter().map(one).collect();
-            format!("to take bunch {}: {}", bunch.number, all.join(", "))
-        }
-        Ask::Changes { cursors, .. } => format!("for changes above {cursors:?}"),
-        Ask::Triggers { above, .. } => format!("for triggers above {above}"),
-        Ask::Reads { keys } => format!("for {keys:?}"),
-    }
-}
-
-fn brief_answer(answer: &Answer) -> String {
-    let rows = |rows: &[crate::algebra::FullRow]| {
-        let one =
-            |row: &crate::algebra::FullRow| format!("{} {} {:?}", row.key, row.epoch, row.version.existence);
-        rows.iter().map(one).collect::<Vec<_>>().join(", ")
-    };
-    match answer {
-        Answer::Delivered(outcomes) => format!("{:?}", outcomes.outcomes),
-        Answer::Changes(page) => format!("{}, up to {:?}", rows(&page.rows), page.cursors),
-        Answer::Rows(found) => rows(found),
-        other => format!("{other:?}"),
-    }
-}
-
-fn brief_taken(taken: &Result<sync::Taken, sync::Error>) -> String {
-    match taken {
-        Ok(sync::Taken::Settled(_)) => "settled".to_owned(),
-        Ok(taken) => format!("{taken:?}"),
-        Err(error) => error.to_string(),
-    }
-}
-
-fn shown(operations: &[Operation]) -> String {
-    let one = |operation: &Operation| format!("{} {:?}", operation.key, operation.change);
-    operations.iter().map(one).collect::<Vec<_>>().join(", then ")
 }
 
 /// What a client's program sees.
