@@ -116,36 +116,42 @@ fn measure(given: Given) {
     }
     println!("  local update: {:.0} us, {:.2}x plain", micros(ours, UPDATES), ratio(ours, theirs));
 
+    seal_and_settle(&replica, entities + 1);
+
     // What somebody works on: entities made lately, where ids tell.
     let keys: Vec<EntityKey> = (0..PENDING.min(entities)).map(|n| key(entities - 1 - n)).collect();
     let patch = Patch::from_json(r#"{"m":true}"#).expect("a patch");
     let operations: Vec<Operation> =
         keys.iter().map(|key| Operation::patch(key.clone(), patch.clone())).collect();
     replica.commit(&operations, Durability::Durable).expect("updates");
-    let began = Instant::now();
-    let bunch = replica.seal(Limits::default()).expect("a seal").expect("a bunch");
-    let sealed = began.elapsed();
-    let accepted = |n: usize| Outcome::Accepted {
-        epoch: Some(Epoch(entities + 1 + n as u64)),
-        result: Resulting::AsSent,
-        overwrote: None,
-    };
-    let outcomes =
-        Outcomes { bunch: bunch.number, outcomes: (0..bunch.operations.len()).map(accepted).collect() };
-    let began = Instant::now();
-    replica.settle(&outcomes).expect("outcomes");
-    let settled = began.elapsed();
+    let (sealed, settled) = seal_and_settle(&replica, entities + 1 + UPDATES);
     let began = Instant::now();
     upsert(&plain, keys.iter(), "{}");
     upsert(&plain, keys.iter(), "{ }");
     let theirs = began.elapsed();
     println!(
         "  {} pending: sealed in {} ms, settled in {} ms, {:.2}x plain",
-        bunch.operations.len(),
+        keys.len(),
         sealed.as_millis(),
         settled.as_millis(),
         ratio(sealed + settled, theirs)
     );
+}
+
+/// Seals what is pending and settles it, all of it accepted; how long each took.
+fn seal_and_settle(replica: &Replica, first_epoch: u64) -> (Duration, Duration) {
+    let began = Instant::now();
+    let bunch = replica.seal(Limits::default()).expect("a seal").expect("a bunch");
+    let sealed = began.elapsed();
+    let accepted = |n: usize| Outcome::Accepted {
+        epoch: Some(Epoch(first_epoch + n as u64)),
+        result: Resulting::AsSent,
+        overwrote: None,
+    };
+    let outcomes = (0..bunch.operations.len()).map(accepted).collect();
+    let began = Instant::now();
+    replica.settle(&Outcomes { bunch: bunch.number, outcomes }).expect("outcomes");
+    (sealed, began.elapsed())
 }
 
 fn key(n: u64, ids: Ids) -> EntityKey {

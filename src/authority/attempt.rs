@@ -321,6 +321,15 @@ impl<'a, S: Store> Given<'a, S> {
                     if reference.on_delete != OnDelete::Restrict && self.writes(&child, out) {
                         continue;
                     }
+                    // It refers only because what would have led it away could not go: that is what the delete was
+                    // made after, so it waits for it.
+                    let failed =
+                        self.on(&child).map(|(place, _)| place).find(|on| out.failed.contains_key(on));
+                    if reference.on_delete != OnDelete::SetNull && failed.is_some() {
+                        let outcome = Some(Outcome::Waits { on: child });
+                        objections.push(Objection { place, outcome, cause: failed });
+                        continue;
+                    }
                     let Some(part) = reference.consequence(&child, field) else {
                         let reason = format!("{child} still refers to {parent} by {field:?}");
                         let outcome = Some(Outcome::Refused { reason });

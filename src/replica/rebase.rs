@@ -49,7 +49,11 @@ pub(super) fn rebase(
     if from.base == to.base {
         return stays(effect.clone());
     }
-    let Some(effect) = changing(effect, from.base) else { return gone(Vec::new()) };
+    let Some(mut effect) = changing(effect, from.base) else { return gone(Vec::new()) };
+    if let (Base::Absent, Some(made)) = (from.base, effect.apply(&Existence::Absent).live()) {
+        // Whatever makes an entity is sent as its creation, and is one here too.
+        effect.content = Content::Replace(made.clone());
+    }
     let empty = State::empty();
     let before = from.version.existence.state().unwrap_or(&empty);
     let changes = before.changes_to(to.version.existence.state().unwrap_or(&empty));

@@ -2,6 +2,7 @@
 //! link.
 
 mod hostile;
+mod principles;
 mod program;
 mod replica;
 mod scenarios;
