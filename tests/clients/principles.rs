@@ -7,7 +7,7 @@
 //! | not the first one, and one of the two is a delete | the other one prevails, on what was there before both (2, 4) |
 //! | not the first one, and nothing was there | it makes the entity as well: what it makes is what there is (3) |
 //! | not the first one, otherwise | it is laid on the first one, and its fields win (1) |
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 use foldlog::algebra::{Generation, Millis, Operation, Patch, Schema, State};
 use foldlog::authority::{MemoryStore, Rules, Store, answer};

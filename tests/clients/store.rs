@@ -1,5 +1,5 @@
 //! The suite for stores: the one in memory holds to it, and no fault in a store gets past it.
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 use std::convert::Infallible;
 
