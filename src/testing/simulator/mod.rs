@@ -2,8 +2,9 @@
 //! number.
 //!
 //! A seed gives a list of [`Action`]s, and playing the list depends on nothing else, so a list that fails can be cut
-//! down, action by action, and stays a failure. After every action the client that took part is looked at; at the end
-//! the network is good for a while, and the laws must hold:
+//! down, action by action, and stays a failure; as [lines](Given::to_lines) it is kept, and played again with every test.
+//! After every action the client that took part is looked at; at the end the network is good for a while, and the laws
+//! must hold:
 //!
 //! | law | what is looked at |
 //! |---|---|
