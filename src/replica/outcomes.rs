@@ -10,9 +10,9 @@ use super::rebase::{Known, Rebase, UnitPart, lost_local, rebase, unit_part};
 use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
-    Base, Bunch, Cursors, Effect, EntityKey, Epoch, Group, Limits, Liveness, Millis, Outcome, Outcomes, Page,
-    Policy, ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version, changing, key_values,
-    live_key_values, written,
+    Base, Bunch, CollectionName, Cursors, Effect, EntityKey, Epoch, Group, Limits, Liveness, Millis,
+    OnDelete, Outcome, Outcomes, Page, Policy, ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version,
+    changing, key_values, live_key_values, written,
 };
 use crate::codec::records::CauseRecord;
 use crate::journal::Work;
@@ -142,9 +142,7 @@ impl Held {
             let key = &decided.entry.key;
             let is_unmoved = matches!(decided.outcome, Outcome::Superseded { .. }) && !moved(&decided);
             let groups = &decided.entry.effect.groups;
-            let mut referrers = schema.referrers(key.collection());
-            let is_manual = policy(key) == Policy::Manual
-                || referrers.any(|(collection, _, _)| schema.policy(collection) == Policy::Manual);
+            let is_manual = leaves_open(schema, key.collection());
             if !is_unmoved
                 || !deleted.contains(key)
                 || !is_manual
@@ -164,6 +162,24 @@ impl Held {
         }
         held
     }
+}
+
+/// Whether something that a delete may reach is left to a person or the program: who is reached decides by its own
+/// policy, and the deleter does not know who that was.
+fn leaves_open(schema: &Schema, deleted: &CollectionName) -> bool {
+    let mut seen: BTreeSet<&CollectionName> = BTreeSet::new();
+    let mut open = vec![deleted];
+    while let Some(parent) = open.pop() {
+        for (collection, _, reference) in schema.referrers(parent) {
+            if schema.policy(collection) == Policy::Manual {
+                return true;
+            }
+            if reference.on_delete == OnDelete::Cascade && seen.insert(collection) {
+                open.push(collection);
+            }
+        }
+    }
+    false
 }
 
 /// What the bunch deleted.
