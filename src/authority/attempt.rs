@@ -11,8 +11,8 @@ use super::store::{Store, Stored};
 use super::units;
 use super::world::World;
 use crate::algebra::{
-    Decision, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Other, Outcome, Patch,
-    Planned, Policy, ReplicaId, Seq, State, Version, decide, live_key_values, referred,
+    Decision, Effect, EntityKey, Group, Other, Outcome, Patch, Planned, Policy, ReplicaId, Seq, State,
+    Version, decide,
 };
 
 /// The operations of a bunch, with what does not change from one attempt to the next.
@@ -62,12 +62,12 @@ pub(super) struct Attempt<'a, S> {
 }
 
 /// Something that does not hold at the bunch's end.
-struct Objection {
-    place: usize,
+pub(super) struct Objection {
+    pub(super) place: usize,
     /// By what it is answered; none where a person has to decide.
-    outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome>,
     /// The operation without which it would hold.
-    cause: Option<usize>,
+    pub(super) cause: Option<usize>,
 }
 
 impl Out {
@@ -297,210 +297,5 @@ impl<'a, S: Store> Given<'a, S> {
             out = out.without(&again);
         }
         Ok(Err(out))
-    }
-
-    /// Whether an operation on an entity is applied.
-    fn writes(&self, key: &EntityKey, out: &Out) -> bool {
-        self.on(key).any(|(place, _)| !out.failed.contains_key(&place) && !out.superseded.contains(&place))
-    }
-
-    /// What was deleted takes what refers to it, as the schema says; but never what the bunch itself writes.
-    fn cascades(&self, world: &mut World<'a, S>, out: &Out) -> Result<Vec<Objection>, S::Error> {
-        let mut objections = Vec::new();
-        let deleted: Vec<(EntityKey, usize)> = world
-            .touched()
-            .filter(|(_, touched)| matches!(touched.version.existence, Existence::Dead(_)))
-            .map(|(key, touched)| (key.clone(), touched.origin))
-            .collect();
-        let mut open: Vec<(EntityKey, usize)> = deleted.into_iter().rev().collect();
-        while let Some((parent, place)) = open.pop() {
-            let Some(origin) = self.operation(place) else { continue };
-            let at = origin.effect.shape.clock.time().or(Some(Millis(0)));
-            for (from, field, reference) in self.rules.schema.referrers(parent.collection()) {
-                for child in world.referrers(&parent, from, field)? {
-                    if reference.on_delete != OnDelete::Restrict && self.writes(&child, out) {
-                        continue;
-                    }
-                    // It refers only because what would have led it away could not go: that is what the delete was
-                    // made after, so it waits for it.
-                    let failed =
-                        self.on(&child).map(|(place, _)| place).find(|on| out.failed.contains_key(on));
-                    if reference.on_delete != OnDelete::SetNull && failed.is_some() {
-                        let outcome = Some(Outcome::Waits { on: child });
-                        objections.push(Objection { place, outcome, cause: failed });
-                        continue;
-                    }
-                    let Some(part) = reference.consequence(&child, field) else {
-                        let reason = format!("{child} still refers to {parent} by {field:?}");
-                        let outcome = Some(Outcome::Refused { reason });
-                        objections.push(Objection { place, outcome, cause: world.origin(&child) });
-                        continue;
-                    };
-                    let is_delete = reference.on_delete == OnDelete::Cascade;
-                    let effect = Effect::of(Seq(1), &Operation { at, ..part });
-                    let version = world.now(&child)?.after(&effect, self.replica);
-                    world.put(&child, version, place);
-                    if is_delete {
-                        open.push((child, place));
-                    }
-                }
-            }
-        }
-        Ok(objections)
-    }
-
-    /// Every reference of what was written leads to something live; a parent that is gone comes back with its
-    /// child where the child's policy lets it.
-    fn require_references(
-        &self,
-        world: &mut World<'a, S>,
-        out: &Out,
-        objections: &mut Vec<Objection>,
-    ) -> Result<(), S::Error> {
-        let mut open: Vec<EntityKey> = world.touched().map(|(key, _)| key.clone()).collect();
-        while let Some(key) = open.pop() {
-            let Some(declared) = self.rules.schema.collection(key.collection()) else { continue };
-            for (field, reference) in declared.references() {
-                let version = world.now(&key)?;
-                let Existence::Live(state) = &version.existence else { break };
-                let Some(place) = world.origin(&key) else { break };
-                let mut refuse = |reason: String| {
-                    objections.push(Objection {
-                        place,
-                        outcome: Some(Outcome::Refused { reason }),
-                        cause: None,
-                    });
-                };
-                let target = match referred(state, field, reference) {
-                    Err(error) => {
-                        refuse(format!("{field:?} refers to nothing: {error}"));
-                        continue;
-                    }
-                    Ok(None) if reference.is_required => {
-                        refuse(format!("{field:?} is required"));
-                        continue;
-                    }
-                    Ok(None) => continue,
-                    Ok(Some(target)) => target,
-                };
-                let there = world.now(&target)?;
-                let has_failed = self.on(&target).any(|(place, _)| out.failed.contains_key(&place));
-                match &there.existence {
-                    Existence::Live(_) => {}
-                    Existence::Absent | Existence::Dead(_) if has_failed => {
-                        let cause = self.on(&target).map(|(place, _)| place).next();
-                        objections.push(Objection {
-                            place,
-                            outcome: Some(Outcome::Waits { on: target }),
-                            cause,
-                        });
-                    }
-                    Existence::Absent => refuse(format!("{field:?} refers to {target}, which is not known")),
-                    Existence::Dead(_) if reference.on_delete == OnDelete::SetNull => {
-                        let dropped = Operation::patch(key.clone(), Patch::removing(field));
-                        world.put(&key, self.like(&version, &version, dropped), place);
-                    }
-                    Existence::Dead(_) => match self.policy(&key) {
-                        Policy::Manual => objections.push(Objection { place, outcome: None, cause: None }),
-                        Policy::FirstToAuthority => refuse(format!("{target} was deleted")),
-                        Policy::Newest if version.stamps.latest() <= there.stamps.turned => {
-                            refuse(format!("{target} was deleted later"));
-                        }
-                        Policy::LastOperation | Policy::Newest => {
-                            let revival = Operation::patch(target.clone(), Patch::empty());
-                            world.put(&target, self.like(&version, &there, revival), place);
-                            open.push(target);
-                        }
-                    },
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the holder of a unique key would have given it up by an operation that failed, for a key that it was to
-    /// get from this entity: both change places, perhaps by way of others.
-    fn is_swapped(
-        &self,
-        key: &EntityKey,
-        holder: &EntityKey,
-        fields: &[String],
-        out: &Out,
-    ) -> Result<bool, S::Error> {
-        let failed = |key: &EntityKey| self.on(key).any(|(place, _)| out.failed.contains_key(&place));
-        let existences = |key: &EntityKey| {
-            let before = self.on(key).find_map(|(_, operation)| operation.before.as_ref());
-            let before = before.map(|before| before.version.existence.clone()).unwrap_or_default();
-            let after = self.on(key).fold(before.clone(), |now, (_, operation)| operation.effect.apply(&now));
-            (before, after)
-        };
-        let (before, after) = existences(holder);
-        if !failed(holder) || live_key_values(&before, fields) == live_key_values(&after, fields) {
-            return Ok(false);
-        }
-        let mut seen = BTreeSet::from([holder.clone()]);
-        let mut open = vec![after];
-        while let Some(wanted) = open.pop() {
-            let Existence::Live(state) = &wanted else { continue };
-            for (_, fields, values) in self.rules.schema.keys(holder, state) {
-                for id in self.store.holders(holder.collection(), fields, &values)? {
-                    let Ok(other) = EntityKey::new(holder.collection().clone(), id) else { continue };
-                    if other == *key {
-                        return Ok(true);
-                    }
-                    if failed(&other) && seen.insert(other.clone()) {
-                        open.push(existences(&other).1);
-                    }
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// A version after an operation that is stamped like another one.
-    fn like(&self, other: &Version, version: &Version, operation: Operation) -> Version {
-        let at = other.stamps.latest().map(|stamp| stamp.at);
-        version.after(&Effect::of(Seq(1), &Operation { at, ..operation }), self.replica)
-    }
-
-    /// No two live entities have one unique key; of two of this bunch the later operation has to go. Of a
-    /// swap the one half waits for the other one that failed.
-    fn require_unique(
-        &self,
-        world: &World<'a, S>,
-        out: &Out,
-        objections: &mut Vec<Objection>,
-    ) -> Result<(), S::Error> {
-        for (key, touched) in world.touched() {
-            let Existence::Live(state) = &touched.version.existence else { continue };
-            if sabotaged!(clash_not_seen) {
-                continue;
-            }
-            for (_, fields, values) in self.rules.schema.keys(key, state) {
-                let others = world.holders(key.collection(), fields, &values)?;
-                for other in others.into_iter().filter(|other| other != key) {
-                    let theirs = world.origin(&other);
-                    let (place, holder, cause) = match theirs {
-                        Some(theirs) if theirs > touched.origin => (theirs, key, Some(touched.origin)),
-                        Some(_) | None => (touched.origin, &other, theirs),
-                    };
-                    let fails = if Some(place) == theirs { &other } else { key };
-                    let is_swapped = theirs.is_none() && self.is_swapped(key, &other, fields, out)?;
-                    let outcome = Some(match self.operation(place) {
-                        // What came back with it, not it itself.
-                        Some(own) if own.key() != fails => {
-                            let of = Some(fails.clone());
-                            Outcome::Clash { unique: fields.to_vec(), holder: holder.id(), of }
-                        }
-                        Some(_) | None if is_swapped => Outcome::Waits { on: holder.clone() },
-                        Some(_) | None => {
-                            Outcome::Clash { unique: fields.to_vec(), holder: holder.id(), of: None }
-                        }
-                    });
-                    objections.push(Objection { place, outcome, cause });
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -15,6 +15,7 @@
 mod answer;
 mod attempt;
 mod deliver;
+mod ends;
 mod index;
 mod memory;
 mod store;

@@ -43,6 +43,7 @@ impl Told {
     }
 }
 
+/// By what an answer is taken.
 pub(super) struct Taking {
     pub(super) own: ReplicaId,
     pub(super) now: Millis,
@@ -89,13 +90,15 @@ impl Taking {
         let mut reduced = Vec::new();
         let mut stale = Vec::new();
         for (key, told) in &newest {
-            let (held, _) = view.base(key)?;
+            let (held, known_stamps) = view.base(key)?;
             let epoch = told.base.epoch().unwrap_or_default();
             match held.epoch() {
                 Some(held_epoch) if epoch < held_epoch && !takes_older => stale.push(key.clone()),
                 Some(held_epoch) if epoch == held_epoch && held == told.base => {
-                    // Nothing new but, perhaps, its stamps.
-                    view.put_base(key, &held, &told.stamps)?;
+                    // Nothing new but, perhaps, its stamps: mostly what this replica sent itself.
+                    if known_stamps != told.stamps {
+                        view.put_base(key, &held, &told.stamps)?;
+                    }
                     stale.push(key.clone());
                 }
                 Some(_) | None => {
