@@ -13,8 +13,8 @@ use super::guard::{GuardedError, discarded, guarded};
 use super::options::{Options, Origin};
 use super::storage::{Backend, Storage};
 use super::tables::{
-    BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, REPLICA_KEY, RUN, SUPERSEDED, Snapshot, WAITS,
-    put_record, put_state,
+    BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, RUN, SUPERSEDED, Snapshot, WAITS, put_record,
+    put_state,
 };
 use super::{lifecycle, newborn, parked};
 use crate::algebra::{EntityKey, ReplicaId};
@@ -38,8 +38,7 @@ pub(crate) fn open(origin: &Origin, options: &Options) -> Result<Opened, Error> 
     let found = shielded(&place, || {
         let snapshot = Snapshot::of(&db)?;
         let replica = ReplicaId(Uuid::from_bytes(snapshot.identity()?.replica));
-        let is_of_replica = snapshot.keyed(META)?.get(REPLICA_KEY).map_err(engine)?.is_some();
-        Ok((replica, lifecycle::next_seq(&snapshot)?, parked::keys(&snapshot)?, is_of_replica))
+        Ok((replica, lifecycle::next_seq(&snapshot)?, parked::keys(&snapshot)?, snapshot.is_of_replica()?))
     });
     match found {
         Ok((replica, next_seq, parked, is_of_replica)) => {

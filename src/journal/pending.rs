@@ -49,6 +49,7 @@ pub(crate) struct Pending {
     pub(crate) folding: Folding,
     pub(crate) bases: Bases,
     held: HashSet<(u32, uuid::Uuid)>,
+    is_of_replica: bool,
 }
 
 /// An effect that will probably be sent.
@@ -75,7 +76,7 @@ impl Pending {
         folding.fold(&sources, Part::All)?;
         let mut bases = Bases::new(snapshot, state)?;
         bases.expected = seal::expected(snapshot, state, &bases)?;
-        Ok(Pending { folding, bases, held: HashSet::new() })
+        Ok(Pending { folding, bases, held: HashSet::new(), is_of_replica: snapshot.is_of_replica()? })
     }
 
     /// Finds out what is held.
@@ -144,7 +145,13 @@ impl Pending {
                 require_valid(&entry.effect)
                     .map_err(|error| damaged(format!("the effect of {}", entry.key))(error))?;
                 match draft(&entry.key, &entry.effect, &self.bases.get(&entry.key)?) {
-                    Ok(draft) => drafted.drafts.push((draft, entry)),
+                    Ok(mut draft) => {
+                        if !self.is_of_replica {
+                            // Only a replica keeps the stamps by which it tells what a revival left alone.
+                            draft.planned.touched = None;
+                        }
+                        drafted.drafts.push((draft, entry));
+                    }
                     Err(nothing) => drafted.nothing.push(nothing),
                 }
                 Ok(())

@@ -183,6 +183,11 @@ impl Snapshot {
         }
     }
 
+    /// Whether a replica shows what is in this file.
+    pub(crate) fn is_of_replica(&self) -> Result<bool, Error> {
+        Ok(self.keyed(META)?.get(REPLICA_KEY).map_err(engine)?.is_some())
+    }
+
     pub(crate) fn identity(&self) -> Result<Identity, Error> {
         self.meta(FrameKind::Identity, IDENTITY_KEY)
     }
