@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadableTable, ReadableTableMetadata};
+use redb::ReadableTable;
 
 use super::bases::Bases;
 use super::columns::{ColumnReader, ColumnWriter};
 use super::entry::{Entry, entry_of};
 use super::error::{Error, engine};
 use super::pending::{Pending, by_key, prefix};
-use super::tables::{BUNCH, RUN, Snapshot, WAITS, damaged};
+use super::tables::{BUNCH, RUN, Snapshot, WAITS, damaged, is_empty_in};
 use super::{Journal, Work};
 use crate::algebra::{
     Base, Bunch, BunchNumber, EntityKey, Limits, Nothing, Planned, Schema, arranged, selected,
@@ -119,7 +119,7 @@ impl Work<'_> {
             }
         }
         let end = writer.finish()?;
-        if !self.txn.open_table(WAITS).map_err(engine)?.is_empty().map_err(engine)? {
+        if !is_empty_in(self.txn, WAITS)? {
             for planned in &bunch.operations {
                 self.stop_waiting(&planned.operation.key)?;
             }

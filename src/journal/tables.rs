@@ -258,6 +258,11 @@ pub(crate) fn record_in<T: DeserializeOwned>(
         .transpose()
 }
 
+/// Whether a table holds nothing: mostly so with what is rare, and then nothing in it need be looked for one by one.
+pub(crate) fn is_empty_in(txn: &WriteTransaction, table: Keyed) -> Result<bool, Error> {
+    txn.open_table(table).map_err(engine)?.is_empty().map_err(engine)
+}
+
 /// Writes where the journal stands.
 pub(crate) fn put_state(txn: &WriteTransaction, state: &JournalState) -> Result<(), Error> {
     put_record(txn, META, FrameKind::State, STATE_KEY, state)

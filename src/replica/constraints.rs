@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use redb::Table;
-
+use super::Tables;
 use super::error::Error;
 use super::view::View;
 use crate::algebra::{EntityKey, Existence, OnDelete, State, Version, key_values, referred};
-
-type Tables<'t> = Table<'t, &'static [u8], &'static [u8]>;
 
 /// Looks at what a transaction touched, given what each entity was before it.
 pub(super) fn require(

@@ -88,14 +88,7 @@ impl Replica {
 
     /// Keeps this side's, on top of the other, with what goes with it.
     fn keep_local(&self, conflict: &Conflict) -> Result<(), Error> {
-        let before = before_of(conflict);
-        let changes = before.changes_to(conflict.remote.existence.state().unwrap_or(&State::empty()));
-        let other = Other {
-            version: &conflict.remote,
-            has_changed: &|field| changes.raw(field).is_some(),
-            was_absent: before.is_empty(),
-        };
-        let lost = overwritten(&conflict.local.existence, &other);
+        let lost = against_remote(conflict, |other| overwritten(&conflict.local.existence, other));
         let losses = losses(&lost, Patch::empty(), Why::Resolved, Why::Resolved);
         self.close(conflict, None, |_| losses)
     }
@@ -176,18 +169,12 @@ impl Replica {
             let taking = Taking::of(own, now);
             let pending = work.pending(std::slice::from_ref(key))?.remove(key);
             let Some(pending) = pending else { return taking.drop_waiting(work, view, key) };
-            let before = before_of(conflict);
-            let empty = State::empty();
-            let changes = before.changes_to(conflict.remote.existence.state().unwrap_or(&empty));
-            let other = Other {
-                version: &conflict.remote,
-                has_changed: &|field| changes.raw(field).is_some(),
-                was_absent: before.is_empty(),
-            };
             let remote = || (None, vec![lost_local(&pending.effect, Why::Resolved)]);
             let (left, losses) = match keeps {
                 Keeps::Remote => remote(),
-                Keeps::Newest => match decide(Policy::Newest, &pending.effect, own, &other) {
+                Keeps::Newest => match against_remote(conflict, |other| {
+                    decide(Policy::Newest, &pending.effect, own, other)
+                }) {
                     Decision::Agreed => (None, Vec::new()),
                     Decision::Held | Decision::Other => remote(),
                     Decision::Local { effect, overwrites, loses } => {
@@ -312,6 +299,17 @@ fn keep_taken(
         }
     }
     Ok(())
+}
+
+/// Judges against what the authority holds, of which the other side's are the changes since both sides began.
+fn against_remote<T>(conflict: &Conflict, judge: impl FnOnce(&Other<'_>) -> T) -> T {
+    let before = before_of(conflict);
+    let changes = before.changes_to(conflict.remote.existence.state().unwrap_or(&State::empty()));
+    judge(&Other {
+        version: &conflict.remote,
+        has_changed: &|field| changes.raw(field).is_some(),
+        was_absent: before.is_empty(),
+    })
 }
 
 /// What is kept of two sides without a new operation.

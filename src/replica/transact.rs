@@ -7,21 +7,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redb::{Table, WriteTransaction};
+use redb::WriteTransaction;
 
 use super::conflicts;
 use super::constraints;
 use super::error::Error;
 use super::view::{Cause, View};
-use super::{Replica, Within};
+use super::{Replica, Tables, Within};
 use crate::algebra::{
     Base, Change, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Patch, ReplicaId, Seq,
     State, Update, Version, joined, referred,
 };
 use crate::journal::append::LogWriter;
+use crate::journal::tables::{CONFLICTS, WAITS, is_empty_in};
 use crate::journal::{Appended, Durability, parked};
-
-type Tables<'t> = Table<'t, &'static [u8], &'static [u8]>;
 
 impl Replica {
     /// Carries operations out together: all of them are visible and durable when it returns, or none is.
@@ -52,16 +51,19 @@ impl Replica {
         let now = (self.journal.inner.options.clock)();
         let own = self.journal.replica();
         self.append(durability, |within: Within<'_>, view| {
-            let may_wait = view.has_local();
             let mut edit = Edit::new(view, own, now, within.first);
             edits(&mut edit)?;
             constraints::require(edit.view, &edit.touched)?;
             let Edit { out, touched, .. } = edit;
             // Before edits are looked at: they may end the conflict that this resolves.
             and(within.txn, view, &touched)?;
+            let [is_peaceful, nobody_waits] =
+                [is_empty_in(within.txn, CONFLICTS)?, is_empty_in(within.txn, WAITS)?];
             for key in touched.keys() {
-                conflicts::edited(within.txn, view, key)?;
-                if may_wait {
+                if !is_peaceful {
+                    conflicts::edited(within.txn, view, key)?;
+                }
+                if !nobody_waits {
                     let_go(within.txn, view, key)?;
                 }
             }
