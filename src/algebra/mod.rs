@@ -9,6 +9,7 @@ mod fields;
 mod finite;
 mod fold;
 mod keys;
+mod live;
 mod names;
 mod operation;
 mod order;
@@ -35,6 +36,7 @@ pub(crate) use error::shortened;
 pub use fields::{Digest, FIELDS_BYTES_MAX, Patch, State};
 pub use fold::Fold;
 pub use keys::{key_values, live_key_values, referred};
+pub use live::{LiveSet, LiveSets};
 pub use names::{
     BunchNumber, COLLECTION_NAME_BYTES_MAX, CollectionName, EntityKey, Epoch, GROUP_NAME_BYTES_MAX, Group,
     Index, Millis, ReplicaId, Seq, parse_id,

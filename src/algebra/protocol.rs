@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::live::LiveSets;
 use super::names::{CollectionName, EntityKey, Epoch, Index, ReplicaId};
 use super::outcome::{Bunch, FullRow, Outcomes};
 use super::trigger::Trigger;
@@ -61,6 +62,8 @@ pub enum Ask {
     Triggers {
         /// The last one that was heard.
         above: Index,
+        /// The generation that it belongs to; none where nothing was ever read.
+        generation: Option<Generation>,
         /// At most so many.
         triggers_max: usize,
     },
@@ -68,6 +71,11 @@ pub enum Ask {
     Reads {
         /// The entities, each once.
         keys: Vec<EntityKey>,
+    },
+    /// What is live?
+    LiveSets {
+        /// The generation that is known; none where nothing was ever read.
+        generation: Option<Generation>,
     },
 }
 
@@ -80,7 +88,8 @@ pub enum Answer {
     Forked,
     /// To [`Ask::Changes`].
     Changes(Page),
-    /// The cursors or bases are too old, or of another generation: everything has to be fetched anew.
+    /// The cursors or bases are too old, or of another generation, or were never given out: everything has to be
+    /// fetched anew.
     StartOver {
         /// The generation that there is now.
         generation: Generation,
@@ -91,6 +100,8 @@ pub enum Answer {
     TriggersTooOld,
     /// To [`Ask::Reads`]: the entities that are known, tombstones included.
     Rows(Vec<FullRow>),
+    /// To [`Ask::LiveSets`]: every collection there is.
+    LiveSets(LiveSets),
     /// Not now.
     Busy {
         /// Not before so many ms have passed.

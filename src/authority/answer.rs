@@ -34,13 +34,19 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
             if let Some(now) = other_generation(store, *generation)? {
                 return Ok(Answer::StartOver { generation: now });
             }
-            if is_below_floor(store, cursors, floors)? {
+            if is_below_floor(store, cursors, floors)? || is_ahead(store, cursors)? {
                 return Ok(Answer::StartOver { generation: store.generation()? });
             }
             let page = store.changes(cursors, (*rows_max).min(ROWS_MAX))?;
             Ok(Answer::Changes(cut(page, cursors, PAGE_BYTES_MAX)))
         }
-        Ask::Triggers { above, triggers_max } => {
+        Ask::Triggers { above, generation, triggers_max } => {
+            if let Some(now) = other_generation(store, *generation)? {
+                return Ok(Answer::StartOver { generation: now });
+            }
+            if *above > store.last_trigger()? {
+                return Ok(Answer::TriggersTooOld);
+            }
             let found = store.triggers(*above, (*triggers_max).min(ROWS_MAX))?;
             Ok(found.map_or(Answer::TriggersTooOld, Answer::Triggers))
         }
@@ -54,6 +60,10 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
             }
             Ok(Answer::Rows(rows))
         }
+        Ask::LiveSets { generation } => Ok(match other_generation(store, *generation)? {
+            Some(now) => Answer::StartOver { generation: now },
+            None => Answer::LiveSets(store.live_sets()?),
+        }),
     }
 }
 
@@ -98,6 +108,16 @@ fn is_below_floor<S: Store>(store: &S, cursors: &Cursors, floors: &Cursors) -> R
         let floor = store.floor(collection)?;
         let began_at = floors.get(collection).copied().unwrap_or_default();
         if cursor.0 > 0 && *cursor < floor && began_at < floor && !sabotaged!(pruned_tombstones_missed) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a client says that it read what was never given out: then this is an older copy that nobody called one.
+fn is_ahead<S: Store>(store: &S, cursors: &Cursors) -> Result<bool, S::Error> {
+    for (collection, cursor) in cursors {
+        if *cursor > store.last_epoch(collection)? {
             return Ok(true);
         }
     }

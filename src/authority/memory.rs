@@ -9,7 +9,7 @@ use super::index::LiveIndex;
 use super::store::{Store, Stored};
 use crate::algebra::{
     Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, FullRow, Generation, Index,
-    Outcomes, Page, ReplicaId, Schema, Trigger,
+    LiveSets, Outcomes, Page, ReplicaId, Schema, Trigger,
 };
 
 /// A store in memory, indexed as its schema asks for. A clone is a backup.
@@ -20,7 +20,8 @@ pub struct MemoryStore {
     entities: HashMap<EntityKey, Stored>,
     /// Which entity was changed last at an epoch.
     by_epoch: BTreeMap<CollectionName, BTreeMap<Epoch, Uuid>>,
-    epochs: BTreeMap<CollectionName, Epoch>,
+    /// What is live in each collection, and its last epoch.
+    collections: LiveSets,
     floors: BTreeMap<CollectionName, Epoch>,
     live: LiveIndex,
     answers: HashMap<(ReplicaId, BunchNumber), (Digest, Outcomes)>,
@@ -44,7 +45,7 @@ impl MemoryStore {
     /// Forgets the tombstones of a collection up to an epoch, inclusive, and with them what lies below it.
     pub fn prune(&mut self, collection: &CollectionName, until: Epoch) {
         let Some(by_epoch) = self.by_epoch.get_mut(collection) else { return };
-        let until = until.min(self.epochs.get(collection).copied().unwrap_or_default());
+        let until = until.min(self.collections.get(collection).copied().unwrap_or_default().1);
         let entities = &mut self.entities;
         by_epoch.retain(|epoch, id| {
             let key = EntityKey::new(collection.clone(), *id);
@@ -114,7 +115,7 @@ impl Store for MemoryStore {
     }
 
     fn next_epoch(&mut self, collection: &CollectionName) -> Result<Epoch, Infallible> {
-        let epoch = self.epochs.entry(collection.clone()).or_default();
+        let (_, epoch) = self.collections.entry(collection.clone()).or_default();
         epoch.0 += 1;
         Ok(*epoch)
     }
@@ -122,6 +123,13 @@ impl Store for MemoryStore {
     fn put(&mut self, key: &EntityKey, stored: Stored) -> Result<(), Infallible> {
         let before = self.entities.insert(key.clone(), stored.clone()).unwrap_or_default();
         self.live.moved(&self.schema, key, &before.version.existence, &stored.version.existence);
+        let (live, _) = self.collections.entry(key.collection().clone()).or_default();
+        if let Some(state) = before.version.existence.live() {
+            live.remove(key.id(), state);
+        }
+        if let Some(state) = stored.version.existence.live() {
+            live.add(key.id(), state);
+        }
         if let Some(by_epoch) = self.by_epoch.get_mut(key.collection()) {
             by_epoch.remove(&before.epoch);
         }
@@ -145,11 +153,23 @@ impl Store for MemoryStore {
         Ok(self.floors.get(collection).copied().unwrap_or_default())
     }
 
+    fn live_sets(&self) -> Result<LiveSets, Infallible> {
+        Ok(self.collections.clone())
+    }
+
+    fn last_epoch(&self, collection: &CollectionName) -> Result<Epoch, Infallible> {
+        Ok(self.collections.get(collection).copied().unwrap_or_default().1)
+    }
+
+    fn last_trigger(&self) -> Result<Index, Infallible> {
+        Ok(Index(self.triggers_from + self.triggers.len() as u64))
+    }
+
     fn changes(&self, above: &Cursors, rows_max: usize) -> Result<Page, Infallible> {
         let mut page = Page {
             generation: self.generation,
             cursors: above.clone(),
-            triggers_until: Index(self.triggers_from + self.triggers.len() as u64),
+            triggers_until: self.last_trigger()?,
             ..Page::default()
         };
         for (collection, by_epoch) in &self.by_epoch {
@@ -169,7 +189,7 @@ impl Store for MemoryStore {
                 }
             }
             // Epochs whose entity was changed again later are passed over too.
-            let last = self.epochs.get(collection).copied().unwrap_or_default();
+            let last = self.last_epoch(collection)?;
             page.cursors.insert(collection.clone(), last.max(cursor));
             page.floors.insert(collection.clone(), self.floor(collection)?);
         }

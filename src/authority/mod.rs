@@ -12,6 +12,8 @@
 //! Invariant: of a bunch either everything that was not refused is written, together with the answer that says
 //! so, or nothing.
 
+mod account;
+mod accounts;
 mod answer;
 mod attempt;
 mod deliver;
@@ -22,6 +24,8 @@ mod store;
 mod units;
 mod world;
 
+pub use account::{ACCOUNT_BYTES_MAX, Account, NoAccount};
+pub use accounts::{Authority, Error, MemoryAuthority};
 pub use answer::answer;
 pub use deliver::{Delivery, FUTURE_MS_MAX, Rules, deliver};
 pub use memory::MemoryStore;

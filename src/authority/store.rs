@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use crate::algebra::{
-    BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Generation, Index, Outcomes, Page,
-    ReplicaId, Trigger, Version, Writer,
+    BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Generation, Index, LiveSets, Outcomes,
+    Page, ReplicaId, Trigger, Version, Writer,
 };
 
 /// An entity as a store keeps it, tombstones with their last state included.
@@ -105,6 +105,24 @@ pub trait Store {
     /// # Errors
     /// What the store says.
     fn floor(&self, collection: &CollectionName) -> Result<Epoch, Self::Error>;
+
+    /// The live sets of all collections, each with the last epoch given out in it.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn live_sets(&self) -> Result<LiveSets, Self::Error>;
+
+    /// The last epoch that a collection gave out; 0 for none.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn last_epoch(&self, collection: &CollectionName) -> Result<Epoch, Self::Error>;
+
+    /// The index of the last trigger; 0 for none.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn last_trigger(&self) -> Result<Index, Self::Error>;
 
     /// At most so many of the rows changed above the cursors.
     ///

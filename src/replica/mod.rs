@@ -19,6 +19,7 @@ mod exchange;
 mod family;
 mod index;
 mod keep;
+mod live;
 mod lost;
 mod open;
 mod outcomes;

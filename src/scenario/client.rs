@@ -163,7 +163,7 @@ impl Client {
             match &request.ask {
                 Ask::Deliver { bunch, .. } => self.sent = Some(bunch.clone()),
                 Ask::Reads { keys } => self.reads.extend(keys.iter().cloned()),
-                Ask::Changes { .. } | Ask::Triggers { .. } => {}
+                Ask::Changes { .. } | Ask::Triggers { .. } | Ask::LiveSets { .. } => {}
             }
             let answer = link.answer(&request.ask, self.now());
             if matches!(request.ask, Ask::Deliver { .. }) {

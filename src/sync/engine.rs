@@ -1,8 +1,8 @@
 //! The engine itself.
 
 use crate::algebra::{
-    Answer, Ask, EntityKey, Epoch, FullRow, Generation, Index, Limits, Millis, Outcomes, Page, Policy,
-    ReplicaId, Trigger,
+    Answer, Ask, CollectionName, EntityKey, Epoch, FullRow, Generation, Index, Limits, LiveSets, Millis,
+    Outcomes, Page, Policy, ReplicaId, Trigger,
 };
 use crate::journal;
 use crate::replica::{self, Applied, Replica, Settled, Standing, Status};
@@ -21,17 +21,19 @@ pub struct Want {
     pub triggers: bool,
     /// Read what the triggers hint at.
     pub reads: bool,
+    /// When all else is done, compare what is live here with what is live there.
+    pub compare: bool,
 }
 
 impl Want {
     /// What changed elsewhere, then what is pending.
-    pub const SYNC: Want = Want { down: true, up: true, triggers: false, reads: false };
+    pub const SYNC: Want = Want { down: true, up: true, triggers: false, reads: false, compare: false };
     /// Only what changed elsewhere.
     pub const DOWN: Want = Want { up: false, ..Want::SYNC };
     /// Only what is pending.
     pub const UP: Want = Want { down: false, ..Want::SYNC };
     /// Only what the triggers hint at that were heard.
-    pub const READS: Want = Want { down: false, up: false, triggers: false, reads: true };
+    pub const READS: Want = Want { down: false, up: false, reads: true, ..Want::SYNC };
 
     fn is_nothing(self) -> bool {
         self == Want::default()
@@ -92,6 +94,8 @@ pub enum Taken {
     Rows(Applied),
     /// Triggers were heard; so many were new.
     Heard(u64),
+    /// What is live here was compared with what is live there.
+    Compared(Compared),
     /// The file was copied, so the replica goes on under a new name.
     Renamed(ReplicaId),
     /// Everything is fetched anew from here on.
@@ -103,6 +107,19 @@ pub enum Taken {
     /// It answers nothing that is open; it was left alone.
     Stale,
 }
+
+/// How what is live here compares with what is live there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Collections that were read to their end and differ all the same: something is wrong, and
+    /// [`Engine::start_over`] mends it.
+    pub differing: Vec<CollectionName>,
+    /// Collections that changed there since they were read. They are read and compared once more, a few times.
+    pub behind: Vec<CollectionName>,
+}
+
+/// How often a comparison is made once more because somebody was quicker.
+const COMPARISONS_MAX: u32 = 4;
 
 /// The error of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +152,8 @@ pub struct Engine {
     reading: Vec<(EntityKey, Epoch)>,
     down_at: Option<Millis>,
     up_at: Option<Millis>,
+    /// Comparisons in a row that came too late.
+    compared: u32,
 }
 
 impl Engine {
@@ -151,6 +170,7 @@ impl Engine {
             reading,
             down_at: None,
             up_at: None,
+            compared: 0,
         }
     }
 
@@ -166,6 +186,7 @@ impl Engine {
         self.want.up |= want.up;
         self.want.triggers |= want.triggers;
         self.want.reads |= want.reads;
+        self.want.compare |= want.compare;
     }
 
     /// Wants this, and nothing else.
@@ -197,7 +218,7 @@ impl Engine {
     /// What the replica says.
     pub fn online(&mut self) -> Result<(), Error> {
         let Standing { failures, is_unauthorised, .. } = self.replica.standing()?;
-        self.want(Want { down: true, up: true, triggers: true, reads: true });
+        self.want(Want { triggers: true, reads: true, ..Want::SYNC });
         Ok(self.replica.note_attempt(failures, Millis(0), is_unauthorised)?)
     }
 
@@ -262,9 +283,10 @@ impl Engine {
                 self.replica.take_back_bunch(None)?;
                 self.begin_anew(Some(generation)).map(|()| Taken::StartsOver)
             }
-            (Ask::Changes { .. }, Answer::StartOver { generation }) => {
-                self.begin_anew(Some(generation)).map(|()| Taken::StartsOver)
-            }
+            (
+                Ask::Changes { .. } | Ask::Triggers { .. } | Ask::LiveSets { .. },
+                Answer::StartOver { generation },
+            ) => self.begin_anew(Some(generation)).map(|()| Taken::StartsOver),
             (Ask::Changes { cursors, generation, rows_max, .. }, Answer::Changes(page)) => {
                 require_page(&page, &cursors, generation, rows_max).and_then(|()| self.take_page(&page, now))
             }
@@ -279,6 +301,7 @@ impl Engine {
                 require_read(&rows, keys)
                     .and_then(|()| Ok(Taken::Rows(self.replica.take_reads(&reading, &rows)?)))
             }
+            (Ask::LiveSets { .. }, Answer::LiveSets(there)) => self.compare(&there),
             (ask, answer) => Err(wrong(format!("{} to {}", name_of(&answer), name_of_ask(&ask)))),
         };
         match taken {
@@ -338,7 +361,7 @@ impl Engine {
             if self.want.triggers {
                 // From the first one that is missing on: those behind a gap are heard again, which is harmless.
                 let (above, triggers_max) = (reads.heard.cursor, self.options.rows_max);
-                return Ok(Some(Ask::Triggers { above, triggers_max }));
+                return Ok(Some(Ask::Triggers { above, generation, triggers_max }));
             }
             let mut keys = Vec::new();
             for (collection, ids) in &reads.plan.reads {
@@ -360,13 +383,13 @@ impl Engine {
                     self.replica.take_reads(&deletes, &[])?;
                 }
                 self.want.reads = false;
-                return Ok(None);
+                return Ok(self.want.compare.then_some(Ask::LiveSets { generation }));
             }
             let hinted = self.replica.hinted(&keys)?;
             self.reading = deletes.into_iter().chain(hinted).collect();
             return Ok(Some(Ask::Reads { keys }));
         }
-        Ok(None)
+        Ok(self.want.compare.then_some(Ask::LiveSets { generation }))
     }
 
     fn settle(&mut self, outcomes: &Outcomes, now: Millis, random: u128) -> Result<Taken, Error> {
@@ -420,6 +443,30 @@ impl Engine {
         self.want.triggers = triggers.len() >= self.options.rows_max;
         self.want.reads = true;
         Ok(Taken::Heard(received.new))
+    }
+
+    fn compare(&mut self, there: &LiveSets) -> Result<Taken, Error> {
+        let mut here = self.replica.live_sets()?;
+        let cursors = self.replica.standing()?.cursors;
+        let mut compared = Compared::default();
+        for (collection, (set, epoch)) in there {
+            let held = here.remove(collection).unwrap_or_default();
+            if cursors.get(collection).copied().unwrap_or_default() < *epoch {
+                compared.behind.push(collection.clone());
+            } else if held != *set {
+                compared.differing.push(collection.clone());
+            }
+        }
+        // What it does not list was never there.
+        compared.differing.extend(here.into_keys());
+        self.compared += 1;
+        if compared.behind.is_empty() || self.compared >= COMPARISONS_MAX {
+            self.compared = 0;
+            self.want.compare = false;
+        } else {
+            self.want.down = true;
+        }
+        Ok(Taken::Compared(compared))
     }
 
     /// Waits longer than after the last failure; at least as long as the authority says.
@@ -505,6 +552,7 @@ fn name_of(answer: &Answer) -> &'static str {
         Answer::StartOver { .. } => "`start over`",
         Answer::Triggers(_) | Answer::TriggersTooOld => "triggers",
         Answer::Rows(_) => "rows",
+        Answer::LiveSets(_) => "live sets",
         Answer::Busy { .. } => "`busy`",
         Answer::Unauthorised => "`unauthorised`",
         Answer::Offline => "silence",
@@ -517,5 +565,6 @@ fn name_of_ask(ask: &Ask) -> &'static str {
         Ask::Changes { .. } => "a question for changes",
         Ask::Triggers { .. } => "a question for triggers",
         Ask::Reads { .. } => "a read",
+        Ask::LiveSets { .. } => "a comparison",
     }
 }

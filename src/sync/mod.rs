@@ -56,4 +56,4 @@ mod backoff;
 mod engine;
 
 pub use backoff::{ATTEMPT_DELAY_MS_MAX, ATTEMPT_DELAY_MS_MIN};
-pub use engine::{Engine, Error, Next, Options, Request, Taken, Want};
+pub use engine::{Compared, Engine, Error, Next, Options, Request, Taken, Want};

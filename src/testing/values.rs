@@ -38,6 +38,11 @@ impl Values {
         self.written.extend(after.difference(&before).cloned());
     }
 
+    /// Notes that values were replaced by somebody who could not see them, and who will never hear of it.
+    pub fn replace(&mut self, key: &EntityKey, fields: &State, by: &str) {
+        self.replaced.extend(tokens(key, Some(fields)).into_iter().map(|token| (token, by.to_owned())));
+    }
+
     /// The values that were written.
     pub fn written(&self) -> impl Iterator<Item = &Token> {
         self.written.iter()

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 
 use foldlog::Uuid;
 use foldlog::algebra::{
-    BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Generation, Index, Outcomes, Page,
-    ReplicaId, Schema, Trigger,
+    BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Existence, Generation, Index, LiveSets,
+    Outcomes, Page, ReplicaId, Schema, Trigger,
 };
 use foldlog::authority::{MemoryStore, Store, Stored};
 use foldlog::testing::conformance::{GENERATION, conforms};
@@ -41,9 +41,11 @@ enum Fault {
     TriggersFromZero,
     TriggersOfLivesOnly,
     AnotherGeneration,
+    CountsTheDead,
+    LastEpochOfAll,
 }
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 19] = [
     Fault::ForgetsStamps,
     Fault::ForgetsFieldEpochs,
     Fault::ForgetsWriter,
@@ -61,6 +63,8 @@ const FAULTS: [Fault; 17] = [
     Fault::TriggersFromZero,
     Fault::TriggersOfLivesOnly,
     Fault::AnotherGeneration,
+    Fault::CountsTheDead,
+    Fault::LastEpochOfAll,
 ];
 
 struct Faulty {
@@ -183,6 +187,37 @@ impl Store for Faulty {
         }
         page.has_more |= self.has(Fault::MoreWithoutEnd);
         Ok(page)
+    }
+
+    fn live_sets(&self) -> Result<LiveSets, Infallible> {
+        let mut sets = self.memory.live_sets()?;
+        if self.has(Fault::CountsTheDead) {
+            for (key, stored) in self.memory.entities() {
+                if let (Existence::Dead(state), Some((set, _))) =
+                    (&stored.version.existence, sets.get_mut(key.collection()))
+                {
+                    set.add(key.id(), state);
+                }
+            }
+        }
+        Ok(sets)
+    }
+
+    fn last_epoch(&self, collection: &CollectionName) -> Result<Epoch, Infallible> {
+        if self.has(Fault::LastEpochOfAll) {
+            return Ok(self
+                .memory
+                .live_sets()?
+                .into_values()
+                .map(|(_, epoch)| epoch)
+                .max()
+                .unwrap_or_default());
+        }
+        self.memory.last_epoch(collection)
+    }
+
+    fn last_trigger(&self) -> Result<Index, Infallible> {
+        self.memory.last_trigger()
     }
 
     fn triggers(&self, above: Index, triggers_max: usize) -> Result<Option<Vec<Trigger>>, Infallible> {

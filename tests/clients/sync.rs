@@ -8,8 +8,8 @@ use foldlog::algebra::{
 };
 use foldlog::authority::{MemoryStore, Rules, answer};
 use foldlog::journal::{Durability, Options};
-use foldlog::replica::Replica;
-use foldlog::sync::{self, Engine, Next, Taken, Want};
+use foldlog::replica::{Replica, Standing};
+use foldlog::sync::{self, Compared, Engine, Next, Taken, Want};
 use foldlog::testing::FaultyStorage;
 
 const NOW: Millis = Millis(1_000_000);
@@ -395,5 +395,101 @@ fn a_row_that_is_older_than_what_is_known_changes_nothing() {
         let applied = replica.take_reads(&[], &[late]).unwrap();
         assert_eq!((applied.applied.len(), applied.stale), (0, 1));
         assert_eq!(observed(replica), before);
+    }
+}
+
+/// Asks and answers until nothing is asked, each answer as `changed` makes it; what the comparisons came to.
+fn compared(
+    authority: &mut Authority,
+    engine: &mut Engine,
+    mut changed: impl FnMut(&mut Authority, Answer) -> Answer,
+) -> Vec<Compared> {
+    engine.want_only(Want { compare: true, ..Want::SYNC });
+    let mut found = Vec::new();
+    while let Next::Ask(request) = engine.next(NOW).unwrap() {
+        let answer = authority.answer(&request.ask);
+        let answer = changed(authority, answer);
+        if let Taken::Compared(compared) = engine.answer(request.number, answer, NOW, 0).unwrap() {
+            found.push(compared);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_comparison_finds_what_differs_and_starting_over_mends_it() {
+    let notes = key(1).collection().clone();
+    let mut authority = Authority::new();
+    let mut engine = engine();
+    engine.replica().commit(&[create(1), create(2)], Durability::Durable).unwrap();
+    // What was pushed comes down before it is compared, and what is unsent does not count.
+    let found = compared(&mut authority, &mut engine, |_, answer| answer);
+    assert_eq!(found.last(), Some(&Compared::default()), "{found:?}");
+    engine.replica().commit(&[Operation::delete(key(1))], Durability::Durable).unwrap();
+    engine.want_only(Want { compare: true, ..Want::DOWN });
+    let (number, ask) = asked(&mut engine);
+    engine.answer(number, authority.answer(&ask), NOW, 0).unwrap();
+    let (number, ask) = asked(&mut engine);
+    let same = engine.answer(number, authority.answer(&ask), NOW, 0).unwrap();
+    assert_eq!(same, Taken::Compared(Compared::default()));
+    authority.sync(&mut engine);
+    // A row that was changed on its way.
+    let mut other = opened(&FaultyStorage::new());
+    let tampered = |_: &mut Authority, answer: Answer| match answer {
+        Answer::Changes(mut page) => {
+            for row in page.rows.iter_mut().filter(|row| row.key == key(2)) {
+                row.version.existence = Existence::Live(state(r#"{"n":3}"#));
+            }
+            Answer::Changes(page)
+        }
+        answer => answer,
+    };
+    let found = compared(&mut authority, &mut other, tampered);
+    assert_eq!(found, [Compared { differing: vec![notes], behind: Vec::new() }]);
+    other.start_over().unwrap();
+    assert_eq!(compared(&mut authority, &mut other, |_, answer| answer), [Compared::default()]);
+}
+
+#[test]
+fn a_comparison_that_comes_too_late_is_made_again_but_not_for_ever() {
+    let mut authority = Authority::new();
+    let mut writer = engine();
+    let mut engine = engine();
+    let mut n = 0;
+    let found = compared(&mut authority, &mut engine, |authority, answer| {
+        // Somebody writes between any two answers.
+        n += 1;
+        writer.replica().commit(&[create(n)], Durability::Durable).unwrap();
+        authority.sync(&mut writer);
+        match answer {
+            Answer::LiveSets(_) => authority.answer(&Ask::LiveSets { generation: None }),
+            answer => answer,
+        }
+    });
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found.iter().all(|compared| compared.differing.is_empty() && !compared.behind.is_empty()));
+}
+
+#[test]
+fn an_authority_that_went_back_without_saying_so_is_noticed_by_whoever_is_ahead() {
+    let mut authority = Authority::new();
+    let mut engine = engine();
+    let before = authority.store.clone();
+    engine.replica().commit(&[create(1), create(2)], Durability::Durable).unwrap();
+    authority.sync(&mut engine);
+    authority.sync(&mut engine);
+    let Standing { cursors, floors, generation, .. } = engine.replica().standing().unwrap();
+    authority.store = before;
+    let generation_now = generation.unwrap();
+    let asked = authority.answer(&Ask::Changes { cursors, floors, generation, rows_max: 9 });
+    assert_eq!(asked, Answer::StartOver { generation: generation_now });
+    let heard = authority.answer(&Ask::Triggers { above: Index(1), generation, triggers_max: 9 });
+    assert_eq!(heard, Answer::TriggersTooOld);
+    let other = Some(Generation(Uuid::from_u128(2)));
+    for ask in [
+        Ask::Triggers { above: Index(0), generation: other, triggers_max: 9 },
+        Ask::LiveSets { generation: other },
+    ] {
+        assert_eq!(authority.answer(&ask), Answer::StartOver { generation: generation_now });
     }
 }

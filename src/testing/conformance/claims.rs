@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{GENERATION, name};
 use crate::algebra::{
-    Action, BunchNumber, Cursors, Digest, EntityKey, Epoch, Existence, Index, Millis, Outcome, Outcomes,
-    Page, ReplicaId, Stamp, Stamps, State, Version, Writer,
+    Action, BunchNumber, Cursors, Digest, EntityKey, Epoch, Existence, Index, LiveSet, LiveSets, Millis,
+    Outcome, Outcomes, Page, ReplicaId, Stamp, Stamps, State, Version, Writer,
 };
 use crate::authority::{Store, Stored};
 
@@ -30,6 +30,7 @@ pub(super) fn all<S: Store>() -> Vec<(&'static str, Check<S>)> {
         ("a cursor passes epochs that were written over", passed_over),
         ("every put is one trigger, numbered without a gap", triggers),
         ("triggers are read on from any index, and there is nothing behind the last", triggers_on),
+        ("live sets are those of what is live, with the last epochs", live_sets),
     ]
 }
 
@@ -91,7 +92,30 @@ fn nothing<S: Store>(store: &mut S) -> Result<(), String> {
     same("rows", &page.rows, &Vec::new())?;
     same("more", &page.has_more, &false)?;
     same("generation of a page", &page.generation, &GENERATION)?;
-    same("triggers until", &page.triggers_until, &Index(0))
+    same("triggers until", &page.triggers_until, &Index(0))?;
+    same("last epoch", &said(store.last_epoch(&name("notes")))?, &Epoch(0))?;
+    same("last trigger", &said(store.last_trigger())?, &Index(0))?;
+    let written = said(store.live_sets())?.into_values().filter(|(_, epoch)| epoch.0 > 0).count();
+    same("live sets of what was written", &written, &0)
+}
+
+fn live_sets<S: Store>(store: &mut S) -> Result<(), String> {
+    let (one, two, tag) = (key("notes", 1), key("notes", 2), key("tags", 1));
+    put(store, &one, live, r#"{"a":1}"#)?;
+    put(store, &two, live, r#"{"a":1}"#)?;
+    put(store, &two, live, r#"{"a":2}"#)?;
+    put(store, &one, dead, r#"{"a":1}"#)?;
+    put(store, &one, dead, r#"{"a":3}"#)?;
+    put(store, &tag, live, "{}")?;
+    put(store, &tag, dead, "{}")?;
+    put(store, &tag, live, r#"{"b":1}"#)?;
+    let (mut notes, mut tags) = (LiveSet::default(), LiveSet::default());
+    notes.add(two.id(), &state(r#"{"a":2}"#));
+    tags.add(tag.id(), &state(r#"{"b":1}"#));
+    let expected = LiveSets::from([(name("notes"), (notes, Epoch(5))), (name("tags"), (tags, Epoch(3)))]);
+    same("live sets", &said(store.live_sets())?, &expected)?;
+    same("last epoch", &said(store.last_epoch(&name("notes")))?, &Epoch(5))?;
+    same("last trigger", &said(store.last_trigger())?, &Index(8))
 }
 
 fn put_last<S: Store>(store: &mut S) -> Result<(), String> {

@@ -54,6 +54,8 @@ fn comparable(mut answer: Answer) -> Answer {
             page.cursors.retain(|_, epoch| epoch.0 > 0);
             page.floors.retain(|_, epoch| epoch.0 > 0);
         }
+        // A collection of which nothing was ever written need not be listed.
+        Answer::LiveSets(sets) => sets.retain(|_, (_, epoch)| epoch.0 > 0),
         Answer::Delivered(_)
         | Answer::Forked
         | Answer::StartOver { .. }
@@ -76,7 +78,7 @@ struct Session {
 
 impl Session {
     fn ask(&mut self) -> Ask {
-        match self.random.below(10) {
+        match self.random.below(11) {
             0..=4 => {
                 let ask = self.deliver();
                 self.asked.push(ask.clone());
@@ -89,7 +91,11 @@ impl Session {
                 let rows_max = usize::try_from(1 + self.random.below(6)).unwrap_or(1);
                 Ask::Changes { cursors, floors: Cursors::new(), generation: Some(GENERATION), rows_max }
             }
-            8 => Ask::Triggers { above: Index(self.random.below(30)), triggers_max: 5 },
+            8 => {
+                let above = Index(self.random.below(30));
+                Ask::Triggers { above, generation: Some(GENERATION), triggers_max: 5 }
+            }
+            9 => Ask::LiveSets { generation: None },
             _ => {
                 let keys: BTreeSet<EntityKey> = (0..4).map(|_| self.key()).collect();
                 Ask::Reads { keys: keys.into_iter().collect() }

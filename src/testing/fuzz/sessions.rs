@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::build::Bytes;
 use crate::algebra::{
-    Action, Answer, Ask, CollectionName, Cursors, EntityKey, Epoch, FullRow, Generation, Index, Limits,
-    Millis, Outcome, Outcomes, Page, Policy, ReplicaId, Resulting, Schema, Stamp, Stamps, Trigger, Version,
-    Writer,
+    Action, Answer, Ask, CollectionName, Cursors, Digest, EntityKey, Epoch, FullRow, Generation, Index,
+    Limits, LiveSet, LiveSets, Millis, Outcome, Outcomes, Page, Policy, ReplicaId, Resulting, Schema, Stamp,
+    Stamps, Trigger, Version, Writer,
 };
 use crate::authority::{MemoryStore, Rules, answer};
 use crate::journal::{self, Durability, Options};
@@ -107,7 +107,7 @@ impl Session {
                 self.account.push(format!("{} is resolved by {resolution:?}", conflict.key));
                 self.unchanged_if_refused(|_| replica.resolve(&conflict.key, &resolution));
             }
-            4 => self.engine.want(Want { triggers: true, reads: true, up: false, down: false }),
+            4 => self.engine.want(Want { triggers: true, compare: true, ..Want::READS }),
             _ => self.ask(bytes),
         }
     }
@@ -218,8 +218,17 @@ fn hostile(bytes: &mut Bytes<'_>, ask: &Ask, honest: Answer) -> Answer {
                 let keys = keys.iter().filter(|_| bytes.below(4) > 0).cloned().collect::<Vec<_>>();
                 Answer::Rows(keys.into_iter().map(|key| FullRow { key, ..row(bytes) }).collect())
             }
+            Ask::LiveSets { .. } => Answer::LiveSets(live_sets(bytes)),
         },
     }
+}
+
+fn live_sets(bytes: &mut Bytes<'_>) -> LiveSets {
+    let one = |bytes: &mut Bytes<'_>| {
+        let set = LiveSet { count: u64::from(bytes.next()), sum: Digest([bytes.next(); 32]) };
+        (key(bytes).collection().clone(), (set, epoch(bytes)))
+    };
+    (0..bytes.below(3)).map(|_| one(bytes)).collect()
 }
 
 fn epoch(bytes: &mut Bytes<'_>) -> Epoch {

@@ -17,6 +17,7 @@ pub(super) fn brief_ask(ask: &Ask) -> String {
         Ask::Changes { cursors, .. } => format!("for changes above {cursors:?}"),
         Ask::Triggers { above, .. } => format!("for triggers above {above}"),
         Ask::Reads { keys } => format!("for {keys:?}"),
+        Ask::LiveSets { .. } => "for what is live".to_owned(),
     }
 }
 

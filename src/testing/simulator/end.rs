@@ -29,7 +29,7 @@ impl World {
         }
         // What the last ones sent reaches the first ones.
         for place in 0..self.clients.len() {
-            self.sync(place, Want::DOWN)?;
+            self.sync(place, Want { compare: true, ..Want::DOWN })?;
             self.look_at(place)?;
         }
         Ok(())
@@ -53,6 +53,11 @@ impl World {
             let taken = client.engine.answer(request.number, answer, now, random);
             self.done.renamed += u64::from(matches!(taken, Ok(sync::Taken::Renamed(_))));
             self.done.anew += u64::from(matches!(taken, Ok(sync::Taken::StartsOver)));
+            if let Ok(sync::Taken::Compared(compared)) = &taken {
+                require("convergence", *compared == sync::Compared::default(), || {
+                    format!("client {place} does not hold what it fetched: {compared:?}")
+                })?;
+            }
             let (asked, took) = (brief_ask(&request.ask), brief_taken(&taken));
             self.account.push(format!("client {place} asked {asked}; answered {shown}; took: {took}"));
             taken

@@ -10,9 +10,10 @@ use super::action::{Action, Given};
 use super::brief::{brief_answer, brief_ask, brief_taken, shown};
 use super::setting::{entity, id_text, name, opened, schema};
 use crate::algebra::{
-    Answer, Ask, EntityKey, Epoch, Generation, Index, Millis, Operation, Patch, Policy, Schema, State,
+    Answer, Ask, EntityKey, Epoch, Generation, Index, Millis, Operation, Outcome, Patch, Policy, Schema,
+    State,
 };
-use crate::authority::MemoryStore;
+use crate::authority::{MemoryStore, Store};
 use crate::journal::Durability;
 use crate::replica::{self, Replica, Resolution};
 use crate::scenario::Link;
@@ -208,6 +209,7 @@ impl World {
             }
             Action::Restore => {
                 if let Some(mut backup) = self.backup.clone() {
+                    self.forget_overwritten()?;
                     self.generations += 1;
                     backup.restored_as(Generation(Uuid::from_u128(self.generations)));
                     self.link.store = backup;
@@ -250,6 +252,29 @@ impl World {
         let found = client.engine.replica().check();
         let found = found.map_err(|error| Violation { law: "reading", found: error.to_string() })?;
         require("what is seen", found.is_empty(), || format!("{}: {}", client.name, found.join("; ")))
+    }
+
+    /// What an open bunch overwrote is told in its answer alone: where that has not come, and is gone with the rest of
+    /// what was not in the backup, the bunch's own operation is all that can be named.
+    fn forget_overwritten(&mut self) -> Result<(), Violation> {
+        for client in &self.clients {
+            let replica = client.engine.replica();
+            let bunch = replica.journal().open_bunch();
+            let bunch = bunch.map_err(|error| Violation { law: "reading", found: error.to_string() })?;
+            let Some(bunch) = bunch else { continue };
+            let answered = match self.link.store.answer(replica.id(), bunch.number) {
+                Ok(answered) => answered.filter(|(id, _)| *id == bunch.id),
+                Err(never) => match never {},
+            };
+            let outcomes = answered.map(|(_, outcomes)| outcomes.outcomes).unwrap_or_default();
+            for (planned, outcome) in bunch.operations.iter().zip(&outcomes) {
+                if let Outcome::Accepted { overwrote: Some(fields), .. } = outcome {
+                    let by = format!("bunch {} of {}, in what was not restored", bunch.number, client.name);
+                    self.values.replace(&planned.operation.key, fields, &by);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, message: u64) -> Option<Message> {
