@@ -138,13 +138,14 @@ fn measure(given: Given) {
     let first: Duration = rounds.first().map(|(sealed, settled)| *sealed + *settled).expect("a round");
     rounds.sort_by_key(|(sealed, settled)| *sealed + *settled);
     theirs.sort();
-    let (sealed, settled) = rounds[rounds.len() / 2];
+    let (sealed, settled) = *rounds.get(rounds.len() / 2).expect("a middle");
+    let theirs = *theirs.get(theirs.len() / 2).expect("a middle");
     println!(
         "  {} pending: sealed in {} ms, settled in {} ms, {:.2}x plain (the first of {ROUNDS} times: {} ms)",
         keys.len(),
         sealed.as_millis(),
         settled.as_millis(),
-        ratio(sealed + settled, theirs[theirs.len() / 2]),
+        ratio(sealed + settled, theirs),
         first.as_millis(),
     );
 }
