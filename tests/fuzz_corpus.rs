@@ -39,6 +39,11 @@ fn sessions() {
 }
 
 #[test]
+fn wire() {
+    corpus("wire", fuzz::wire);
+}
+
+#[test]
 fn schedules() {
     corpus("schedules", fuzz::schedules);
 }

@@ -8,5 +8,6 @@ pub mod lines;
 mod packed;
 pub(crate) mod records;
 pub(crate) mod row;
+pub mod wire;
 
 pub use frame::FrameError;

@@ -222,6 +222,22 @@ impl Engine {
         Ok(self.replica.note_attempt(failures, Millis(0), is_unauthorised)?)
     }
 
+    /// Hears triggers that came by themselves, as over a stream: what they hint at is wanted, and what is missing in
+    /// between; of another generation, everything is. How many were new.
+    ///
+    /// # Errors
+    /// What the replica says.
+    pub fn hear(&mut self, generation: Generation, triggers: &[Trigger]) -> Result<u64, Error> {
+        if self.replica.standing()?.generation != Some(generation) {
+            self.want.down = true;
+            return Ok(0);
+        }
+        let received = self.replica.journal().receive(triggers).map_err(replica::Error::from)?;
+        self.want.reads = true;
+        self.want.triggers |= !received.heard.gaps.is_empty();
+        Ok(received.new)
+    }
+
     /// What to do next. Time is in ms since the Unix epoch.
     ///
     /// While something is pending there is always a time at which it is attempted again.
@@ -290,7 +306,7 @@ impl Engine {
             (Ask::Changes { cursors, generation, rows_max, .. }, Answer::Changes(page)) => {
                 require_page(&page, &cursors, generation, rows_max).and_then(|()| self.take_page(&page, now))
             }
-            (Ask::Triggers { above, .. }, Answer::Triggers(triggers)) => self.hear(above, &triggers),
+            (Ask::Triggers { above, .. }, Answer::Triggers(triggers)) => self.take_triggers(above, &triggers),
             (Ask::Triggers { .. }, Answer::TriggersTooOld) => {
                 self.want.triggers = false;
                 self.want.down = true;
@@ -431,7 +447,7 @@ impl Engine {
         Ok(Taken::Rows(applied))
     }
 
-    fn hear(&mut self, above: Index, triggers: &[Trigger]) -> Result<Taken, Error> {
+    fn take_triggers(&mut self, above: Index, triggers: &[Trigger]) -> Result<Taken, Error> {
         if let Some(trigger) = triggers.iter().find(|trigger| trigger.index <= above) {
             return Err(wrong(format!("trigger {} is not above {above}", trigger.index)));
         }

@@ -493,3 +493,36 @@ fn an_authority_that_went_back_without_saying_so_is_noticed_by_whoever_is_ahead(
         assert_eq!(authority.answer(&ask), Answer::StartOver { generation: generation_now });
     }
 }
+
+#[test]
+fn triggers_that_come_by_themselves_are_read_and_what_is_missing_between_them_is_asked_for() {
+    let mut authority = Authority::new();
+    let (mut other, mut engine) = (engine(), engine());
+    authority.sync(&mut engine);
+    for n in 1..=3 {
+        other.replica().commit(&[create(n)], Durability::Durable).unwrap();
+        authority.sync(&mut other);
+    }
+    let Answer::Triggers(all) =
+        authority.answer(&Ask::Triggers { above: Index(0), generation: None, triggers_max: 9 })
+    else {
+        panic!("no triggers");
+    };
+    let generation = Generation(Uuid::from_u128(1));
+    engine.want_only(Want::default());
+    // The second one was lost.
+    assert_eq!(engine.hear(generation, &[all[0].clone(), all[2].clone()]).unwrap(), 2);
+    let mut asked = Vec::new();
+    while let Next::Ask(request) = engine.next(NOW).unwrap() {
+        asked.push(matches!(request.ask, Ask::Triggers { above: Index(1), .. }));
+        let answer = authority.answer(&request.ask);
+        engine.answer(request.number, answer, NOW, 0).unwrap();
+    }
+    assert_eq!(asked, [true, false], "the missing trigger, then one read");
+    assert_eq!(engine.replica().list(key(1).collection()).unwrap().len(), 3);
+    // Of another life of the data: nothing is believed, all is asked.
+    assert_eq!(engine.hear(Generation(Uuid::from_u128(9)), &all).unwrap(), 0);
+    assert!(
+        matches!(engine.next(NOW).unwrap(), Next::Ask(request) if matches!(request.ask, Ask::Changes { .. }))
+    );
+}

@@ -9,7 +9,7 @@ use super::error::{Problem, reason};
 use super::object::wrong;
 
 /// Reads the elements of a list, each by `read`. Nothing is kept of an element but what `read` makes of it.
-pub(super) fn each<T>(
+pub(in crate::codec) fn each<T>(
     key: &'static str,
     raw: &str,
     read: impl FnMut(&str) -> Result<T, Problem>,
@@ -25,7 +25,7 @@ pub(super) fn each<T>(
 }
 
 /// Reads the elements of a list of things that have a name; a refused one is named by its place.
-pub(super) fn each_named<T>(
+pub(in crate::codec) fn each_named<T>(
     key: &'static str,
     what: &'static str,
     raw: &str,

@@ -5,6 +5,7 @@
 //! | `{"op":"create","collection":"notes","id":"<uuid>","state":{…}}` | [`Operation`] |
 //! | `{"op":"update",…,"patch":{…}}`, `{"op":"update",…,"state":{…}}`, `{"op":"delete",…}` | [`Operation`] |
 //! | `{"collection":"notes","id":"<uuid>","state":{…}}`, optional `"epoch"`; a null state is a tombstone | [`Row`] |
+//! | `{"collection":"notes","id":"<uuid>","state":{…},"epoch":9}`, optional `"dead":true` (a tombstone with its last state), `"created"`, `"turned"`, `"stamps"`, `"writer":{"replica":"<uuid>","bunch":3}` | [`FullRow`] |
 //! | `{"index":7,"collection":…,"id":…,"action":"upsert"\|"delete","epoch":12}`, optional `"sender"` | [`Trigger`] |
 //! | `{"bunch":3,"id":"<blake3 hex>","operations":[…]}` | [`Bunch`] |
 //! | `{"bunch":3,"outcomes":[{"accepted":{"epoch":9}},…]}` | [`Outcomes`] |
@@ -21,8 +22,9 @@
 
 mod bunch;
 mod error;
-mod list;
-mod object;
+mod full_row;
+pub(super) mod list;
+pub(super) mod object;
 mod operation;
 mod outcome;
 mod read;
@@ -31,10 +33,10 @@ mod row;
 #[cfg(test)]
 mod tests;
 mod trigger;
-mod write;
+pub(super) mod write;
 
 #[cfg(doc)]
-use crate::algebra::{Bunch, Operation, Outcomes, Row, Trigger};
+use crate::algebra::{Bunch, FullRow, Operation, Outcomes, Row, Trigger};
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use bunch::{bunch, bunch_text};
@@ -70,6 +72,7 @@ mod sealed {
     impl Sealed for crate::algebra::Operation {}
     impl Sealed for crate::algebra::Planned {}
     impl Sealed for crate::algebra::Row {}
+    impl Sealed for crate::algebra::FullRow {}
     impl Sealed for crate::algebra::Trigger {}
     impl Sealed for crate::algebra::Bunch {}
     impl Sealed for crate::algebra::Outcomes {}

@@ -13,7 +13,7 @@ use crate::algebra::{
 };
 
 /// The members of an object, each key known and there once.
-pub(super) struct Object<'a> {
+pub(in crate::codec) struct Object<'a> {
     what: &'static str,
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
@@ -21,7 +21,7 @@ pub(super) struct Object<'a> {
 impl<'a> Object<'a> {
     /// Reads an object of these keys. It is refused at the first other one, so that memory is bounded by
     /// the keys there are and not by the line.
-    pub(super) fn read(text: &'a str, what: &'static str, known: &[&str]) -> Result<Self, Problem> {
+    pub(in crate::codec) fn read(text: &'a str, what: &'static str, known: &[&str]) -> Result<Self, Problem> {
         let text = braced(text, what)?;
         let mut refusal = None;
         let mut parser = serde_json::Deserializer::from_str(text);
@@ -36,49 +36,61 @@ impl<'a> Object<'a> {
     }
 
     /// Reads an object whose keys are anything, in their order.
-    pub(super) fn open(text: &'a str, what: &'static str) -> Result<Self, Problem> {
+    pub(in crate::codec) fn open(text: &'a str, what: &'static str) -> Result<Self, Problem> {
         Ok(Object { what, members: text_members(braced(text, what)?)? })
     }
 
-    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub(in crate::codec) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.members.iter().map(|(key, value)| (key.as_ref(), *value))
     }
 
     /// The value of a key as it is written.
-    pub(super) fn get(&self, key: &str) -> Option<&'a str> {
+    pub(in crate::codec) fn get(&self, key: &str) -> Option<&'a str> {
         self.members.iter().find(|(name, _)| name == key).map(|(_, value)| value.get())
     }
 
-    pub(super) fn need(&self, key: &'static str) -> Result<&'a str, Problem> {
+    pub(in crate::codec) fn need(&self, key: &'static str) -> Result<&'a str, Problem> {
         self.get(key).ok_or(Problem::MissingKey { what: self.what, key })
     }
 
-    pub(super) fn string(&self, key: &'static str) -> Result<Cow<'a, str>, Problem> {
+    pub(in crate::codec) fn string(&self, key: &'static str) -> Result<Cow<'a, str>, Problem> {
         string(key, "a string", self.need(key)?)
     }
 
-    pub(super) fn optional_string(&self, key: &'static str) -> Result<Option<Cow<'a, str>>, Problem> {
+    pub(in crate::codec) fn optional_string(
+        &self,
+        key: &'static str,
+    ) -> Result<Option<Cow<'a, str>>, Problem> {
         self.get(key).map(|raw| string(key, "a string", raw)).transpose()
     }
 
-    pub(super) fn whole(&self, key: &'static str) -> Result<u64, Problem> {
+    pub(in crate::codec) fn whole(&self, key: &'static str) -> Result<u64, Problem> {
         whole(key, self.need(key)?)
     }
 
-    pub(super) fn optional_whole(&self, key: &'static str) -> Result<Option<u64>, Problem> {
+    pub(in crate::codec) fn optional_whole(&self, key: &'static str) -> Result<Option<u64>, Problem> {
         self.get(key).map(|raw| whole(key, raw)).transpose()
     }
 
-    pub(super) fn id(&self, key: &'static str) -> Result<Uuid, Problem> {
+    pub(in crate::codec) fn id(&self, key: &'static str) -> Result<Uuid, Problem> {
         Ok(parse_id(&string(key, "a UUID in a string", self.need(key)?)?)?)
     }
 
-    pub(super) fn optional_id(&self, key: &'static str) -> Result<Option<Uuid>, Problem> {
+    pub(in crate::codec) fn optional_id(&self, key: &'static str) -> Result<Option<Uuid>, Problem> {
         if self.get(key).is_some() { self.id(key).map(Some) } else { Ok(None) }
     }
 
+    /// A boolean; false where it is not there.
+    pub(in crate::codec) fn is(&self, key: &'static str) -> Result<bool, Problem> {
+        match self.get(key) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(wrong(key, "true or false", other)),
+        }
+    }
+
     /// The number of a bunch.
-    pub(super) fn bunch(&self) -> Result<BunchNumber, Problem> {
+    pub(in crate::codec) fn bunch(&self) -> Result<BunchNumber, Problem> {
         match self.whole("bunch")? {
             0 => Err(wrong("bunch", "a whole number from 1", "0")),
             number => Ok(BunchNumber(number)),
@@ -86,20 +98,20 @@ impl<'a> Object<'a> {
     }
 
     /// The entity that `collection` and `id` name.
-    pub(super) fn entity(&self) -> Result<EntityKey, Problem> {
+    pub(in crate::codec) fn entity(&self) -> Result<EntityKey, Problem> {
         let collection = CollectionName::new(&self.string("collection")?)?;
         Ok(EntityKey::new(collection, self.id("id")?)?)
     }
 
     /// When fields were written, by `stamps`.
-    pub(super) fn stamps(&self) -> Result<Vec<(String, Stamp)>, Problem> {
+    pub(in crate::codec) fn stamps(&self) -> Result<Vec<(String, Stamp)>, Problem> {
         let Some(raw) = self.get("stamps") else { return Ok(Vec::new()) };
         let stamps = Object::open(raw, "stamps")?;
         stamps.members().map(|(name, value)| Ok((name.to_owned(), stamp(value.get())?))).collect()
     }
 }
 
-pub(super) fn string<'a>(
+pub(in crate::codec) fn string<'a>(
     key: &'static str,
     expected: &'static str,
     raw: &'a str,
@@ -114,7 +126,7 @@ pub(super) fn string<'a>(
     }
 }
 
-pub(super) fn whole(key: &'static str, raw: &str) -> Result<u64, Problem> {
+pub(in crate::codec) fn whole(key: &'static str, raw: &str) -> Result<u64, Problem> {
     let is_whole = raw.bytes().all(|byte| byte.is_ascii_digit());
     is_whole
         .then(|| raw.parse().ok())
@@ -122,7 +134,7 @@ pub(super) fn whole(key: &'static str, raw: &str) -> Result<u64, Problem> {
         .ok_or_else(|| wrong(key, "a whole number of 64 bits, 0 or more", raw))
 }
 
-fn stamp(raw: &str) -> Result<Stamp, Problem> {
+pub(in crate::codec) fn stamp(raw: &str) -> Result<Stamp, Problem> {
     if raw.starts_with('{') {
         let stamp = Object::read(raw, "a stamp", &["at", "replica"])?;
         let replica = stamp.optional_id("replica")?.map(ReplicaId);
@@ -133,7 +145,7 @@ fn stamp(raw: &str) -> Result<Stamp, Problem> {
     Ok(Stamp { at: Millis::new(at)?, replica: None })
 }
 
-pub(super) fn wrong(key: &'static str, expected: &'static str, raw: &str) -> Problem {
+pub(in crate::codec) fn wrong(key: &'static str, expected: &'static str, raw: &str) -> Problem {
     Problem::WrongValue { key, expected, found: shown(raw) }
 }
 
@@ -144,7 +156,7 @@ fn braced<'a>(text: &'a str, what: &'static str) -> Result<&'a str, Problem> {
 }
 
 /// Whether JSON takes it for white space.
-pub(super) fn is_space(char: char) -> bool {
+pub(in crate::codec) fn is_space(char: char) -> bool {
     matches!(char, ' ' | '\t' | '\r' | '\n')
 }
 

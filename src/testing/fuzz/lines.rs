@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::algebra::{Bunch, Operation, Outcomes, Planned, Row, Schema, Trigger};
+use crate::algebra::{Bunch, FullRow, Operation, Outcomes, Planned, Row, Schema, Trigger};
 use crate::codec::lines::{self, Line, LineError, ReadList, read_all};
 
 /// Reads arbitrary bytes as every kind of line there is, and as a schema.
@@ -14,6 +14,7 @@ pub fn lines(data: &[u8]) {
     there_and_back::<Operation>(data);
     there_and_back::<Planned>(data);
     there_and_back::<Row>(data);
+    there_and_back::<FullRow>(data);
     there_and_back::<Trigger>(data);
     there_and_back::<ReadList>(data);
     there_and_back::<Outcomes>(data);

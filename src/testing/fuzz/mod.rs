@@ -7,10 +7,12 @@ mod build;
 mod frames;
 mod lines;
 mod sessions;
+mod wire;
 
 pub use frames::frames;
 pub use lines::lines;
 pub use sessions::sessions;
+pub use wire::wire;
 
 use super::{laws, player, prefixes};
 use build::Bytes;

@@ -46,7 +46,7 @@ impl World {
             let Next::Ask(request) = client.engine.next(now).map_err(failed("going on"))? else {
                 return Ok(());
             };
-            let answer = self.answered(&request.ask);
+            let answer = self.answered(&request.ask)?;
             let random = u128::from(self.now) | 1 << 100;
             let client = self.client(place)?;
             let shown = brief_answer(&answer);

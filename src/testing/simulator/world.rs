@@ -14,6 +14,7 @@ use crate::algebra::{
     State,
 };
 use crate::authority::{MemoryStore, Store};
+use crate::codec::wire::{Reply, Request};
 use crate::journal::Durability;
 use crate::replica::{self, Replica, Resolution};
 use crate::scenario::Link;
@@ -384,9 +385,16 @@ impl World {
         Ok(place)
     }
 
-    pub(super) fn answered(&mut self, ask: &Ask) -> Answer {
+    /// What the authority answers, both the question and the answer as they travel.
+    pub(super) fn answered(&mut self, ask: &Ask) -> Result<Answer, Violation> {
         let before = self.live();
-        let answered = self.link.answer(ask, Millis(self.now));
+        let request = Request::of(ask);
+        let arrived = request.ask().map_err(|problem| on_the_wire(problem, &request.text))?;
+        require("the wire", Request::of(&arrived) == request, || format!("{arrived:?} came of {ask:?}"))?;
+        let given = self.link.answer(&arrived, Millis(self.now));
+        let reply = Reply::of(&given);
+        let answered = reply.answer(request.route).map_err(|error| on_the_wire(error, &reply.body))?;
+        require("the wire", answered == given, || format!("{answered:?} came of {given:?}"))?;
         // Where the later one counts, a later delete takes what it reaches, seen or not: that is its name.
         let after = self.live();
         for (key, state) in before {
@@ -394,7 +402,7 @@ impl World {
                 self.values.note(&key, Some(&state), None, "a later delete");
             }
         }
-        answered
+        Ok(answered)
     }
 
     pub(super) fn live(&self) -> BTreeMap<EntityKey, State> {
@@ -405,7 +413,7 @@ impl World {
         self.done.arrived += 1;
         match message {
             Message::Ask { client, life, number, ask } => {
-                let answer = self.answered(&ask);
+                let answer = self.answered(&ask)?;
                 let (asked, answered) = (brief_ask(&ask), brief_answer(&answer));
                 self.account.push(format!("client {client} asked {asked}; answered {answered}"));
                 self.done.bunches += u64::from(matches!(answer, Answer::Delivered(_)));
@@ -585,4 +593,8 @@ fn seen(replica: &Replica) -> Result<BTreeMap<EntityKey, Option<State>>, Violati
         Ok((key, state))
     });
     all.collect()
+}
+
+fn on_the_wire(why: impl std::fmt::Display, text: &str) -> Violation {
+    Violation { law: "the wire", found: format!("{why}: {text}") }
 }
