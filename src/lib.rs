@@ -100,6 +100,8 @@ pub mod journal;
 pub mod replica;
 #[cfg(any(feature = "cli", feature = "testing"))]
 pub mod scenario;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer, and the layers that it may name.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     // Below all; used by its macro alone.
     ("sabotage", &[]),
     ("algebra", &[]),
@@ -17,17 +17,24 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("replica", &["algebra", "codec", "journal"]),
     ("sync", &["algebra", "journal", "replica"]),
     ("authority", &["algebra", "codec"]),
+    ("server", &["algebra", "authority", "codec"]),
     ("scenario", &["algebra", "authority", "journal", "replica", "sync", "workload"]),
     ("testing", &["algebra", "authority", "codec", "journal", "replica", "scenario", "sync", "workload"]),
     ("cli", &["algebra", "codec", "journal", "scenario", "workload"]),
 ];
 
 /// A dependency, and the only places that may name it.
-const HIDDEN: [(&str, &[&str]); 5] = [
+const HIDDEN: [(&str, &[&str]); 11] = [
     ("bincode::", &["codec/binary.rs"]),
     ("redb::", &["journal/", "replica/", "testing/"]),
     ("clap::", &["cli/", "main.rs"]),
     ("indicatif::", &["cli/"]),
+    ("axum::", &["server/"]),
+    ("flate2::", &["server/"]),
+    ("hyper::", &["server/"]),
+    ("prometheus_client::", &["server/"]),
+    ("tokio::", &["server/"]),
+    ("tokio_rustls::", &["server/"]),
     ("proptest::", &["testing/"]),
 ];
 

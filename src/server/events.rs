@@ -1,0 +1,244 @@
+//! Streams of triggers: server-sent events, from where the client has heard, for as long as it listens.
+//!
+//! A stream keeps nothing but how far it is: a client that reads slowly is told later, not from a queue of its own; what
+//! is no longer kept by then is told by `resync`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::hub::Channel;
+use super::state::{Place, State, now};
+use crate::algebra::{Answer, Ask, Cursors, Index};
+use crate::authority::Account;
+use crate::codec::wire::{self, Details, Event, EventId, Kind, Route};
+
+/// How many triggers are read at once.
+const TRIGGERS_MAX: usize = 1_000;
+
+/// A client that takes nothing for as long as so many signs of life is gone.
+const SIGNS_MISSED_MAX: u64 = 3;
+
+type Chunks = mpsc::Sender<Result<Bytes, Infallible>>;
+
+/// Answers with a stream.
+pub(super) async fn stream(
+    state: &Arc<State>,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<Response<Body>, Details> {
+    let account = state.account(headers)?;
+    let place = state.streams.enter(&account);
+    let place =
+        place.ok_or_else(|| Details::new(Kind::Busy, "too many streams of this account or of all"))?;
+    let heard = heard(headers, query)?;
+    let channel = state.hub.channel(&account);
+    // From here on nothing is missed, so where to begin may be read.
+    let woken = channel.waken();
+    let begun = match heard {
+        Some(heard) => Begun { at: heard, is_cut: is_cut(state, &account, heard).await? },
+        None => Begun { at: position(state, &account).await?, is_cut: false },
+    };
+    // One chunk waits while another is on its way.
+    let (chunks, body) = mpsc::channel(1);
+    let stream = Stream {
+        state: Arc::clone(state),
+        account,
+        headers: headers.clone(),
+        channel,
+        chunks,
+        _place: place,
+    };
+    tokio::spawn(stream.run(woken, begun));
+    let mut response = Response::new(Body::from_stream(ReceiverStream::new(body)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that collect answers are asked not to.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// Up to where the client says that it has heard: by the header that browsers send, or by the query.
+fn heard(headers: &HeaderMap, query: &str) -> Result<Option<EventId>, Details> {
+    let malformed = |why: String| Details::new(Kind::Malformed, why);
+    if let Some(said) = headers.get("last-event-id") {
+        let said = said.to_str().map_err(|_| malformed("last-event-id is not text".to_owned()))?;
+        if !said.is_empty() {
+            return said
+                .parse()
+                .map(Some)
+                .map_err(|problem: crate::codec::lines::Problem| malformed(problem.to_string()));
+        }
+    }
+    let request = wire::Request { route: Route::Triggers, text: query.to_owned() };
+    match request.ask().map_err(|problem| malformed(problem.to_string()))? {
+        Ask::Triggers { above, generation: Some(generation), .. } => {
+            Ok(Some(EventId { generation, index: above }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Where a stream begins, and whether what lies before is not kept.
+struct Begun {
+    at: EventId,
+    is_cut: bool,
+}
+
+/// Where the account stands now.
+async fn position(state: &Arc<State>, account: &Account) -> Result<EventId, Details> {
+    let ask = Ask::Changes { cursors: Cursors::new(), floors: Cursors::new(), generation: None, rows_max: 0 };
+    match asked(state, account, ask).await? {
+        Answer::Changes(page) => Ok(EventId { generation: page.generation, index: page.triggers_until }),
+        _ => Err(unavailable()),
+    }
+}
+
+/// Whether something above this was there and is not kept, or is of another life of the data.
+async fn is_cut(state: &Arc<State>, account: &Account, heard: EventId) -> Result<bool, Details> {
+    let EventId { generation, index } = heard;
+    let ask = Ask::Triggers { above: index, generation: Some(generation), triggers_max: 0 };
+    Ok(!matches!(asked(state, account, ask).await?, Answer::Triggers(_)))
+}
+
+async fn asked(state: &Arc<State>, account: &Account, ask: Ask) -> Result<Answer, Details> {
+    let (state, account) = (Arc::clone(state), account.clone());
+    let answered = tokio::task::spawn_blocking(move || state.authority.answer(&account, now(), &ask));
+    match answered.await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the authority does not answer a stream");
+            Err(unavailable())
+        }
+        Err(_) => Err(unavailable()),
+    }
+}
+
+fn unavailable() -> Details {
+    Details::new(Kind::Unavailable, "ask again")
+}
+
+struct Stream {
+    state: Arc<State>,
+    account: Account,
+    /// By which the token is looked at again: it may be revoked.
+    headers: HeaderMap,
+    channel: Arc<Channel>,
+    chunks: Chunks,
+    _place: Place,
+}
+
+/// The end of a stream.
+struct Over;
+
+impl Stream {
+    async fn run(self, mut woken: watch::Receiver<u64>, begun: Begun) {
+        let metrics = &self.state.metrics;
+        metrics.streams.inc();
+        let mut ending = self.state.is_ending.subscribe();
+        tokio::select! {
+            _ = ending.wait_for(|is_ending| *is_ending) => {}
+            () = self.chunks.closed() => {}
+            _ = self.tell(&mut woken, begun) => {}
+        }
+        metrics.streams.dec();
+    }
+
+    /// Tells all there is, and then what comes.
+    async fn tell(&self, woken: &mut watch::Receiver<u64>, begun: Begun) -> Result<(), Over> {
+        let mut at = begun.at;
+        // Whoever listens learns at once that somebody is there.
+        self.send(Event::Alive).await?;
+        if begun.is_cut {
+            at = self.resync().await?.unwrap_or(at);
+        }
+        let alive = Duration::from_millis(self.state.options.stream_alive_ms);
+        loop {
+            woken.mark_unchanged();
+            // A store that does not answer now is asked again with the next sign of life.
+            while let Ok(Some(until)) = self.tell_above(at).await? {
+                at = until;
+            }
+            match tokio::time::timeout(alive, woken.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Over),
+                Err(_) => self.send(Event::Alive).await?,
+            }
+            if self.state.account(&self.headers).ok().as_ref() != Some(&self.account) {
+                return Err(Over);
+            }
+        }
+    }
+
+    /// Tells some of what is above; up to where that is, if there was something.
+    async fn tell_above(&self, at: EventId) -> Result<Result<Option<EventId>, Details>, Over> {
+        let EventId { generation, index } = at;
+        if let Some((text, until)) = self.channel.above(generation, index) {
+            return self
+                .send_text(text, index, until)
+                .await
+                .map(|()| Ok(Some(EventId { index: until, ..at })));
+        }
+        let reading = self.channel.reading.lock().await;
+        // Somebody else may have read it in the meantime.
+        if let Some((text, until)) = self.channel.above(generation, index) {
+            drop(reading);
+            return self
+                .send_text(text, index, until)
+                .await
+                .map(|()| Ok(Some(EventId { index: until, ..at })));
+        }
+        let ask = Ask::Triggers { above: index, generation: Some(generation), triggers_max: TRIGGERS_MAX };
+        let answer = match asked(&self.state, &self.account, ask).await {
+            Ok(answer) => answer,
+            Err(details) => return Ok(Err(details)),
+        };
+        let Answer::Triggers(triggers) = answer else {
+            drop(reading);
+            return Ok(Ok(self.resync().await?));
+        };
+        let Some(until) = triggers.last().map(|trigger| trigger.index) else { return Ok(Ok(None)) };
+        self.channel.keep(generation, &triggers);
+        drop(reading);
+        let mut text = String::new();
+        for trigger in triggers {
+            Event::Trigger { generation, trigger }.write(&mut text);
+        }
+        self.send_text(Bytes::from(text), index, until).await?;
+        Ok(Ok(Some(EventId { index: until, ..at })))
+    }
+
+    /// Says that what lies before cannot be told, and where the stream goes on.
+    async fn resync(&self) -> Result<Option<EventId>, Over> {
+        let Ok(until) = position(&self.state, &self.account).await else { return Ok(None) };
+        self.send(Event::Resync { until }).await?;
+        Ok(Some(until))
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Over> {
+        let mut text = String::new();
+        event.write(&mut text);
+        self.chunk(Bytes::from(text)).await
+    }
+
+    async fn send_text(&self, text: Bytes, above: Index, until: Index) -> Result<(), Over> {
+        self.chunk(text).await?;
+        self.state.metrics.events.inc_by(until.0.saturating_sub(above.0));
+        Ok(())
+    }
+
+    async fn chunk(&self, text: Bytes) -> Result<(), Over> {
+        let patience =
+            Duration::from_millis(self.state.options.stream_alive_ms.saturating_mul(SIGNS_MISSED_MAX));
+        match tokio::time::timeout(patience, self.chunks.send(Ok(text))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Over),
+        }
+    }
+}

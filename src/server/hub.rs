@@ -1,0 +1,111 @@
+//! The hub: who waits for what happens in which account. Each account's triggers are read once for all its streams.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use axum::body::Bytes;
+use tokio::sync::watch;
+
+use crate::algebra::{Generation, Index, Trigger};
+use crate::authority::Account;
+use crate::codec::wire::Event;
+
+/// So many events an account are kept as text, for streams that are about as far as the others.
+const RECENT_MAX: usize = 1_024;
+
+/// The streams' meeting place.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    accounts: Mutex<HashMap<Account, Weak<Channel>>>,
+}
+
+/// What the streams of one account share.
+#[derive(Debug)]
+pub(super) struct Channel {
+    /// Counts what happened.
+    woken: watch::Sender<u64>,
+    recent: Mutex<Recent>,
+    /// Held by whoever reads for all.
+    pub(super) reading: tokio::sync::Mutex<()>,
+}
+
+/// The last events, without a gap.
+#[derive(Debug, Default)]
+struct Recent {
+    generation: Generation,
+    events: VecDeque<(Index, Bytes)>,
+}
+
+impl Hub {
+    /// The channel of an account, for as long as somebody has it.
+    pub(super) fn channel(&self, account: &Account) -> Arc<Channel> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = accounts.get(account).and_then(Weak::upgrade) {
+            return channel;
+        }
+        accounts.retain(|_, channel| channel.strong_count() > 0);
+        let channel = Arc::new(Channel {
+            woken: watch::Sender::new(0),
+            recent: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+        });
+        accounts.insert(account.clone(), Arc::downgrade(&channel));
+        channel
+    }
+
+    /// Wakes the streams of an account: something may have happened.
+    pub(super) fn wake(&self, account: &Account) {
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = accounts.get(account).and_then(Weak::upgrade) {
+            channel.woken.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+}
+
+impl Channel {
+    pub(super) fn waken(&self) -> watch::Receiver<u64> {
+        self.woken.subscribe()
+    }
+
+    /// The events above an index as one text, and the index of the last one; none where they are not (all) kept.
+    pub(super) fn above(&self, generation: Generation, above: Index) -> Option<(Bytes, Index)> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, _) = recent.events.front()?;
+        let (last, newest) = recent.events.back()?;
+        if recent.generation != generation || first.0 > above.0.saturating_add(1) || *last <= above {
+            return None;
+        }
+        if last.0 == above.0 + 1 {
+            return Some((newest.clone(), *last));
+        }
+        let mut text = Vec::new();
+        for (_, event) in recent.events.iter().filter(|(index, _)| *index > above) {
+            text.extend_from_slice(event);
+        }
+        Some((Bytes::from(text), *last))
+    }
+
+    /// Keeps triggers that were read.
+    pub(super) fn keep(&self, generation: Generation, triggers: &[Trigger]) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known =
+            recent.events.back().zip(triggers.last()).is_some_and(|((last, _), read)| *last >= read.index);
+        // Of a stream that is far behind the others nothing is kept.
+        if is_known && recent.generation == generation {
+            return;
+        }
+        for trigger in triggers {
+            let follows = recent.events.back().is_some_and(|(last, _)| last.0 + 1 == trigger.index.0);
+            if !follows || recent.generation != generation {
+                recent.events.clear();
+                recent.generation = generation;
+            }
+            let mut text = String::new();
+            Event::Trigger { generation, trigger: trigger.clone() }.write(&mut text);
+            recent.events.push_back((trigger.index, Bytes::from(text)));
+            if recent.events.len() > RECENT_MAX {
+                recent.events.pop_front();
+            }
+        }
+    }
+}

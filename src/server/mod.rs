@@ -1,0 +1,62 @@
+//! The server: an authority over HTTP. Knows nothing of how data is kept or conflicts are decided.
+//!
+//! ```text
+//! connection ─→ route ─→ whose? ─→ room for one more? ─→ body, bounded ─→ the authority, on a thread of its own ─→ reply
+//!                          401            429                413                        503
+//! ```
+//!
+//! | what it never does | so |
+//! |---|---|
+//! | keep more of a request in memory than is allowed | a body is counted while it is read, and again while it is unpacked |
+//! | wait for a client without an end | heads and bodies have their time, streams are alive or closed |
+//! | tell one account of another | every question goes to the account of its token, and to no other |
+//! | lose what was acknowledged | an answer leaves after the authority says that it is durable |
+//!
+//! What it speaks is in [`codec::wire`](crate::codec::wire).
+
+mod body;
+mod events;
+mod hub;
+mod listen;
+mod metrics;
+mod options;
+mod router;
+mod state;
+mod tls;
+mod tokens;
+
+use thiserror::Error;
+
+pub use listen::{Running, serve};
+pub use options::{Options, STREAM_ALIVE_MS};
+pub use tls::Certificate;
+pub use tokens::{Issued, Token, TokenError, TokenFile, Tokens};
+
+/// Why a server cannot begin.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; is another server running there?")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A certificate or its key cannot be used.
+    #[error("{path}: {why}")]
+    Certificate {
+        /// The file.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// There are no threads to be had.
+    #[error("the server's threads cannot be started: {source}")]
+    Runtime {
+        /// What the system says.
+        #[from]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,192 @@
+//! Paths, and what is done at each.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State as Extract;
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use axum::routing::{delete, get, post};
+
+use super::body;
+use super::events;
+use super::state::{State, now};
+use crate::algebra::{Answer, Ask};
+use crate::authority::Account;
+use crate::codec::wire::{self, Details, Kind, Reply, Route};
+
+/// How long whoever came at a bad time is asked to wait, in seconds.
+const RETRY_AFTER_S: u64 = 1;
+
+pub(super) fn router(state: Arc<State>) -> Router {
+    Router::new()
+        .route(Route::Bunches.path(), post(bunches))
+        .route(Route::Changes.path(), post(changes))
+        .route(Route::Reads.path(), post(reads))
+        .route(Route::Triggers.path(), get(triggers))
+        .route(Route::Digests.path(), get(digests))
+        .route("/v1/account", delete(erase))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .fallback(|| async {
+            refused(Details::new(Kind::NotFound, "the paths are those of protocol version 1: /v1/…"))
+        })
+        .method_not_allowed_fallback(|| async { refused(Details::new(Kind::Method, "")) })
+        .with_state(state)
+}
+
+async fn bunches(Extract(state): Extract<Arc<State>>, request: Request<Body>) -> Response<Body> {
+    counted(state, Route::Bunches, request).await
+}
+
+async fn changes(Extract(state): Extract<Arc<State>>, request: Request<Body>) -> Response<Body> {
+    counted(state, Route::Changes, request).await
+}
+
+async fn reads(Extract(state): Extract<Arc<State>>, request: Request<Body>) -> Response<Body> {
+    counted(state, Route::Reads, request).await
+}
+
+async fn digests(Extract(state): Extract<Arc<State>>, request: Request<Body>) -> Response<Body> {
+    counted(state, Route::Digests, request).await
+}
+
+/// A page of triggers, or a stream of them for whoever accepts one.
+async fn triggers(Extract(state): Extract<Arc<State>>, request: Request<Body>) -> Response<Body> {
+    let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let wants_stream = accepted.flat_map(|value| value.split(',')).any(|one| {
+        one.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    });
+    if !wants_stream {
+        return counted(state, Route::Triggers, request).await;
+    }
+    let began = Instant::now();
+    let (headers, query) = (request.headers().clone(), request.uri().query().unwrap_or("").to_owned());
+    drop(request);
+    let response = events::stream(&state, &headers, &query).await.unwrap_or_else(refused);
+    state.metrics.answered("/v1/triggers (stream)", response.status().as_u16(), began.elapsed());
+    response
+}
+
+async fn counted(state: Arc<State>, route: Route, request: Request<Body>) -> Response<Body> {
+    let began = Instant::now();
+    let response = answered(&state, route, request).await.unwrap_or_else(refused);
+    state.metrics.answered(route.path(), response.status().as_u16(), began.elapsed());
+    response
+}
+
+async fn answered(
+    state: &Arc<State>,
+    route: Route,
+    request: Request<Body>,
+) -> Result<Response<Body>, Details> {
+    let (head, body) = request.into_parts();
+    let account = state.account(&head.headers)?;
+    let place = state.requests.enter(&account);
+    let place =
+        place.ok_or_else(|| Details::new(Kind::Busy, "too many requests of this account or of all"))?;
+    // Whoever erases the account looks for who is inside after nobody is let in: one of the two sees the other.
+    state.require_staying(&account)?;
+    let query = head.uri.query().unwrap_or("").to_owned();
+    let headers = head.headers;
+    let body = match route.has_body() {
+        true => Some(body::read(&headers, body, &state.options).await?),
+        false => None,
+    };
+    let state = Arc::clone(state);
+    // The authority blocks, and a connection that breaks off must not keep it from finishing.
+    let answered = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        let text = match body {
+            Some(body) => body::text(&headers, body, &state.options)?,
+            None => query,
+        };
+        let request = wire::Request { route, text };
+        let ask = request.ask().map_err(|problem| Details::new(Kind::Malformed, problem.to_string()))?;
+        drop(request);
+        let reply = answer(&state, &account, &ask)?;
+        Ok(body::response(reply, body::accepts_gzip(&headers)))
+    });
+    answered.await.unwrap_or_else(|_| Err(Details::new(Kind::Unavailable, "this was not to be; ask again")))
+}
+
+fn answer(state: &State, account: &Account, ask: &Ask) -> Result<Reply, Details> {
+    if let Ask::Deliver { bunch, .. } = ask
+        && bunch.operations.len() > state.options.operations_max
+    {
+        let most = state.options.operations_max;
+        return Err(Details::new(
+            Kind::TooLarge,
+            format!("a bunch has at most {most} operations; seal smaller ones"),
+        ));
+    }
+    let answer = state.authority.answer(account, now(), ask).map_err(|error| {
+        tracing::error!(%error, "the authority does not answer");
+        Details::new(Kind::Unavailable, "nothing is known to be done; ask again")
+    })?;
+    if let Answer::Delivered(outcomes) = &answer {
+        state.metrics.operations.inc_by(u64::try_from(outcomes.outcomes.len()).unwrap_or(u64::MAX));
+        state.hub.wake(account);
+    }
+    Ok(Reply::of(&answer))
+}
+
+/// Erases the account of whoever asks, with its tokens.
+async fn erase(Extract(state): Extract<Arc<State>>, headers: HeaderMap) -> Response<Body> {
+    let began = Instant::now();
+    let response = erased(&state, &headers).await.unwrap_or_else(refused);
+    state.metrics.answered("/v1/account", response.status().as_u16(), began.elapsed());
+    response
+}
+
+async fn erased(state: &Arc<State>, headers: &HeaderMap) -> Result<Response<Body>, Details> {
+    let account = state.account(headers)?;
+    // Nobody else of the account comes in from now on, and those inside are waited for: what they write would be a
+    // trace.
+    let _leaving = state.leave(&account);
+    let until = Instant::now() + Duration::from_millis(state.options.ending_ms_max);
+    while state.requests.count(&account) > 0 {
+        if Instant::now() > until {
+            return Err(Details::new(Kind::Busy, "requests of this account are still being answered"));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (erasing, whose) = (Arc::clone(state), account.clone());
+    let done = tokio::task::spawn_blocking(move || {
+        let unavailable = |error: &dyn std::error::Error| {
+            tracing::error!(%error, "an account cannot be erased");
+            Details::new(Kind::Unavailable, "the account may not be erased yet; ask again")
+        };
+        erasing.authority.erase(&whose).map_err(|error| unavailable(&error))?;
+        erasing.tokens.revoke_all(&whose).map_err(|error| unavailable(&error))
+    });
+    done.await.unwrap_or_else(|_| Err(Details::new(Kind::Unavailable, "ask again")))?;
+    // Its streams notice that their token is gone.
+    state.hub.wake(&account);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+async fn healthz(Extract(state): Extract<Arc<State>>) -> Response<Body> {
+    if *state.is_ending.borrow() {
+        return refused(Details::new(Kind::Unavailable, "the server ends"));
+    }
+    plain("application/json", r#"{"status":"ok"}"#.to_owned())
+}
+
+async fn metrics(Extract(state): Extract<Arc<State>>) -> Response<Body> {
+    plain("application/openmetrics-text; version=1.0.0; charset=utf-8", state.metrics.text())
+}
+
+fn plain(kind: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn refused(details: Details) -> Response<Body> {
+    let retry_after_s = matches!(details.kind, Some(Kind::Busy | Kind::Unavailable)).then_some(RETRY_AFTER_S);
+    body::response(Reply { retry_after_s, ..Reply::problem(&details) }, false)
+}
