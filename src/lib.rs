@@ -100,6 +100,7 @@ pub mod journal;
 pub mod replica;
 #[cfg(any(feature = "cli", feature = "testing"))]
 pub mod scenario;
+mod storage;
 pub mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
