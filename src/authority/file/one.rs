@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::held::{Held, HeldCollection, HeldEntity};
 use super::places;
 use super::tables::{
-    Bytes, Tables, answer_key, behind, bounds, collection_key, engine, entity_key, epoch_key, id_of, opened,
-    record, trigger_key,
+    Bytes, Tables, answer_key, behind, bounds, collection_key, damaged, engine, entity_key, epoch_key, id_of,
+    opened, record, trigger_key,
 };
 use crate::algebra::{
     Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, FullRow, Generation, Index,
@@ -245,7 +245,7 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
         let key = answer_key(self.number(), replica, bunch);
         let what = || self.what(&format!("the answer to bunch {bunch} of replica {replica}"));
         let found: Option<AnswerRecord> = record(&self.tables.answers, FrameKind::Answer, &key, what)?;
-        let answer = |found: AnswerRecord| found.answer(bunch).map_err(super::tables::damaged(what()));
+        let answer = |found: AnswerRecord| found.answer(bunch).map_err(damaged(what()));
         found.map(answer).transpose()
     }
 
@@ -355,7 +355,7 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
         }
         let Some(next) = above.0.checked_add(1) else { return Ok(Some(Vec::new())) };
         let mut found: Vec<Trigger> = Vec::new();
-        let what = || self.what(&format!("the triggers above {above}"));
+        let what = || self.what(&format!("trigger {next}"));
         // Each stands under the last of its value, so the first value from here on is the one that has the next.
         let (from, to) = (trigger_key(account.number, next), behind(&trigger_key(account.number, u64::MAX)));
         for row in self.tables.triggers.range(from.as_slice()..to.as_slice()).map_err(engine)? {
@@ -365,17 +365,18 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
             let (key, value) = row.map_err(engine)?;
             let value: TriggersRecord = opened(FrameKind::Triggers, key.value(), value.value(), what)?;
             let last = key.value().last_chunk::<8>().map_or(0, |last| u64::from_be_bytes(*last));
-            found.extend(value.triggers(last).map_err(super::tables::damaged(what()))?);
+            let triggers = value.triggers(last).map_err(damaged(what()))?;
+            found.extend(triggers.into_iter().filter(|trigger| trigger.index > above));
         }
-        found.extend(held.triggers.iter().cloned());
-        found.retain(|trigger| trigger.index > above);
+        found.extend(held.triggers.iter().filter(|trigger| trigger.index > above).cloned());
         found.truncate(triggers_max);
         let is_without_gap = (next..).zip(&found).all(|(index, trigger)| trigger.index.0 == index);
-        let is_all = found.len() >= triggers_max || next + found.len() as u64 > account.last_trigger;
+        let is_all =
+            found.len() >= triggers_max || next.saturating_add(found.len() as u64) > account.last_trigger;
         if is_without_gap && is_all {
             return Ok(Some(found));
         }
-        Err(Error::Damaged { what: what(), why: "some are missing".to_owned() })
+        Err(Error::Damaged { what: what(), why: "it is missing, or one behind it".to_owned() })
     }
 }
 
