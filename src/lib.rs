@@ -102,6 +102,7 @@ pub mod replica;
 pub mod scenario;
 #[cfg(feature = "server")]
 pub mod server;
+mod storage;
 pub mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,6 +1,7 @@
 //! An authority of many accounts: what a server stands on, whatever keeps the data.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
@@ -9,7 +10,7 @@ use super::account::Account;
 use super::answer::answer;
 use super::deliver::Rules;
 use super::memory::MemoryStore;
-use crate::algebra::{Answer, Ask, CollectionName, Generation, Millis, Planned, Schema};
+use crate::algebra::{Answer, Ask, CollectionName, EntityKey, Generation, Millis, Planned, Schema};
 
 /// What an authority could not do. Nothing of what was asked is kept then.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +30,78 @@ pub enum Error {
         /// How that shows.
         why: String,
     },
+    /// There is no such file.
+    #[error("there is no authority's data at {}; create it to make some", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Another handle, perhaps of another process, has it open.
+    #[error("the authority's data {place} are open elsewhere; close them there, or wait")]
+    InUse {
+        /// Which.
+        place: String,
+    },
+    /// The file is something else, or was cut short.
+    #[error(
+        "{place} holds no authority's data, or is damaged beyond opening: {why}; if it did, keep it and restore a copy"
+    )]
+    NotAnAuthority {
+        /// Which file.
+        place: String,
+        /// What gave it away.
+        why: String,
+    },
+    /// The engine found its own pages damaged.
+    #[error("the authority's file is damaged: {why}; restore the authority's data from a backup")]
+    Corrupted {
+        /// What it said.
+        why: String,
+    },
+    /// A newer program wrote it.
+    #[error("{what} was written by a newer program: {why}")]
+    Newer {
+        /// What it is.
+        what: String,
+        /// How that shows.
+        why: String,
+    },
+    /// A unique key of the schema does not hold among what is stored.
+    #[error(
+        "the schema asks for unique keys that do not hold: {}; change these entities under the old schema first",
+        listed(found)
+    )]
+    Duplicates {
+        /// Who shares one, at most [`DUPLICATES_MAX`] of them.
+        found: Vec<Duplicates>,
+    },
     /// What is stored was made with a schema that this one does not follow on.
     #[error("the schema does not fit what is stored: {why}")]
     Schema {
         /// Why.
         why: String,
     },
+}
+
+/// The most duplicates that are listed: enough to see what they have in common.
+pub const DUPLICATES_MAX: usize = 20;
+
+/// Live entities of one account that share the values of a unique key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicates {
+    /// Whose they are.
+    pub account: Account,
+    /// The fields of the key.
+    pub unique: Vec<String>,
+    /// Two that have the same values in them.
+    pub holders: [EntityKey; 2],
+}
+
+fn listed(found: &[Duplicates]) -> String {
+    let one = |Duplicates { account, unique, holders: [one, other] }: &Duplicates| {
+        format!("{one} and {other} of account {account} share {}", unique.join(", "))
+    };
+    found.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// An authority of many accounts. Usable from any thread; a call blocks until it is done.

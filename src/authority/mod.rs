@@ -18,6 +18,7 @@ mod answer;
 mod attempt;
 mod deliver;
 mod ends;
+mod file;
 mod index;
 mod memory;
 mod store;
@@ -25,8 +26,11 @@ mod units;
 mod world;
 
 pub use account::{ACCOUNT_BYTES_MAX, Account, NoAccount};
-pub use accounts::{Authority, Error, MemoryAuthority};
+pub use accounts::{Authority, DUPLICATES_MAX, Duplicates, Error, MemoryAuthority};
 pub use answer::answer;
 pub use deliver::{Delivery, FUTURE_MS_MAX, Rules, deliver};
+#[cfg(feature = "testing")]
+pub use file::SingleStore;
+pub use file::{AUTHORITY_CACHE_BYTES_DEFAULT, FileAuthority, FileOptions, TRIGGERS_MAX};
 pub use memory::MemoryStore;
 pub use store::{Store, Stored};

@@ -47,6 +47,12 @@ pub(crate) enum FrameKind {
     Lost = 14,
     Cursor = 15,
     Replica = 16,
+    Authority = 17,
+    Account = 18,
+    Collection = 19,
+    Entity = 20,
+    Answer = 21,
+    Triggers = 22,
 }
 
 /// Why a stored value was not accepted.

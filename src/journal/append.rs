@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use redb::{Durability as EngineDurability, WriteTransaction};
 
 use super::columns::ColumnWriter;
-use super::commit::{Lead, Turn};
 use super::entry::parts_of_operation;
 use super::error::{Error, engine};
 use super::tables::{LOG, damaged};
-use super::{Inner, Journal, guard};
+use super::{Inner, Journal};
 use crate::algebra::{EntityKey, Group, Millis, Operation, Seq};
 use crate::codec::columns::Layout;
+use crate::storage::commit::{self, Turn};
+use crate::storage::guard;
 
 /// The most operations in one call of [`Journal::append`]: what is appended at once stands in memory at
 /// once. [`Journal::append_streamed`] has no such limit.
@@ -59,7 +60,8 @@ impl Journal {
         let inner = &self.inner;
         let now = (inner.options.clock)();
         let is_durable = durability == Durability::Durable;
-        match inner.queue.join(operations, now, is_durable) {
+        let work = || Waiting { operations: operations.to_vec(), now, is_durable };
+        match inner.queue.join(work) {
             Turn::Lead(lead) => {
                 let own = Batch { operations, now };
                 inner.append_led(lead, Some(own), is_durable).unwrap_or(Err(Error::Failed))
@@ -68,7 +70,7 @@ impl Journal {
                 if let Some(lead) = inner.queue.follow(&request) {
                     inner.append_led(lead, None, false);
                 }
-                request.into_answer()
+                inner.queue.answer_of(&request)
             }
         }
     }
@@ -128,6 +130,18 @@ impl Journal {
     }
 }
 
+/// What one appender wants, while another one leads.
+pub(super) struct Waiting {
+    operations: Vec<Operation>,
+    now: Millis,
+    is_durable: bool,
+}
+
+/// Those who wait to append.
+pub(super) type Queue = commit::Queue<Waiting, Result<Appended, Error>>;
+
+type Lead<'q> = commit::Lead<'q, Waiting, Result<Appended, Error>>;
+
 struct Batch<'o> {
     operations: &'o [Operation],
     now: Millis,
@@ -141,12 +155,14 @@ impl Inner {
         own: Option<Batch<'_>>,
         is_durable: bool,
     ) -> Option<Result<Appended, Error>> {
-        let is_durable = is_durable || lead.taken.iter().any(|request| request.is_durable);
+        let is_durable = is_durable || lead.taken.iter().any(|request| request.work.is_durable);
         let batches: Vec<Batch<'_>> = own
             .iter()
             .map(|own| Batch { operations: own.operations, now: own.now })
             .chain(
-                lead.taken.iter().map(|request| Batch { operations: &request.operations, now: request.now }),
+                lead.taken
+                    .iter()
+                    .map(|request| Batch { operations: &request.work.operations, now: request.work.now }),
             )
             .collect();
         let spans = self.append_txn(is_durable, |inner, txn, first| {

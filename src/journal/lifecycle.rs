@@ -1,18 +1,17 @@
 //! Suspending, resuming, and giving space back.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use redb::Database;
 
 use super::columns::ColumnReader;
 use super::error::{Error, engine};
-use super::guard::discarded;
-use super::options::Origin;
 use super::tables::{LOG, Snapshot};
 use super::{Inner, Journal, Writer, open};
 use crate::algebra::EntityKey;
+use crate::storage::guard::discarded;
 
 impl Journal {
     /// Makes everything durable, closes the file and lets go of its lock, so that the system may stop the
@@ -82,11 +81,7 @@ impl Journal {
 impl Inner {
     /// Opens what this handle was opened on, once that is closed.
     pub(crate) fn reopen(&self, writer: &mut Writer, slot: &mut Option<Database>) -> Result<(), Error> {
-        // Never made anew: what this handle was opened on is there, or that is an error.
-        let origin = match &self.origin {
-            Origin::File { path, .. } => Origin::File { path: path.clone(), may_create: false },
-            Origin::Storage(storage) => Origin::Storage(Arc::clone(storage)),
-        };
+        let origin = self.origin.once_more();
         let opened = open::open(&origin, &self.options)?;
         if opened.replica != *self.replica.lock().unwrap_or_else(PoisonError::into_inner) {
             discarded(opened.db);

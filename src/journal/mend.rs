@@ -10,10 +10,10 @@ use redb::{Builder, Database};
 
 use super::aside::{count, salvaged};
 use super::error::Error;
-use super::guard::discarded;
-use super::options::Origin;
 use super::tables::Snapshot;
 use super::{Inner, Journal, lifecycle, open, parked, verify};
+use crate::storage::guard::discarded;
+use crate::storage::open::{Origin, refused};
 
 /// What is said where it is not remembered which value it was.
 pub(crate) const READ_MET_IT: &str = "a read met with damage";
@@ -141,7 +141,7 @@ impl NewFile {
     fn database(&self, cache_bytes: usize) -> Result<Database, Error> {
         let place = self.path.display().to_string();
         let made = Builder::new().set_cache_size(cache_bytes).create(&self.path);
-        made.map_err(|error| open::refused(&place, error))
+        made.map_err(|error| open::not_opened(&place, refused(&place, error)))
     }
 
     fn takes_place_of(&self, old: &Path) -> io::Result<()> {

@@ -18,20 +18,16 @@ pub(crate) mod append;
 mod aside;
 mod bases;
 mod columns;
-mod commit;
 pub(crate) mod entry;
 pub(crate) mod error;
 mod folding;
-mod guard;
 pub(crate) mod held;
 pub(crate) mod inbox;
 mod left;
 mod lifecycle;
 mod log;
-pub(crate) mod memory;
 mod mend;
 mod moved;
-mod newborn;
 mod open;
 mod options;
 mod overlay;
@@ -43,7 +39,6 @@ pub(crate) mod rewrite;
 pub(crate) mod seal;
 pub(crate) mod settle;
 mod status;
-mod storage;
 mod stored;
 pub(crate) mod tables;
 mod typed;
@@ -59,11 +54,12 @@ use redb::{Database, WriteTransaction};
 
 use crate::algebra::{EntityKey, ReplicaId};
 use crate::codec::records::JournalState;
+use crate::storage::guard::{GuardedError, discarded, guarded};
+use crate::storage::open::Origin;
 use error::engine;
-use guard::{GuardedError, discarded, guarded};
-use options::Origin;
 use tables::Snapshot;
 
+pub use crate::storage::Storage;
 pub use append::{APPEND_OPERATIONS_MAX, Appended, Durability};
 pub use aside::SetAside;
 pub use bases::Listing;
@@ -76,7 +72,6 @@ pub use options::{CACHE_BYTES_DEFAULT, Options};
 pub use parked::{Cause, HeldEffect, Parked, Superseded};
 pub use settle::Settled;
 pub use status::{Count, Status};
-pub use storage::Storage;
 pub use typed::Collection;
 pub use verify::{Finding, Report, verify};
 pub use wait::Cancelled;
@@ -95,7 +90,7 @@ pub(crate) struct Inner {
     /// None while suspended.
     db: RwLock<Option<Database>>,
     writer: Mutex<Writer>,
-    queue: commit::Queue,
+    queue: append::Queue,
     /// After a commit that failed it is not known what the disk holds.
     has_failed: AtomicBool,
     /// A read met with damage, which the next work sets aside.
@@ -176,7 +171,7 @@ impl Journal {
             replica: Mutex::new(replica),
             db: RwLock::new(Some(db)),
             writer: Mutex::new(Writer { next_seq }),
-            queue: commit::Queue::default(),
+            queue: append::Queue::new(|| Err(Error::Failed)),
             has_failed: AtomicBool::new(false),
             has_damage: AtomicBool::new(false),
             mends: AtomicU64::new(0),

@@ -1,25 +1,22 @@
 //! Opening a journal's database, and telling clearly why it cannot be.
 
 use std::collections::HashSet;
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
 
-use redb::{Builder, Database, DatabaseError, StorageError, WriteTransaction};
+use redb::{Builder, Database, WriteTransaction};
 use uuid::Uuid;
 
 use super::error::{Error, engine};
-use super::guard::{GuardedError, discarded, guarded};
-use super::options::{Options, Origin};
-use super::storage::{Backend, Storage};
+use super::options::Options;
 use super::tables::{
     BASE, BUNCH, IDENTITY_KEY, INBOX, LOG, META, PARKED, RUN, SUPERSEDED, Snapshot, WAITS, put_record,
     put_state,
 };
-use super::{lifecycle, newborn, parked};
+use super::{lifecycle, parked};
 use crate::algebra::{EntityKey, ReplicaId};
 use crate::codec::frame::FrameKind;
 use crate::codec::records::{Identity, JournalState};
+use crate::storage::guard::{GuardedError, discarded, guarded};
+use crate::storage::open::{NotOpened, Origin};
 
 /// A journal's database, and what is known of it from the start.
 pub(crate) struct Opened {
@@ -64,18 +61,10 @@ pub(crate) fn shielded<T>(place: &str, call: impl FnOnce() -> Result<T, Error>) 
 fn open_database(origin: &Origin, options: &Options) -> Result<Database, Error> {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
-    let db = match origin {
-        Origin::File { path, may_create } => open_file(&builder, path, *may_create)?,
-        Origin::Storage(storage) => {
-            newborn::clear(storage)
-                .map_err(|source| Error::Io { doing: "the storage cannot be read".to_owned(), source })?;
-            let backend = Backend(Arc::clone(storage));
-            builder.create_with_backend(backend).map_err(|error| refused(&origin.place(), error))?
-        }
-    };
+    let db = origin.open(&builder).map_err(|error| not_opened(&origin.place(), error))?;
     // Judged by what is in it and under its lock, not by its length: another process may have made the
     // journal a moment ago.
-    if may_create(origin) && is_untouched(&db)? {
+    if origin.may_create() && is_untouched(&db)? {
         initialise(&db, options)?;
     }
     require_journal(&db, &origin.place())?;
@@ -106,59 +95,14 @@ pub(crate) fn require_journal(db: &Database, place: &str) -> Result<(), Error> {
     }
 }
 
-fn may_create(origin: &Origin) -> bool {
-    match origin {
-        Origin::File { may_create, .. } => *may_create,
-        Origin::Storage(_) => true,
-    }
-}
-
-fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<Database, Error> {
-    let place = path.display().to_string();
-    let io = |source: io::Error| Error::Io { doing: format!("{place} cannot be opened"), source };
-    let is_there = match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => return Err(io(io::ErrorKind::IsADirectory.into())),
-        Ok(found) if !found.is_file() => {
-            return Err(Error::NotAJournal { place, why: "it is no regular file".to_owned() });
-        }
-        Ok(_) => true,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(io(error)),
-    };
-    let db = match (may_create, is_there) {
-        (true, true) => {
-            newborn::clear_file(path).map_err(io)?;
-            builder.create(path)
-        }
-        (true, false) => builder.create(path),
-        (false, true) => {
-            newborn::require_finished_file(path, &place)?;
-            builder.open(path)
-        }
-        (false, false) => return Err(Error::Missing { path: path.to_owned() }),
-    };
-    db.map_err(|error| refused(&place, error))
-}
-
-pub(crate) fn refused(place: &str, error: DatabaseError) -> Error {
+/// Why a journal could not be opened, in a journal's words.
+pub(crate) fn not_opened(place: &str, error: NotOpened) -> Error {
     let place = place.to_owned();
     match error {
-        DatabaseError::DatabaseAlreadyOpen => Error::Locked { place },
-        DatabaseError::UpgradeRequired(version) => Error::NotAJournal {
-            place,
-            why: format!("its engine's format {version} is older than this program reads"),
-        },
-        DatabaseError::RepairAborted => {
-            Error::NotAJournal { place, why: "it could not be recovered".to_owned() }
-        }
-        DatabaseError::Storage(StorageError::Io(source)) => match source.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                Error::NotAJournal { place, why: source.to_string() }
-            }
-            _ => Error::Io { doing: format!("{place} cannot be opened"), source },
-        },
-        DatabaseError::Storage(StorageError::Corrupted(why)) => Error::NotAJournal { place, why },
-        other => Error::NotAJournal { place, why: other.to_string() },
+        NotOpened::Missing => Error::Missing { path: place.into() },
+        NotOpened::InUse => Error::Locked { place },
+        NotOpened::Unfit { why } => Error::NotAJournal { place, why },
+        NotOpened::Io { doing, source } => Error::Io { doing, source },
     }
 }
 
@@ -192,26 +136,4 @@ pub(crate) fn open_all(txn: &WriteTransaction) -> Result<(), Error> {
         txn.open_table(table).map_err(engine)?;
     }
     Ok(())
-}
-
-impl Storage for Arc<dyn Storage> {
-    fn len(&self) -> io::Result<u64> {
-        (**self).len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        (**self).read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        (**self).set_len(len)
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        (**self).write(offset, data)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        (**self).sync()
-    }
 }

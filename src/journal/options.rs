@@ -1,15 +1,16 @@
 //! How a journal is opened: where it lives, how much it caches, which clock it reads.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Journal;
 use super::error::Error;
-use super::memory::MemoryStorage;
-use super::storage::Storage;
 use crate::algebra::{Millis, ReplicaId, Schema};
+use crate::storage::Storage;
+use crate::storage::memory::MemoryStorage;
+use crate::storage::open::Origin;
 
 /// The cache of a journal unless asked for otherwise: 16 MiB. The engine's own default of 1 GiB is wrong
 /// for a phone.
@@ -119,23 +120,6 @@ impl fmt::Debug for Options {
             .field("cache_bytes", &self.cache_bytes)
             .field("schema", &self.schema)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where a journal lives.
-#[derive(Clone, Debug)]
-pub(crate) enum Origin {
-    File { path: PathBuf, may_create: bool },
-    Storage(Arc<dyn Storage>),
-}
-
-impl Origin {
-    /// Its name for people.
-    pub(crate) fn place(&self) -> String {
-        match self {
-            Origin::File { path, .. } => path.display().to_string(),
-            Origin::Storage(_) => "in its storage".to_owned(),
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::pages::{Pages, out_of_range};
-use super::storage::Storage;
+use crate::storage::Storage;
 
 /// A file, and what would have been written to it.
 pub(crate) struct Overlay {
@@ -140,8 +140,8 @@ mod tests {
 
     use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition};
 
-    use super::super::storage::Backend;
     use super::*;
+    use crate::storage::Backend;
 
     const ROWS: TableDefinition<u64, &[u8]> = TableDefinition::new("rows");
 

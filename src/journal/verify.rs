@@ -14,14 +14,15 @@ use super::bases::Bases;
 use super::columns::ColumnReader;
 use super::error::Error;
 use super::folding::{Folding, Part};
-use super::guard::{discarded, guarded};
-use super::open::{refused, require_journal, shielded};
+use super::open::{not_opened, require_journal, shielded};
 use super::options::CACHE_BYTES_DEFAULT;
 use super::overlay::Overlay;
-use super::storage::{Backend, Storage};
 use super::stored::TABLES;
 use super::tables::{LOG, RUN, Snapshot};
-use super::{entry, newborn, rewrite, seal, stored};
+use super::{entry, rewrite, seal, stored};
+use crate::storage::guard::{GuardedError, discarded, guarded};
+use crate::storage::open::refused;
+use crate::storage::{Backend, Storage, newborn};
 
 /// What was looked at, and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +62,12 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
     })?;
     let bytes =
         overlay.len().map_err(|source| Error::Io { doing: format!("{place} cannot be measured"), source })?;
-    newborn::require_finished(bytes, |offset, out| overlay.read(offset, out), &place)?;
+    let nothing = newborn::why_nothing_is_in(bytes, |offset, out| overlay.read(offset, out));
+    if let Some(why) =
+        nothing.map_err(|source| Error::Io { doing: format!("{place} cannot be read"), source })?
+    {
+        return Err(Error::NotAJournal { place, why: why.to_owned() });
+    }
     let (db, engine) = looked_over(overlay, &place)?;
     let mut report = Report { bytes, ..Report::default() };
     if let Some(what) = engine {
@@ -81,7 +87,9 @@ fn looked_over(overlay: Overlay, place: &str) -> Result<(Database, Option<String
     let mut db = shielded(place, || {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_BYTES_DEFAULT);
-        builder.create_with_backend(Backend(overlay)).map_err(|error| refused(place, error))
+        builder
+            .create_with_backend(Backend(overlay))
+            .map_err(|error| not_opened(place, refused(place, error)))
     })?;
     let found = match guarded(|| db.check_integrity()) {
         Ok(true) => None,
@@ -122,9 +130,7 @@ impl Report {
         *self = part;
         match done {
             Ok(()) => {}
-            Err(super::guard::GuardedError::Engine(Error::Damaged { place, source })) => {
-                self.find(place, source)
-            }
+            Err(GuardedError::Engine(Error::Damaged { place, source })) => self.find(place, source),
             Err(error) => self.find(what, error),
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::journal::Storage;
-use crate::journal::memory::MemoryStorage;
+use crate::storage::memory::MemoryStorage;
 
 /// Bytes as they are written, and as a crash would leave them.
 #[derive(Clone, Debug, Default)]

@@ -10,8 +10,11 @@
 //!
 //! First claims about single calls, each on a store of its own; then seeded sessions in which the rules work on
 //! the store and on [`MemoryStore`](crate::authority::MemoryStore) in turn, and whatever is asked is answered alike.
+//! For whole authorities there are [`answers_alike`] and [`nothing_is_missed`].
 
+mod alike;
 mod claims;
+mod concurrent;
 mod sessions;
 
 use uuid::Uuid;
@@ -19,6 +22,9 @@ use uuid::Uuid;
 use super::laws::Violation;
 use crate::algebra::{CollectionName, Generation, Schema};
 use crate::authority::Store;
+
+pub use alike::answers_alike;
+pub use concurrent::{Seen, nothing_is_missed};
 
 /// The generation that a store of the suite has.
 pub const GENERATION: Generation = Generation(Uuid::from_u128(1));
@@ -52,8 +58,10 @@ pub fn conforms<S: Store>(mut empty: impl FnMut(&Schema) -> S, sessions: u64) ->
     Ok(Held { claims: claims.len(), answers })
 }
 
-/// Folders in folders; notes with two unique keys, one of them scoped; tags that may be loose.
-fn schema() -> Schema {
+/// The suite's schema: folders in folders; notes with two unique keys, one of them scoped; tags that may be loose.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "it is valid")]
+pub fn schema() -> Schema {
     let json = r#"{"collections":{
         "folders":{"references":{"in":{"to":"folders","on_delete":"cascade"}}},
         "notes":{"policy":"newest","unique":[["title"],["in","number"]],

@@ -18,12 +18,8 @@ const COLLECTIONS: [(&str, u64); 3] = [("folders", 3), ("notes", 4), ("tags", 2)
 
 /// Plays one session; how many questions were answered alike.
 pub(super) fn play<S: Store>(mut store: S, schema: &Schema, seed: u64) -> Result<u64, String> {
-    let mut session = Session {
-        random: Random::new(seed),
-        memory: MemoryStore::new(schema.clone(), GENERATION),
-        bunches: 0,
-        asked: Vec::new(),
-    };
+    let mut session = Session::new(seed);
+    let mut memory = MemoryStore::new(schema.clone(), GENERATION);
     let mut answers = 0;
     for step in 0..STEPS {
         let ask = session.ask();
@@ -33,7 +29,7 @@ pub(super) fn play<S: Store>(mut store: S, schema: &Schema, seed: u64) -> Result
             (planned.base == Some(Epoch(11))).then(|| "refused by the suite".to_owned())
         };
         let rules = Rules { schema, now, refuses: &refuses };
-        let expected = match answer(&mut session.memory, &rules, &ask) {
+        let expected = match answer(&mut memory, &rules, &ask) {
             Ok(expected) => expected,
             Err(never) => match never {},
         };
@@ -47,7 +43,7 @@ pub(super) fn play<S: Store>(mut store: S, schema: &Schema, seed: u64) -> Result
 }
 
 /// Without what no client can tell apart: the order of reads, and cursors at nothing.
-fn comparable(mut answer: Answer) -> Answer {
+pub(super) fn comparable(mut answer: Answer) -> Answer {
     match &mut answer {
         Answer::Rows(rows) => rows.sort_by(|a, b| a.key.cmp(&b.key)),
         Answer::Changes(page) => {
@@ -68,16 +64,21 @@ fn comparable(mut answer: Answer) -> Answer {
     answer
 }
 
-struct Session {
+/// What clients ask of one account, by chance.
+pub(super) struct Session {
     random: Random,
-    memory: MemoryStore,
     bunches: u64,
     /// What was delivered, to be delivered again.
     asked: Vec<Ask>,
 }
 
 impl Session {
-    fn ask(&mut self) -> Ask {
+    pub(super) fn new(seed: u64) -> Self {
+        Session { random: Random::new(seed), bunches: 0, asked: Vec::new() }
+    }
+
+    /// The next ask, of the generation [`GENERATION`] where it names one.
+    pub(super) fn ask(&mut self) -> Ask {
         match self.random.below(11) {
             0..=4 => {
                 let ask = self.deliver();

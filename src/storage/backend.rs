@@ -1,8 +1,9 @@
-//! What a journal is kept on: a range of bytes that can be synced. The trait is ours so that no type of
+//! What a file of ours is kept on: a range of bytes that can be synced. The trait is ours so that no type of
 //! the storage engine shows in the public API.
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// A growable range of bytes: a file, memory, or something that fails on purpose.
 ///
@@ -71,5 +72,30 @@ impl<S: Storage> redb::StorageBackend for Backend<S> {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write(offset, data)
+    }
+}
+
+/// A [`Storage`] that is shared.
+pub(crate) type Arced = Arc<dyn Storage>;
+
+impl Storage for Arced {
+    fn len(&self) -> io::Result<u64> {
+        (**self).len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        (**self).read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        (**self).set_len(len)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        (**self).write(offset, data)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        (**self).sync()
     }
 }

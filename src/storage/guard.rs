@@ -227,7 +227,7 @@ mod tests {
             return be_an_application();
         }
         // Hooks are global: a process of its own, so that no other test meets this one's.
-        let name = "journal::guard::tests::the_applications_hook_hears_its_own_panics_and_not_the_engines";
+        let name = "storage::guard::tests::the_applications_hook_hears_its_own_panics_and_not_the_engines";
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
             .env(ALONE, "1")

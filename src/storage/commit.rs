@@ -1,69 +1,66 @@
-//! Group commit: appenders that come while another one commits share the next commit.
+//! Group commit: those who come while another one commits share the next commit.
 //!
 //! ```text
-//! append ── nobody leads? ── yes ── lead: take all who wait, commit, answer them, hand over
-//!                  └── no ── wait ── answered, or handed the lead
+//! ask ── nobody leads? ── yes ── lead: take all who wait, commit, answer them, hand over
+//!               └── no ── wait ── answered, or handed the lead
 //! ```
 //!
 //! Invariant: whoever waits is answered or handed the lead, whatever happens to the leader, a panic of
 //! its own included. The lead is never held by somebody who sleeps.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 
-use super::append::Appended;
-use super::error::Error;
-use crate::algebra::{Millis, Operation};
-
-/// What one appender wants, while another one leads.
+/// What one caller wants, while another one leads.
 #[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) operations: Vec<Operation>,
-    pub(crate) now: Millis,
-    pub(crate) is_durable: bool,
-    answer: OnceLock<Result<Appended, Error>>,
+pub(crate) struct Request<W, A> {
+    /// What is to be done.
+    pub(crate) work: W,
+    answer: Mutex<Option<A>>,
     waker: Thread,
 }
 
 /// Who waits, and whether somebody leads.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    inner: Mutex<Inner>,
+#[derive(Debug)]
+pub(crate) struct Queue<W, A> {
+    inner: Mutex<Inner<W, A>>,
+    /// What those are answered whose leader died.
+    abandoned: fn() -> A,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    waiting: VecDeque<Arc<Request>>,
+#[derive(Debug)]
+struct Inner<W, A> {
+    waiting: VecDeque<Arc<Request<W, A>>>,
     is_led: bool,
 }
 
 /// The lead. Dropping it hands over, and answers those who were taken but not answered.
-pub(crate) struct Lead<'q> {
-    queue: &'q Queue,
-    pub(crate) taken: Vec<Arc<Request>>,
+pub(crate) struct Lead<'q, W, A> {
+    queue: &'q Queue<W, A>,
+    pub(crate) taken: Vec<Arc<Request<W, A>>>,
 }
 
-/// What to do with one's own operations.
-pub(crate) enum Turn<'q> {
-    /// Commit them, and those of all who were taken.
-    Lead(Lead<'q>),
+/// What to do with one's own work.
+pub(crate) enum Turn<'q, W, A> {
+    /// Do it, and that of all who were taken.
+    Lead(Lead<'q, W, A>),
     /// Wait.
-    Follow(Arc<Request>),
+    Follow(Arc<Request<W, A>>),
 }
 
-impl Queue {
+impl<W, A> Queue<W, A> {
+    /// A queue with nobody in it, and what those are answered whose leader died.
+    pub(crate) fn new(abandoned: fn() -> A) -> Self {
+        Queue { inner: Mutex::new(Inner { waiting: VecDeque::new(), is_led: false }), abandoned }
+    }
+
     /// Takes the lead if nobody has it, or joins those who wait.
-    pub(crate) fn join(&self, operations: &[Operation], now: Millis, is_durable: bool) -> Turn<'_> {
+    pub(crate) fn join(&self, work: impl FnOnce() -> W) -> Turn<'_, W, A> {
         let mut inner = self.lock();
         if inner.is_led {
-            let request = Arc::new(Request {
-                operations: operations.to_vec(),
-                now,
-                is_durable,
-                answer: OnceLock::new(),
-                waker: thread::current(),
-            });
+            let (work, answer, waker) = (work(), Mutex::new(None), thread::current());
+            let request = Arc::new(Request { work, answer, waker });
             inner.waiting.push_back(Arc::clone(&request));
             Turn::Follow(request)
         } else {
@@ -74,15 +71,15 @@ impl Queue {
 
     /// Waits until the request is answered, or the lead is free: then everybody who waits is taken, this
     /// request among them.
-    pub(crate) fn follow(&self, request: &Arc<Request>) -> Option<Lead<'_>> {
+    pub(crate) fn follow(&self, request: &Request<W, A>) -> Option<Lead<'_, W, A>> {
         loop {
-            if request.answer.get().is_some() {
+            if request.is_answered() {
                 return None;
             }
             {
                 let mut inner = self.lock();
                 // Once more under the lock: the answer may have come meanwhile.
-                if request.answer.get().is_none() && !inner.is_led {
+                if !request.is_answered() && !inner.is_led {
                     inner.is_led = true;
                     return Some(Lead { queue: self, taken: inner.waiting.drain(..).collect() });
                 }
@@ -91,39 +88,38 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    /// Takes the answer of a request that [`follow`](Queue::follow) has ended for.
+    pub(crate) fn answer_of(&self, request: &Request<W, A>) -> A {
+        request.lock().take().unwrap_or_else(self.abandoned)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<W, A>> {
         // The lock is held for a few moves of pointers; a panic elsewhere poisons nothing of it.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Request {
-    /// The answer, once there is one.
-    pub(crate) fn into_answer(self: Arc<Self>) -> Result<Appended, Error> {
-        match Arc::try_unwrap(self).map(|request| request.answer.into_inner()) {
-            Ok(Some(answer)) => answer,
-            // The leader still holds it for a moment; what it said can be told again.
-            Err(request) => match request.answer.get() {
-                Some(Ok(appended)) => Ok(*appended),
-                Some(Err(_)) | None => Err(Error::Failed),
-            },
-            Ok(None) => Err(Error::Failed),
-        }
+impl<W, A> Request<W, A> {
+    /// Answers the one who waits and wakes it.
+    pub(crate) fn answer(&self, answer: A) {
+        self.lock().get_or_insert(answer);
+        self.waker.unpark();
     }
 
-    /// Answers the one who waits and wakes it.
-    pub(crate) fn answer(&self, answer: Result<Appended, Error>) {
-        // A second answer is only the drop's, for a request that has one already.
-        let _already = self.answer.set(answer);
-        self.waker.unpark();
+    fn is_answered(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<A>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Lead<'_> {
+impl<W, A> Drop for Lead<'_, W, A> {
     fn drop(&mut self) {
         for request in self.taken.drain(..) {
-            if request.answer.get().is_none() {
-                request.answer(Err(Error::Failed));
+            if !request.is_answered() {
+                request.answer((self.queue.abandoned)());
             }
         }
         let next = {
@@ -141,13 +137,19 @@ impl Drop for Lead<'_> {
 mod tests {
     use super::*;
 
+    type Answer = Result<(), &'static str>;
+
+    fn queue() -> Queue<(), Answer> {
+        Queue::new(|| Err("the leader died"))
+    }
+
     #[test]
     fn a_leader_that_panics_leaves_nobody_waiting() {
-        let queue = Arc::new(Queue::default());
-        let Turn::Lead(lead) = queue.join(&[], Millis(0), true) else { panic!("nobody leads yet") };
+        let queue = Arc::new(queue());
+        let Turn::Lead(lead) = queue.join(|| ()) else { panic!("nobody leads yet") };
         let follower = {
             let queue = Arc::clone(&queue);
-            thread::spawn(move || match queue.join(&[], Millis(0), true) {
+            thread::spawn(move || match queue.join(|| ()) {
                 Turn::Lead(_) => panic!("somebody leads"),
                 Turn::Follow(request) => queue.follow(&request).is_some(),
             })
@@ -165,24 +167,24 @@ mod tests {
 
     #[test]
     fn everybody_is_answered_once() {
-        let queue = Queue::default();
+        let queue = queue();
         let answered = std::sync::atomic::AtomicU64::new(0);
         thread::scope(|scope| {
             for _ in 0..32 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        let lead = |lead: Lead<'_>| {
+                        let lead = |lead: Lead<'_, (), Answer>| {
                             for request in &lead.taken {
-                                request.answer(Ok(Appended::default()));
+                                request.answer(Ok(()));
                             }
                         };
-                        match queue.join(&[], Millis(0), true) {
+                        match queue.join(|| ()) {
                             Turn::Lead(mine) => lead(mine),
                             Turn::Follow(request) => {
                                 if let Some(mine) = queue.follow(&request) {
                                     lead(mine);
                                 }
-                                request.into_answer().unwrap();
+                                queue.answer_of(&request).unwrap();
                             }
                         }
                         answered.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What a crash leaves of a journal's file that was just being made.
+//! What a crash leaves of a file that was just being made.
 //!
 //! The engine gives a new file its length, writes its header, and only then the magic number in front of it.
 //! A file that never got so far holds nothing, but the engine takes it for a stranger's and refuses it. It is
@@ -8,8 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::error::Error;
-use super::storage::Storage;
+use super::Storage;
 
 /// A file that the engine has just begun is never longer: 1 MiB and some pages.
 const LEN_MAX: u64 = 4 * 1024 * 1024;
@@ -51,7 +50,7 @@ fn is_unfinished(len: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> i
     Ok(true)
 }
 
-/// Empties a storage on which a journal was begun and not finished.
+/// Empties a storage on which a file was begun and not finished.
 pub(crate) fn clear(storage: &dyn Storage) -> io::Result<()> {
     if is_unfinished(storage.len()?, |offset, out| storage.read(offset, out))? {
         storage.set_len(0)?;
@@ -75,32 +74,25 @@ pub(crate) fn clear_file(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses a file that has nothing in it: one of no bytes, or one that was begun and not finished.
-pub(crate) fn require_finished_file(path: &Path, place: &str) -> Result<(), Error> {
-    let io = |source| Error::Io { doing: format!("{place} cannot be opened"), source };
-    let file = File::open(path).map_err(io)?;
+/// Why a file has nothing in it: it has no bytes, or was begun and not finished. None where something is in it.
+pub(super) fn why_nothing_is_in_file(path: &Path) -> io::Result<Option<&'static str>> {
+    let file = File::open(path)?;
     // Who has it open may be making it this very moment; that is for the engine to say.
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
-        return Ok(());
+        return Ok(None);
     }
-    require_finished(file.metadata().map_err(io)?.len(), reader(&file), place)
+    why_nothing_is_in(file.metadata()?.len(), reader(&file))
 }
 
 /// The same for anything that is read.
-pub(crate) fn require_finished(
+pub(crate) fn why_nothing_is_in(
     len: u64,
     read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
-    place: &str,
-) -> Result<(), Error> {
-    let io = |source| Error::Io { doing: format!("{place} cannot be read"), source };
-    let why = if len == 0 {
-        "the file is empty"
-    } else if is_unfinished(len, read).map_err(io)? {
-        "its making was cut off and never finished; nothing is in it"
-    } else {
-        return Ok(());
-    };
-    Err(Error::NotAJournal { place: place.to_owned(), why: why.to_owned() })
+) -> io::Result<Option<&'static str>> {
+    if len == 0 {
+        return Ok(Some("the file is empty"));
+    }
+    Ok(is_unfinished(len, read)?.then_some("its making was cut off and never finished; nothing is in it"))
 }
 
 fn reader(file: &File) -> impl Fn(u64, &mut [u8]) -> io::Result<()> {

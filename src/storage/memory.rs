@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::{PoisonError, RwLock};
 
-use super::storage::Storage;
+use super::Storage;
 
-/// Bytes in memory, for journals that need no file.
+/// Bytes in memory, for what needs no file.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStorage(RwLock<Vec<u8>>);
 

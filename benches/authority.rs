@@ -1,0 +1,280 @@
+//! An authority on a file, beside plain redb doing upserts of as many rows in as many transactions.
+//!
+//! | row | the authority does | plain redb does |
+//! |---|---|---|
+//! | creates, updates | answers bunches of 100 operations of one account | a durable transaction of 100 upserts each |
+//! | 16 threads | the same for 16 accounts at once | the same from 16 threads |
+//! | down pages | answers pages of 10,000 rows | reads as many rows by their keys |
+//!
+//! Each for entities without a schema and for entities with a unique key and a reference. The two take turns, a part of
+//! the bunches each, so that what the disk does meanwhile meets both.
+//!
+//! `cargo bench --features workload --bench authority [-- BUNCHES [OPERATIONS_A_BUNCH]]`
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use foldlog::Uuid;
+use foldlog::algebra::{
+    Answer, Ask, Bunch, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Millis, Operation,
+    Outcome, Patch, Planned, ReplicaId, Schema, Seq, State,
+};
+use foldlog::authority::{Account, Authority, FileAuthority};
+use redb::{Builder, Database, ReadableDatabase, TableDefinition};
+
+const BUNCHES: u64 = 400;
+const OPERATIONS: u64 = 100;
+const THREADS: u64 = 16;
+const PAGE_ROWS: usize = 10_000;
+/// The two take turns so many times.
+const PARTS: u64 = 10;
+const FOLDERS: u64 = 100;
+const CACHE_BYTES: usize = 128 * 1024 * 1024;
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+const SCHEMA: &str = r#"{"collections":{"folders":{},"notes":{"unique":[["title"]],
+    "references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;
+
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Given {
+    bunches: u64,
+    operations: u64,
+}
+
+/// How long the authority and plain redb took for as many rows.
+#[derive(Clone, Copy, Default)]
+struct Took {
+    ours: Duration,
+    theirs: Duration,
+}
+
+fn main() {
+    let mut numbers = std::env::args().filter_map(|text| text.parse().ok());
+    let given = Given {
+        bunches: numbers.next().unwrap_or(BUNCHES),
+        operations: numbers.next().unwrap_or(OPERATIONS),
+    };
+    for has_schema in [false, true] {
+        let keys = if has_schema { "a unique key and a reference" } else { "no schema" };
+        println!("{} bunches of {}, {keys}", given.bunches, given.operations);
+        let schema = if has_schema { SCHEMA } else { r#"{"collections":{}}"# };
+        measure(given, &Schema::from_json(schema).expect("a schema"));
+    }
+}
+
+fn measure(given: Given, schema: &Schema) {
+    let folder = tempfile::tempdir_in(".").expect("a folder");
+    let authority =
+        FileAuthority::create(folder.path().join("authority.redb"), schema.clone()).expect("an authority");
+    let plain = plain(&folder.path().join("plain.redb"));
+    let rows = given.bunches * given.operations;
+    let account = account(0);
+    deliver(&authority, &account, bunch(0, folders()));
+
+    let mut took = Took::default();
+    in_turns(given.bunches, |numbers| {
+        let bunches: Vec<Bunch> = numbers.clone().map(|n| bunch(1 + n, creates(n, given))).collect();
+        took.ours += timed(|| bunches.into_iter().for_each(|bunch| deliver(&authority, &account, bunch)));
+        took.theirs += timed(|| numbers.for_each(|n| upsert(&plain, n * given.operations, given.operations)));
+    });
+    tell("creates", rows, took);
+
+    let mut took = Took::default();
+    in_turns(given.bunches, |numbers| {
+        let number = |n| 1 + given.bunches + n;
+        let bunches: Vec<Bunch> = numbers.clone().map(|n| bunch(number(n), updates(n, given))).collect();
+        took.ours += timed(|| bunches.into_iter().for_each(|bunch| deliver(&authority, &account, bunch)));
+        took.theirs += timed(|| {
+            numbers.for_each(|n| {
+                upsert_all(
+                    &plain,
+                    (0..given.operations).map(|place| scattered(n * given.operations + place, rows)),
+                );
+            });
+        });
+    });
+    tell("updates", rows, took);
+
+    let mut took = Took::default();
+    let pages = read_all(&authority, &account, rows, &mut took.ours);
+    took.theirs = timed(|| {
+        for first in (0..rows).step_by(PAGE_ROWS) {
+            let table = plain.begin_read().expect("a read").open_table(ROWS).expect("a table");
+            for n in first..(first + PAGE_ROWS as u64).min(rows) {
+                let row = table.get(id(n).as_bytes().as_slice()).expect("a read").expect("a row");
+                assert!(row.value().len() > 100);
+            }
+        }
+    });
+    tell(&format!("{pages} down pages"), rows, took);
+    drop((authority, plain));
+    threads(given, schema);
+}
+
+/// Every thread an account of its own, all of them at once.
+fn threads(given: Given, schema: &Schema) {
+    let folder = tempfile::tempdir_in(".").expect("a folder");
+    let authority =
+        FileAuthority::create(folder.path().join("authority.redb"), schema.clone()).expect("an authority");
+    let plain = plain(&folder.path().join("plain.redb"));
+    let bunches = given.bunches / PARTS;
+    let mut took = Took::default();
+    let all: Vec<(Account, Vec<Bunch>)> = (0..THREADS)
+        .map(|number| {
+            let bunches = (0..bunches).map(|n| bunch(1 + n, creates(n, given)));
+            (account(number), std::iter::once(bunch(0, folders())).chain(bunches).collect())
+        })
+        .collect();
+    let authority = &authority;
+    took.ours = timed(|| {
+        thread::scope(|scope| {
+            for (account, bunches) in all {
+                scope
+                    .spawn(move || bunches.into_iter().for_each(|bunch| deliver(authority, &account, bunch)));
+            }
+        });
+    });
+    let plain = &plain;
+    took.theirs = timed(|| {
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let first = number * bunches * given.operations;
+                scope.spawn(move || {
+                    (0..bunches).for_each(|n| upsert(plain, first + n * given.operations, given.operations));
+                });
+            }
+        });
+    });
+    tell(&format!("creates of {THREADS} threads"), THREADS * bunches * given.operations, took);
+}
+
+fn in_turns(bunches: u64, mut part: impl FnMut(std::ops::Range<u64>)) {
+    for turn in 0..PARTS {
+        part(bunches * turn / PARTS..bunches * (turn + 1) / PARTS);
+    }
+}
+
+fn tell(what: &str, rows: u64, took: Took) {
+    let rate = |took: Duration| rows as f64 / took.as_secs_f64();
+    let ratio = took.ours.as_secs_f64() / took.theirs.as_secs_f64();
+    let (ours, theirs) = (rate(took.ours), rate(took.theirs));
+    println!("  {what}: {ours:.0} rows/s, {ratio:.2}x the time of plain redb ({theirs:.0} rows/s)");
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
+}
+
+fn account(number: u64) -> Account {
+    Account::new(&format!("account {number}")).expect("a name")
+}
+
+fn deliver(authority: &FileAuthority, account: &Account, bunch: Bunch) {
+    let replica = ReplicaId(Uuid::from_u128(7));
+    let ask = Ask::Deliver { replica, bunch, generation: None };
+    let answer = authority.answer(account, Millis(1_700_000_000_000), &ask).expect("an answer");
+    let Answer::Delivered(outcomes) = answer else { panic!("{answer:?}") };
+    assert!(outcomes.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Accepted { .. })));
+}
+
+fn read_all(authority: &FileAuthority, account: &Account, rows: u64, took: &mut Duration) -> u64 {
+    let (mut cursors, mut pages, mut read) = (Cursors::new(), 0, 0);
+    loop {
+        let ask = Ask::Changes { cursors, floors: Cursors::new(), generation: None, rows_max: PAGE_ROWS };
+        let began = Instant::now();
+        let answer = authority.answer(account, Millis(1_700_000_000_000), &ask).expect("an answer");
+        *took += began.elapsed();
+        let Answer::Changes(page) = answer else { panic!("{answer:?}") };
+        pages += 1;
+        read += page.rows.len() as u64;
+        cursors = page.cursors;
+        if !page.has_more {
+            assert_eq!(read, rows + FOLDERS);
+            return pages;
+        }
+    }
+}
+
+/// A bunch as a journal seals it; its digest is only compared.
+fn bunch(number: u64, operations: Vec<Operation>) -> Bunch {
+    let planned = |(place, operation): (u64, Operation)| Planned {
+        base: Some(Epoch(0)).filter(|_| matches!(operation.change, foldlog::algebra::Change::Create(_))),
+        operation,
+        first: Seq(place),
+        last: Seq(place),
+        operations: 1,
+        touched: None,
+    };
+    let operations = (1..).zip(operations).map(planned).collect();
+    Bunch { number: BunchNumber(number), id: Digest([7; 32]), operations }
+}
+
+fn folders() -> Vec<Operation> {
+    let create = |n| Operation::create(key("folders", Uuid::from_u128(1 + u128::from(n))), State::empty());
+    (0..FOLDERS).map(create).collect()
+}
+
+fn creates(bunch: u64, given: Given) -> Vec<Operation> {
+    let numbers = bunch * given.operations..(bunch + 1) * given.operations;
+    let create = |n| {
+        let state = State::from_json(&row(n)).expect("a state");
+        Operation::create(key("notes", id(n)), state).at(1_699_000_000_000 + n).expect("a time")
+    };
+    numbers.map(create).collect()
+}
+
+fn updates(bunch: u64, given: Given) -> Vec<Operation> {
+    let rows = given.bunches * given.operations;
+    let update = |place: u64| {
+        let n = scattered(bunch * given.operations + place, rows);
+        let patch =
+            Patch::from_json(&format!(r#"{{"text":"{}","title":"title {n} {bunch}"}}"#, "y".repeat(60)));
+        let operation = Operation::patch(key("notes", id(n)), patch.expect("a patch"));
+        operation.at(1_699_500_000_000 + n).expect("a time")
+    };
+    (0..given.operations).map(update).collect()
+}
+
+/// Every number below `rows` once, out of order.
+fn scattered(n: u64, rows: u64) -> u64 {
+    n.wrapping_mul(7_919) % rows
+}
+
+fn key(collection: &str, id: Uuid) -> EntityKey {
+    EntityKey::new(CollectionName::new(collection).expect("a name"), id).expect("an id")
+}
+
+/// Scattered ids: the harder case.
+fn id(n: u64) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, &n.to_le_bytes())
+}
+
+fn row(n: u64) -> String {
+    let folder = Uuid::from_u128(1 + u128::from(n % FOLDERS));
+    format!(r#"{{"in":"{folder}","text":"{}","title":"title {n}"}}"#, "x".repeat(60))
+}
+
+fn plain(path: &Path) -> Database {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder.create(path).expect("a database")
+}
+
+fn upsert(db: &Database, first: u64, rows: u64) {
+    upsert_all(db, first..first + rows);
+}
+
+/// One durable transaction of upserts.
+fn upsert_all(db: &Database, numbers: impl Iterator<Item = u64>) {
+    let txn = db.begin_write().expect("a transaction");
+    {
+        let mut table = txn.open_table(ROWS).expect("a table");
+        for n in numbers {
+            table.insert(id(n).as_bytes().as_slice(), row(n).as_bytes()).expect("a row");
+        }
+    }
+    txn.commit().expect("a commit");
+}

@@ -1,0 +1,388 @@
+//! One account's data as the rules see them: what lies in the tables, and over it what was changed so far.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
+use redb::ReadableTable;
+use uuid::Uuid;
+
+use super::held::{Held, HeldCollection, HeldEntity};
+use super::places;
+use super::tables::{
+    Bytes, Tables, answer_key, behind, bounds, collection_key, damaged, engine, entity_key, epoch_key, id_of,
+    opened, record, trigger_key,
+};
+use crate::algebra::{
+    Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, FullRow, Generation, Index,
+    LiveSets, Outcomes, Page, ReplicaId, Schema, Trigger, key_values, referred,
+};
+use crate::authority::answer::PAGE_BYTES_MAX;
+use crate::authority::{Error, Store, Stored};
+use crate::codec::accounts::{AnswerRecord, CollectionRecord, EntityRecord, TriggersRecord};
+use crate::codec::frame::FrameKind;
+
+/// One account, in one transaction.
+pub(super) struct One<'t, T> {
+    pub(super) tables: &'t Tables<T>,
+    pub(super) schema: &'t Schema,
+    /// The rules read through a shared reference, and what was read is remembered.
+    pub(super) held: RefCell<Held>,
+}
+
+impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
+    pub(super) fn new(tables: &'t Tables<T>, schema: &'t Schema, held: Held) -> Self {
+        One { tables, schema, held: RefCell::new(held) }
+    }
+
+    fn number(&self) -> u64 {
+        self.held.borrow().account.number
+    }
+
+    fn what(&self, what: &str) -> String {
+        format!("{what} of account {}", self.held.borrow().name)
+    }
+
+    /// What is known of a collection; none where nothing was ever written in it.
+    fn collection(&self, name: &CollectionName) -> Result<Option<CollectionRecord>, Error> {
+        if let Some(held) = self.held.borrow().collections.get(name) {
+            return Ok(Some(held.record.clone()));
+        }
+        let key = collection_key(self.number(), name.as_str());
+        let what = || self.what(&format!("the collection {name}"));
+        let found: Option<CollectionRecord> =
+            record(&self.tables.collections, FrameKind::Collection, &key, what)?;
+        if let Some(record) = &found {
+            let held = HeldCollection { record: record.clone(), has_changed: false };
+            self.held.borrow_mut().collections.insert(name.clone(), held);
+        }
+        Ok(found)
+    }
+
+    /// Changes what is known of a collection; makes it where nothing was ever written in it.
+    fn change_collection<R>(
+        &mut self,
+        name: &CollectionName,
+        change: impl FnOnce(&mut CollectionRecord) -> R,
+    ) -> Result<R, Error> {
+        let is_new = self.collection(name)?.is_none();
+        let Held { account, collections, has_changed, .. } = self.held.get_mut();
+        let held = collections.entry(name.clone()).or_insert_with(|| HeldCollection {
+            record: CollectionRecord::new(account.next_collection),
+            has_changed: true,
+        });
+        account.next_collection += u32::from(is_new);
+        (held.has_changed, *has_changed) = (true, true);
+        Ok(change(&mut held.record))
+    }
+
+    /// Every collection in which something was written, in the order of their names.
+    fn all_collections(&self) -> Result<Vec<(CollectionName, CollectionRecord)>, Error> {
+        let (from, to) = bounds(self.number());
+        let mut names = Vec::new();
+        for row in self.tables.collections.range(from.as_slice()..to.as_slice()).map_err(engine)? {
+            let (key, _) = row.map_err(engine)?;
+            let name = key.value().get(from.len()..).and_then(|name| std::str::from_utf8(name).ok());
+            let name = name.and_then(|name| CollectionName::new(name).ok());
+            names.push(name.ok_or_else(|| self.misplaced("a collection"))?);
+        }
+        names.extend(self.held.borrow().collections.keys().cloned());
+        names.sort();
+        names.dedup();
+        let known = |name: CollectionName| Ok(self.collection(&name)?.map(|record| (name, record)));
+        names.into_iter().map(known).filter_map(Result::transpose).collect()
+    }
+
+    /// An entity as it lies in the tables.
+    fn read(&self, key: &EntityKey, collection: u32) -> Result<Option<Stored>, Error> {
+        let place = entity_key(self.number(), collection, key.id());
+        let what = || self.what(&key.to_string());
+        let found: Option<EntityRecord> = record(&self.tables.entities, FrameKind::Entity, &place, what)?;
+        Ok(found.map(stored))
+    }
+
+    /// An entity that a key without a value leads to.
+    fn led_to(
+        &self,
+        collection: &CollectionName,
+        number: u32,
+        key: &[u8],
+    ) -> Result<(EntityKey, Stored), Error> {
+        let wrong = || self.misplaced(&format!("a key of {collection}"));
+        let id = id_of(key).ok_or_else(wrong)?;
+        let key = EntityKey::new(collection.clone(), id).map_err(|_| wrong())?;
+        let held = self.held.borrow().entities.get(&key).map(|held| held.stored.clone());
+        let found = match held {
+            Some(held) => held,
+            None => self.read(&key, number)?,
+        };
+        found.map(|stored| (key, stored)).ok_or_else(wrong)
+    }
+
+    /// A key leads to what is not there, or is none.
+    fn misplaced(&self, what: &str) -> Error {
+        Error::Damaged { what: self.what(what), why: "it leads to nothing that is there".to_owned() }
+    }
+
+    /// The entities at the places that begin so, if they are what was looked for.
+    fn at(
+        &self,
+        collection: &CollectionName,
+        number: u32,
+        prefix: &[u8],
+        is_wanted: impl Fn(&Stored) -> bool,
+    ) -> Result<Vec<Uuid>, Error> {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        self.held.borrow().live.walk(&self.tables.live, prefix, &behind(prefix), |key| {
+            keys.push(key.to_vec());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut ids = Vec::with_capacity(keys.len());
+        for place in keys {
+            let (key, stored) = self.led_to(collection, number, &place)?;
+            if !stored.version.existence.is_live() {
+                return Err(self.misplaced(&format!("the index of {collection}")));
+            }
+            if is_wanted(&stored) {
+                ids.push(key.id());
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Adds the rows of one collection above a cursor to a page, until the page is full.
+    fn add_rows(
+        &self,
+        page: &mut Page,
+        bytes: &mut usize,
+        rows_max: usize,
+        (collection, record): (&CollectionName, &CollectionRecord),
+    ) -> Result<(), Error> {
+        let cursor = page.cursors.get(collection).copied().unwrap_or_default();
+        let account = self.number();
+        let Some(next) = cursor.0.checked_add(1) else { return Ok(()) };
+        let from = epoch_key(account, record.number, next, Uuid::nil());
+        let to = epoch_key(account, record.number, u64::MAX, Uuid::max());
+        let held = self.held.borrow();
+        let mut last = None;
+        held.epochs.walk(&self.tables.epochs, &from, &to, |place| {
+            if page.rows.len() >= rows_max {
+                page.has_more = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            let (key, stored) = self.led_to(collection, record.number, place)?;
+            if epoch_key(account, record.number, stored.epoch.0, key.id()) != place {
+                return Err(self.misplaced(&format!("the order of {collection}")));
+            }
+            let Stored { version, epoch, writer, .. } = stored;
+            *bytes += version.existence.state().map_or(0, |state| state.as_json().len());
+            // One row always fits. The rest is not even read: a page stands in memory at once.
+            if *bytes > PAGE_BYTES_MAX && !page.rows.is_empty() {
+                page.has_more = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            last = Some(epoch);
+            page.rows.push(FullRow { key, version, epoch, writer });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        // Epochs whose entity was changed again later are passed over too.
+        let read = if page.has_more { last } else { Some(Epoch(record.last_epoch).max(cursor)) };
+        if let Some(read) = read {
+            page.cursors.insert(collection.clone(), read);
+            page.floors.insert(collection.clone(), Epoch(record.floor));
+        }
+        Ok(())
+    }
+}
+
+impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
+    type Error = Error;
+
+    fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, Error> {
+        if let Some(held) = self.held.borrow().entities.get(key) {
+            return Ok(held.stored.clone());
+        }
+        let Some(collection) = self.collection(key.collection())? else { return Ok(None) };
+        let stored = self.read(key, collection.number)?;
+        let held = HeldEntity { stored: stored.clone(), has_changed: false };
+        self.held.borrow_mut().entities.insert(key.clone(), held);
+        Ok(stored)
+    }
+
+    fn holders(
+        &self,
+        collection: &CollectionName,
+        fields: &[String],
+        values: &[String],
+    ) -> Result<Vec<Uuid>, Error> {
+        let Some(CollectionRecord { number, .. }) = self.collection(collection)? else {
+            return Ok(Vec::new());
+        };
+        let prefix = places::holders(self.number(), number, fields, values);
+        self.at(collection, number, &prefix, |stored| {
+            let state = stored.version.existence.live();
+            state.and_then(|state| key_values(state, fields)).as_deref() == Some(values)
+        })
+    }
+
+    fn referrers(&self, to: &EntityKey, from: &CollectionName, field: &str) -> Result<Vec<Uuid>, Error> {
+        let declared = self.schema.collection(from).and_then(|declared| declared.reference_of(field));
+        let (Some(reference), Some(CollectionRecord { number, .. })) = (declared, self.collection(from)?)
+        else {
+            return Ok(Vec::new());
+        };
+        let prefix = places::referrers(self.number(), number, field, to.id());
+        self.at(from, number, &prefix, |stored| {
+            let state = stored.version.existence.live();
+            let target = state.and_then(|state| referred(state, field, reference).ok().flatten());
+            target.as_ref() == Some(to)
+        })
+    }
+
+    fn answer(&self, replica: ReplicaId, bunch: BunchNumber) -> Result<Option<(Digest, Outcomes)>, Error> {
+        if let Some(held) = self.held.borrow().answers.get(&(replica, bunch)) {
+            return Ok(Some(held.clone()));
+        }
+        let key = answer_key(self.number(), replica, bunch);
+        let what = || self.what(&format!("the answer to bunch {bunch} of replica {replica}"));
+        let found: Option<AnswerRecord> = record(&self.tables.answers, FrameKind::Answer, &key, what)?;
+        let answer = |found: AnswerRecord| found.answer(bunch).map_err(damaged(what()));
+        found.map(answer).transpose()
+    }
+
+    fn record(
+        &mut self,
+        replica: ReplicaId,
+        bunch: BunchNumber,
+        id: Digest,
+        outcomes: &Outcomes,
+    ) -> Result<(), Error> {
+        let held = self.held.get_mut();
+        held.answers.insert((replica, bunch), (id, outcomes.clone()));
+        held.has_changed = true;
+        Ok(())
+    }
+
+    fn next_epoch(&mut self, collection: &CollectionName) -> Result<Epoch, Error> {
+        self.change_collection(collection, |record| {
+            record.last_epoch += 1;
+            Epoch(record.last_epoch)
+        })
+    }
+
+    fn put(&mut self, key: &EntityKey, stored: Stored) -> Result<(), Error> {
+        let before = self.entity(key)?;
+        let was = before.as_ref().map(|before| before.version.existence.clone()).unwrap_or_default();
+        let now = &stored.version.existence;
+        let number = self.change_collection(key.collection(), |record| {
+            let mut live = record.live();
+            if let Some(state) = was.live() {
+                live.remove(key.id(), state);
+            }
+            if let Some(state) = now.live() {
+                live.add(key.id(), state);
+            }
+            record.set_live(live);
+            record.number
+        })?;
+        let schema = self.schema;
+        let held = self.held.get_mut();
+        let account = held.account.number;
+        for place in places::of(schema, account, number, key, &was) {
+            held.live.leave(place);
+        }
+        for place in places::of(schema, account, number, key, now) {
+            held.live.take(place);
+        }
+        if let Some(before) = before {
+            held.epochs.leave(epoch_key(account, number, before.epoch.0, key.id()));
+        }
+        held.epochs.take(epoch_key(account, number, stored.epoch.0, key.id()));
+        held.account.last_trigger += 1;
+        held.triggers.push(Trigger {
+            index: Index(held.account.last_trigger),
+            key: key.clone(),
+            action: if now.is_live() { Action::Upsert } else { Action::Delete },
+            epoch: stored.epoch,
+            sender: stored.writer.map(|writer| writer.replica.0),
+        });
+        held.entities.insert(key.clone(), HeldEntity { stored: Some(stored), has_changed: true });
+        Ok(())
+    }
+
+    fn generation(&self) -> Result<Generation, Error> {
+        Ok(Generation(Uuid::from_bytes(self.held.borrow().account.generation)))
+    }
+
+    fn floor(&self, collection: &CollectionName) -> Result<Epoch, Error> {
+        Ok(Epoch(self.collection(collection)?.map_or(0, |record| record.floor)))
+    }
+
+    fn live_sets(&self) -> Result<LiveSets, Error> {
+        let collections = self.all_collections()?.into_iter();
+        Ok(collections.map(|(name, record)| (name, (record.live(), Epoch(record.last_epoch)))).collect())
+    }
+
+    fn last_epoch(&self, collection: &CollectionName) -> Result<Epoch, Error> {
+        Ok(Epoch(self.collection(collection)?.map_or(0, |record| record.last_epoch)))
+    }
+
+    fn last_trigger(&self) -> Result<Index, Error> {
+        Ok(Index(self.held.borrow().account.last_trigger))
+    }
+
+    fn changes(&self, above: &Cursors, rows_max: usize) -> Result<Page, Error> {
+        let mut page = Page {
+            generation: self.generation()?,
+            cursors: above.clone(),
+            triggers_until: self.last_trigger()?,
+            ..Page::default()
+        };
+        let mut bytes = 0;
+        for (collection, record) in self.all_collections()? {
+            self.add_rows(&mut page, &mut bytes, rows_max, (&collection, &record))?;
+            if page.has_more {
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    fn triggers(&self, above: Index, triggers_max: usize) -> Result<Option<Vec<Trigger>>, Error> {
+        let held = self.held.borrow();
+        let account = &held.account;
+        if above.0 < account.triggers_from {
+            return Ok(None);
+        }
+        let Some(next) = above.0.checked_add(1) else { return Ok(Some(Vec::new())) };
+        let mut found: Vec<Trigger> = Vec::new();
+        let what = || self.what(&format!("trigger {next}"));
+        // Each stands under the last of its value, so the first value from here on is the one that has the next.
+        let (from, to) = (trigger_key(account.number, next), behind(&trigger_key(account.number, u64::MAX)));
+        for row in self.tables.triggers.range(from.as_slice()..to.as_slice()).map_err(engine)? {
+            if found.len() >= triggers_max {
+                break;
+            }
+            let (key, value) = row.map_err(engine)?;
+            let value: TriggersRecord = opened(FrameKind::Triggers, key.value(), value.value(), what)?;
+            let last = key.value().last_chunk::<8>().map_or(0, |last| u64::from_be_bytes(*last));
+            let triggers = value.triggers(last).map_err(damaged(what()))?;
+            found.extend(triggers.into_iter().filter(|trigger| trigger.index > above));
+        }
+        found.extend(held.triggers.iter().filter(|trigger| trigger.index > above).cloned());
+        found.truncate(triggers_max);
+        let is_without_gap = (next..).zip(&found).all(|(index, trigger)| trigger.index.0 == index);
+        let is_all =
+            found.len() >= triggers_max || next.saturating_add(found.len() as u64) > account.last_trigger;
+        if is_without_gap && is_all {
+            return Ok(Some(found));
+        }
+        Err(Error::Damaged { what: what(), why: "it is missing, or one behind it".to_owned() })
+    }
+}
+
+/// An entity as its record says.
+pub(super) fn stored(record: EntityRecord) -> Stored {
+    let epoch = Epoch(record.epoch);
+    let (version, fields, writer) = record.parts();
+    Stored { version, epoch, fields, writer }
+}

@@ -1,0 +1,152 @@
+//! Opening an authority's file, or making one, and telling clearly why neither can be.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, TableHandle};
+use uuid::Uuid;
+
+use super::FileAuthority;
+use super::handle::{Handle, open_database, shielded, write};
+use super::schema::follow;
+use super::tables::{AUTHORITY, Tables, engine};
+use crate::algebra::Schema;
+use crate::authority::Error;
+use crate::codec::accounts::AuthorityRecord;
+use crate::storage::Storage;
+use crate::storage::guard::discarded;
+use crate::storage::memory::MemoryStorage;
+use crate::storage::open::Origin;
+
+/// The cache of an authority unless asked for otherwise: 128 MiB, what a small server has to spare. The engine's own
+/// default is 1 GiB.
+pub const AUTHORITY_CACHE_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
+
+/// How to open an authority's file.
+///
+/// ```
+/// use foldlog::algebra::Schema;
+/// use foldlog::authority::FileOptions;
+/// let authority = FileOptions::new().cache_bytes(4 * 1024 * 1024).in_memory(Schema::default())?;
+/// assert_eq!(authority.renew_generations()?, 0);
+/// # Ok::<(), foldlog::authority::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct FileOptions {
+    cache_bytes: usize,
+}
+
+impl FileOptions {
+    /// The defaults: a cache of [`AUTHORITY_CACHE_BYTES_DEFAULT`].
+    #[must_use]
+    pub fn new() -> Self {
+        FileOptions { cache_bytes: AUTHORITY_CACHE_BYTES_DEFAULT }
+    }
+
+    /// How many bytes of the file are kept in memory.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Opens the authority at a path; under another schema than before, its indexes are made anew.
+    ///
+    /// # Errors
+    /// If there is none, it is open elsewhere, it is something else or damaged, the system refuses, or the schema does
+    /// not fit what is stored.
+    pub fn open(self, path: impl AsRef<Path>, schema: Schema) -> Result<FileAuthority, Error> {
+        self.at(Origin::File { path: path.as_ref().to_owned(), may_create: false }, schema)
+    }
+
+    /// Opens the authority at a path, or makes one if there is no file.
+    ///
+    /// # Errors
+    /// As [`FileOptions::open`].
+    pub fn create(self, path: impl AsRef<Path>, schema: Schema) -> Result<FileAuthority, Error> {
+        self.at(Origin::File { path: path.as_ref().to_owned(), may_create: true }, schema)
+    }
+
+    /// Makes an authority in memory.
+    ///
+    /// # Errors
+    /// Only if memory runs out inside the engine.
+    pub fn in_memory(self, schema: Schema) -> Result<FileAuthority, Error> {
+        self.on(MemoryStorage::default(), schema)
+    }
+
+    /// Opens the authority on a storage of the caller's, or makes one if that is empty.
+    ///
+    /// # Errors
+    /// As [`FileOptions::open`].
+    pub fn on(self, storage: impl Storage, schema: Schema) -> Result<FileAuthority, Error> {
+        self.at(Origin::Storage(Arc::new(storage)), schema)
+    }
+
+    fn at(self, origin: Origin, schema: Schema) -> Result<FileAuthority, Error> {
+        let place = origin.place();
+        let db = open_database(&origin, self.cache_bytes)?;
+        let prepared = shielded(|| prepare(&db, &origin, &schema)).map_err(|error| match error {
+            // The engine does not look at its pages before it reads them.
+            Error::Corrupted { why } => Error::NotAnAuthority { place, why },
+            error => error,
+        });
+        match prepared {
+            Ok(id) => Ok(FileAuthority::with(Handle::new(origin, self.cache_bytes, id, db), schema)),
+            Err(error) => {
+                discarded(db);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for FileOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileOptions").field("cache_bytes", &self.cache_bytes).finish()
+    }
+}
+
+/// Makes an authority of an empty database, and moves one that is there to this schema; gives its id.
+fn prepare(db: &Database, origin: &Origin, schema: &Schema) -> Result<[u8; 16], Error> {
+    let names = table_names(db)?;
+    // Judged by what is in it and under its lock: a crash may have come between making the file and what is in it.
+    if names.is_empty() && origin.may_create() {
+        let identity =
+            AuthorityRecord { id: Uuid::new_v4().into_bytes(), schema: schema.to_json(), next_account: 1 };
+        write(db, |tables| Ok((tables.put_identity(&identity)?, true)))?;
+        return Ok(identity.id);
+    }
+    let why = if names.iter().any(|name| name == AUTHORITY.name()) {
+        return follow(db, schema);
+    } else if names.iter().any(|name| name == "meta") {
+        "it is a journal or a replica"
+    } else if names.is_empty() {
+        "its making was cut off; nothing is in it"
+    } else {
+        "it is a database of another program"
+    };
+    Err(Error::NotAnAuthority { place: origin.place(), why: why.to_owned() })
+}
+
+/// Refuses a file that took the place of the one that was opened before.
+pub(super) fn require_same(db: &Database, id: [u8; 16], place: &str) -> Result<(), Error> {
+    let txn = db.begin_read().map_err(engine)?;
+    if Tables::reading(&txn)?.identity()?.id == id {
+        return Ok(());
+    }
+    let why = "another authority's data have taken the place of these".to_owned();
+    Err(Error::NotAnAuthority { place: place.to_owned(), why })
+}
+
+fn table_names(db: &Database) -> Result<Vec<String>, Error> {
+    let txn = db.begin_read().map_err(engine)?;
+    Ok(txn.list_tables().map_err(engine)?.map(|table| table.name().to_owned()).collect())
+}

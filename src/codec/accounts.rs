@@ -1,0 +1,300 @@
+//! The records of an authority's file, as they lie in their frames.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::frame::FrameError;
+use super::records::{StampsRecord, key_of};
+use crate::algebra::{
+    Action, BunchNumber, Digest, EntityKey, Epoch, Existence, Index, LiveSet, Millis, Outcome, Outcomes,
+    ReplicaId, Resulting, Stamp, State, Trigger, Version, Writer,
+};
+
+/// What an authority's file is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuthorityRecord {
+    /// Drawn when it was made.
+    pub(crate) id: [u8; 16],
+    /// The schema that its indexes were made by.
+    pub(crate) schema: String,
+    /// The number of the next account; none is given out twice.
+    pub(crate) next_account: u64,
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AccountRecord {
+    pub(crate) number: u64,
+    pub(crate) generation: [u8; 16],
+    pub(crate) last_trigger: u64,
+    /// Triggers up to this one are gone.
+    pub(crate) triggers_from: u64,
+    /// The number of the next collection.
+    pub(crate) next_collection: u32,
+}
+
+/// One collection of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CollectionRecord {
+    pub(crate) number: u32,
+    pub(crate) last_epoch: u64,
+    pub(crate) floor: u64,
+    live_count: u64,
+    live_sum: [u8; 32],
+}
+
+impl CollectionRecord {
+    /// A collection in which nothing ever happened.
+    pub(crate) fn new(number: u32) -> Self {
+        CollectionRecord { number, ..CollectionRecord::default() }
+    }
+
+    pub(crate) fn live(&self) -> LiveSet {
+        LiveSet { count: self.live_count, sum: Digest(self.live_sum) }
+    }
+
+    pub(crate) fn set_live(&mut self, live: LiveSet) {
+        self.live_count = live.count;
+        self.live_sum = live.sum.0;
+    }
+}
+
+/// One entity, tombstones with their last state included.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EntityRecord {
+    is_live: bool,
+    state: String,
+    stamps: StampsRecord,
+    pub(crate) epoch: u64,
+    fields: Vec<(String, u64)>,
+    writer: Option<([u8; 16], u64)>,
+}
+
+impl EntityRecord {
+    /// The record of an entity; none for one that is absent, which is stored as no record.
+    pub(crate) fn of(
+        version: &Version,
+        epoch: Epoch,
+        fields: &[(String, Epoch)],
+        writer: Option<Writer>,
+    ) -> Option<Self> {
+        let (is_live, state) = match &version.existence {
+            Existence::Absent => return None,
+            Existence::Live(state) => (true, state),
+            Existence::Dead(state) => (false, state),
+        };
+        Some(EntityRecord {
+            is_live,
+            state: state.as_json().to_owned(),
+            stamps: StampsRecord::of(&version.stamps),
+            epoch: epoch.0,
+            fields: fields.iter().map(|(name, epoch)| (name.clone(), epoch.0)).collect(),
+            writer: writer.map(|writer| (writer.replica.0.into_bytes(), writer.bunch.0)),
+        })
+    }
+
+    /// What it is, the epochs of its fields, and who wrote it last.
+    pub(crate) fn parts(self) -> (Version, Vec<(String, Epoch)>, Option<Writer>) {
+        // Under the frame's checksum it is what was written.
+        let state = State::trusted(&self.state);
+        let existence = if self.is_live { Existence::Live(state) } else { Existence::Dead(state) };
+        let fields = self.fields.into_iter().map(|(name, epoch)| (name, Epoch(epoch))).collect();
+        let writer = self.writer.map(|(replica, bunch)| Writer {
+            replica: ReplicaId(Uuid::from_bytes(replica)),
+            bunch: BunchNumber(bunch),
+        });
+        (Version { existence, stamps: self.stamps.stamps() }, fields, writer)
+    }
+}
+
+/// Triggers that follow one another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TriggersRecord {
+    first: u64,
+    collections: Vec<String>,
+    rows: Vec<TriggerRow>,
+}
+
+/// The place of the collection, the id, whether it was a delete, the epoch, the sender.
+type TriggerRow = (u32, [u8; 16], bool, u64, Option<[u8; 16]>);
+
+impl TriggersRecord {
+    /// The record of triggers whose indexes follow one another.
+    pub(crate) fn of(triggers: &[Trigger]) -> Self {
+        let mut places: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut collections = Vec::new();
+        let mut rows = Vec::with_capacity(triggers.len());
+        for trigger in triggers {
+            let name = trigger.key.collection().as_str();
+            // Far fewer collections than a number has room for: each stands in a trigger of this list.
+            let next = u32::try_from(collections.len()).unwrap_or(u32::MAX);
+            let place = *places.entry(name).or_insert_with(|| {
+                collections.push(name.to_owned());
+                next
+            });
+            let sender = trigger.sender.map(Uuid::into_bytes);
+            let is_delete = trigger.action == Action::Delete;
+            rows.push((place, trigger.key.id().into_bytes(), is_delete, trigger.epoch.0, sender));
+        }
+        let first = triggers.first().map_or(0, |trigger| trigger.index.0);
+        TriggersRecord { first, collections, rows }
+    }
+
+    /// The index that the last one has if they are as many as they should be.
+    #[cfg(feature = "testing")]
+    pub(crate) fn last(&self) -> u64 {
+        self.first.saturating_add(self.rows.len() as u64).saturating_sub(1)
+    }
+
+    /// The triggers, as the last of them has this index.
+    pub(crate) fn triggers(self, last: u64) -> Result<Vec<Trigger>, FrameError> {
+        let wrong = |why: &str| FrameError::Body { why: why.to_owned() };
+        if self.first.checked_add(self.rows.len() as u64) != last.checked_add(1) {
+            return Err(wrong("triggers are not where they are counted"));
+        }
+        let trigger = |(row, index): (TriggerRow, u64)| {
+            let (place, id, is_delete, epoch, sender) = row;
+            let place = usize::try_from(place).ok();
+            let name = place.and_then(|place| self.collections.get(place));
+            Ok(Trigger {
+                index: Index(index),
+                key: key_of(name.ok_or_else(|| wrong("a trigger is of no listed collection"))?, id)?,
+                action: if is_delete { Action::Delete } else { Action::Upsert },
+                epoch: Epoch(epoch),
+                sender: sender.map(Uuid::from_bytes),
+            })
+        };
+        self.rows.into_iter().zip(self.first..).map(trigger).collect()
+    }
+}
+
+/// What a bunch was answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AnswerRecord {
+    id: [u8; 32],
+    outcomes: Vec<OutcomeRecord>,
+}
+
+impl AnswerRecord {
+    pub(crate) fn of(id: Digest, outcomes: &Outcomes) -> Self {
+        AnswerRecord { id: id.0, outcomes: outcomes.outcomes.iter().map(OutcomeRecord::of).collect() }
+    }
+
+    pub(crate) fn answer(self, bunch: BunchNumber) -> Result<(Digest, Outcomes), FrameError> {
+        let outcomes: Result<Vec<Outcome>, FrameError> =
+            self.outcomes.into_iter().map(OutcomeRecord::outcome).collect();
+        Ok((Digest(self.id), Outcomes { bunch, outcomes: outcomes? }))
+    }
+}
+
+/// What one operation was answered.
+#[derive(Debug, Serialize, Deserialize)]
+enum OutcomeRecord {
+    Accepted {
+        epoch: Option<u64>,
+        /// 0 as sent, 1 live, 2 gone.
+        result: u8,
+        state: Option<String>,
+        overwrote: Option<String>,
+    },
+    Superseded {
+        epoch: u64,
+        state: Option<String>,
+        stamps: Vec<(String, u64, Option<[u8; 16]>)>,
+        writer: Option<[u8; 16]>,
+    },
+    Clash {
+        unique: Vec<String>,
+        holder: [u8; 16],
+        of: Option<(String, [u8; 16])>,
+    },
+    Refused {
+        reason: String,
+    },
+    Waits {
+        collection: String,
+        id: [u8; 16],
+    },
+    Retry,
+}
+
+impl OutcomeRecord {
+    fn of(outcome: &Outcome) -> Self {
+        let text = |state: &State| state.as_json().to_owned();
+        let entity = |key: &EntityKey| (key.collection().as_str().to_owned(), key.id().into_bytes());
+        match outcome {
+            Outcome::Accepted { epoch, result, overwrote } => {
+                let (result, state) = match result {
+                    Resulting::AsSent => (0, None),
+                    Resulting::Live(state) => (1, Some(text(state))),
+                    Resulting::Gone => (2, None),
+                };
+                let (epoch, overwrote) = (epoch.map(|epoch| epoch.0), overwrote.as_ref().map(text));
+                OutcomeRecord::Accepted { epoch, result, state, overwrote }
+            }
+            Outcome::Superseded { epoch, state, stamps, writer } => {
+                let stamp = |(name, stamp): &(String, Stamp)| {
+                    (name.clone(), stamp.at.0, stamp.replica.map(|replica| replica.0.into_bytes()))
+                };
+                OutcomeRecord::Superseded {
+                    epoch: epoch.0,
+                    state: state.as_ref().map(text),
+                    stamps: stamps.iter().map(stamp).collect(),
+                    writer: writer.map(|writer| writer.0.into_bytes()),
+                }
+            }
+            Outcome::Clash { unique, holder, of } => OutcomeRecord::Clash {
+                unique: unique.clone(),
+                holder: holder.into_bytes(),
+                of: of.as_ref().map(entity),
+            },
+            Outcome::Refused { reason } => OutcomeRecord::Refused { reason: reason.clone() },
+            Outcome::Waits { on } => {
+                let (collection, id) = entity(on);
+                OutcomeRecord::Waits { collection, id }
+            }
+            Outcome::Retry => OutcomeRecord::Retry,
+        }
+    }
+
+    fn outcome(self) -> Result<Outcome, FrameError> {
+        let state = |text: String| State::trusted(&text);
+        let replica = |id: [u8; 16]| ReplicaId(Uuid::from_bytes(id));
+        Ok(match self {
+            OutcomeRecord::Accepted { epoch, result, state: text, overwrote } => Outcome::Accepted {
+                epoch: epoch.map(Epoch),
+                result: match (result, text) {
+                    (0, None) => Resulting::AsSent,
+                    (1, Some(text)) => Resulting::Live(state(text)),
+                    (2, None) => Resulting::Gone,
+                    (other, _) => {
+                        let why = format!("a result is of no known kind ({other})");
+                        return Err(FrameError::Body { why });
+                    }
+                },
+                overwrote: overwrote.map(state),
+            },
+            OutcomeRecord::Superseded { epoch, state: text, stamps, writer } => {
+                let stamp = |(name, at, by): (String, u64, Option<[u8; 16]>)| {
+                    (name, Stamp { at: Millis(at).min(Millis::MAX), replica: by.map(replica) })
+                };
+                Outcome::Superseded {
+                    epoch: Epoch(epoch),
+                    state: text.map(state),
+                    stamps: stamps.into_iter().map(stamp).collect(),
+                    writer: writer.map(replica),
+                }
+            }
+            OutcomeRecord::Clash { unique, holder, of } => Outcome::Clash {
+                unique,
+                holder: Uuid::from_bytes(holder),
+                of: of.map(|(collection, id)| key_of(&collection, id)).transpose()?,
+            },
+            OutcomeRecord::Refused { reason } => Outcome::Refused { reason },
+            OutcomeRecord::Waits { collection, id } => Outcome::Waits { on: key_of(&collection, id)? },
+            OutcomeRecord::Retry => Outcome::Retry,
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! What everything durable stands on: a range of bytes that can be synced, and the engine over it.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`Storage`] | the bytes: a file's, memory's, or something that fails on purpose |
+//! | `open` | opening an engine's file, and telling clearly why it cannot be |
+//! | `newborn` | what a crash leaves of a file that was just being made |
+//! | `guard` | the wall between the engine and its user: a panic inside becomes an error |
+//! | `commit` | group commit: who comes while another one commits shares the next one |
+//!
+//! It knows nothing of what is stored: every layer that keeps something stands on it, and it on none.
+
+mod backend;
+pub(crate) mod commit;
+pub(crate) mod guard;
+pub(crate) mod memory;
+pub(crate) mod newborn;
+pub(crate) mod open;
+
+pub use backend::Storage;
+pub(crate) use backend::{Arced, Backend};

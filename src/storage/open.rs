@@ -1,0 +1,118 @@
+//! Opening an engine's file, and telling clearly why it cannot be.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Builder, Database, DatabaseError, StorageError};
+
+use super::{Arced, Backend, newborn};
+
+/// Where something is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    File { path: PathBuf, may_create: bool },
+    Storage(Arced),
+}
+
+/// Why nothing could be opened.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// There is no such file.
+    Missing,
+    /// Another handle, perhaps of another process, has it open.
+    InUse,
+    /// It is something else, or damaged beyond opening.
+    Unfit { why: String },
+    /// The system said no.
+    Io { doing: String, source: io::Error },
+}
+
+impl Origin {
+    /// Its name for people.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Origin::File { path, .. } => path.display().to_string(),
+            Origin::Storage(_) => "in its storage".to_owned(),
+        }
+    }
+
+    /// Whether a new one may be made where there is none.
+    pub(crate) fn may_create(&self) -> bool {
+        match self {
+            Origin::File { may_create, .. } => *may_create,
+            Origin::Storage(_) => true,
+        }
+    }
+
+    /// The same, to be opened again: never made anew, what was opened there is there.
+    pub(crate) fn once_more(&self) -> Origin {
+        match self {
+            Origin::File { path, .. } => Origin::File { path: path.clone(), may_create: false },
+            Origin::Storage(storage) => Origin::Storage(Arc::clone(storage)),
+        }
+    }
+
+    /// Opens it, or makes an empty database there if that may be.
+    pub(crate) fn open(&self, builder: &Builder) -> Result<Database, NotOpened> {
+        match self {
+            Origin::File { path, may_create } => open_file(builder, path, *may_create),
+            Origin::Storage(storage) => {
+                newborn::clear(storage).map_err(|source| NotOpened::Io {
+                    doing: "the storage cannot be read".to_owned(),
+                    source,
+                })?;
+                let backend = Backend(Arc::clone(storage));
+                builder.create_with_backend(backend).map_err(|error| refused(&self.place(), error))
+            }
+        }
+    }
+}
+
+fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<Database, NotOpened> {
+    let place = path.display().to_string();
+    let io = |source: io::Error| NotOpened::Io { doing: format!("{place} cannot be opened"), source };
+    let is_there = match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Err(io(io::ErrorKind::IsADirectory.into())),
+        Ok(found) if !found.is_file() => {
+            return Err(NotOpened::Unfit { why: "it is no regular file".to_owned() });
+        }
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(io(error)),
+    };
+    let db = match (may_create, is_there) {
+        (true, true) => {
+            newborn::clear_file(path).map_err(io)?;
+            builder.create(path)
+        }
+        (true, false) => builder.create(path),
+        (false, true) => {
+            if let Some(why) = newborn::why_nothing_is_in_file(path).map_err(io)? {
+                return Err(NotOpened::Unfit { why: why.to_owned() });
+            }
+            builder.open(path)
+        }
+        (false, false) => return Err(NotOpened::Missing),
+    };
+    db.map_err(|error| refused(&place, error))
+}
+
+/// What the engine said when it did not open something, in our words.
+pub(crate) fn refused(place: &str, error: DatabaseError) -> NotOpened {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => NotOpened::InUse,
+        DatabaseError::UpgradeRequired(version) => NotOpened::Unfit {
+            why: format!("its engine's format {version} is older than this program reads"),
+        },
+        DatabaseError::RepairAborted => NotOpened::Unfit { why: "it could not be recovered".to_owned() },
+        DatabaseError::Storage(StorageError::Io(source)) => match source.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                NotOpened::Unfit { why: source.to_string() }
+            }
+            _ => NotOpened::Io { doing: format!("{place} cannot be opened"), source },
+        },
+        DatabaseError::Storage(StorageError::Corrupted(why)) => NotOpened::Unfit { why },
+        other => NotOpened::Unfit { why: other.to_string() },
+    }
+}
