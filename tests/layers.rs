@@ -19,15 +19,17 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("authority", &["algebra", "codec"]),
     ("scenario", &["algebra", "authority", "journal", "replica", "sync", "workload"]),
     ("testing", &["algebra", "authority", "codec", "journal", "replica", "scenario", "sync", "workload"]),
-    ("cli", &["algebra", "codec", "journal", "scenario", "workload"]),
+    ("cli", &["algebra", "codec", "journal", "replica", "scenario", "workload"]),
 ];
 
 /// A dependency, and the only places that may name it.
-const HIDDEN: [(&str, &[&str]); 5] = [
+const HIDDEN: [(&str, &[&str]); 7] = [
     ("bincode::", &["codec/binary.rs"]),
     ("redb::", &["journal/", "replica/", "testing/"]),
     ("clap::", &["cli/", "main.rs"]),
+    ("console::", &["cli/"]),
     ("indicatif::", &["cli/"]),
+    ("unicode_width::", &["cli/"]),
     ("proptest::", &["testing/"]),
 ];
 
