@@ -40,8 +40,12 @@ struct Place(tempfile::TempDir);
 
 impl Place {
     fn new() -> Self {
+        Place::of(SCHEMA)
+    }
+
+    fn of(schema: &str) -> Self {
         let place = Place(tempfile::tempdir().unwrap());
-        done(&["replica", "init", &place.replica(), "--schema", "-"], SCHEMA);
+        done(&["replica", "init", &place.replica(), "--schema", "-"], schema);
         place
     }
 
@@ -278,8 +282,16 @@ fn the_schema_stays_with_the_replica_and_journal_commands_say_who_may_change_it(
     done(&["replica", "list", &path], "");
 }
 
+fn key(collection: &str, n: u128) -> EntityKey {
+    EntityKey::new(CollectionName::new(collection).unwrap(), Uuid::from_u128(n)).unwrap()
+}
+
 fn note(n: u128) -> EntityKey {
-    EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(n)).unwrap()
+    key("notes", n)
+}
+
+fn commit(replica: &Replica, operations: &[Operation]) {
+    replica.commit(operations, Durability::Durable).unwrap();
 }
 
 /// A replica file, and what it and another one did with their authority.
@@ -291,16 +303,21 @@ struct Story {
 }
 
 impl Story {
-    /// Five notes with "title" and "body"; both sides changed 1 to 3, 4 is deleted here and changed there, and 5
-    /// is made here with a title that 6 has there.
-    fn new() -> Self {
-        let schema = Schema::from_json(SCHEMA).unwrap();
-        let mut story = Story {
-            place: Place::new(),
+    /// Two replicas of a schema that have done nothing yet.
+    fn of(json: &str) -> Self {
+        let schema = Schema::from_json(json).unwrap();
+        Story {
+            place: Place::of(json),
             store: MemoryStore::new(schema.clone(), Generation(Uuid::from_u128(1))),
             other: Replica::in_memory(Options::new().schema(schema.clone()).clock(|| 5_000)).unwrap(),
             schema,
-        };
+        }
+    }
+
+    /// Five notes with "title" and "body"; both sides changed 1 to 3, 4 is deleted here and changed there, and 5
+    /// is made here with a title that 6 has there.
+    fn new() -> Self {
+        let mut story = Story::of(SCHEMA);
         let other = story.other.clone();
         let made = |n: u128| {
             Operation::create(
@@ -309,9 +326,6 @@ impl Story {
             )
         };
         let patched = |n, json: &str| Operation::patch(note(n), Patch::from_json(json).unwrap());
-        let commit = |replica: &Replica, operations: &[Operation]| {
-            replica.commit(operations, Durability::Durable).unwrap();
-        };
         commit(&other, &[made(1), made(2), made(3), made(4)]);
         story.sync(&other, Want::SYNC);
         let mine = story.mine();
@@ -473,6 +487,41 @@ fn all_open_conflicts_are_resolved_at_once() {
     assert_eq!(story.title(5), None);
     let again = run(&["conflicts", &path, "resolve", "--all", "--with", "remote"], "");
     assert_eq!((again.code, again.err.as_str()), (0, "0 conflicts resolved, 0 open\n"));
+}
+
+#[test]
+fn of_all_that_are_resolved_at_once_what_cannot_be_stays_open_and_is_named() {
+    let mut story = Story::of(
+        r#"{"collections":{
+            "boxes":{"policy":"manual"},
+            "things":{"references":{"box":{"to":"boxes","on_delete":"restrict"}}}}}"#,
+    );
+    let (path, other) = (story.path(), story.other.clone());
+    let made = |n| Operation::create(key("boxes", n), State::empty());
+    let inside = State::from_json(&format!(r#"{{"box":"{}"}}"#, Uuid::from_u128(1))).unwrap();
+    commit(&other, &[made(1), made(2), Operation::create(key("things", 1), inside)]);
+    story.sync(&other, Want::SYNC);
+    let mine = story.mine();
+    story.sync(&mine, Want::SYNC);
+    let coloured = |json: &str| {
+        let colour = Patch::from_json(json).unwrap();
+        [1, 2].map(|n| Operation::patch(key("boxes", n), colour.clone()))
+    };
+    commit(&other, &coloured(r#"{"colour":"red"}"#));
+    story.sync(&other, Want::SYNC);
+    commit(&mine, &coloured(r#"{"colour":"blue"}"#));
+    story.sync(&mine, Want::DOWN);
+    drop(mine);
+    assert_eq!(story.open(), [1, 2]);
+    let resolved = run(&["conflicts", &path, "resolve", "--all", "--with", "delete"], "");
+    assert_eq!(resolved.code, 1, "{}", resolved.err);
+    let (held, thing) = (key("boxes", 1), key("things", 1));
+    let why = format!("{held} stays open: {held} cannot be deleted while {thing} refers to it by \"box\"");
+    assert!(resolved.err.starts_with(&why), "{}", resolved.err);
+    let ends =
+        "1 conflict resolved, 1 open\nfoldlog: 1 conflict cannot be resolved so; decide each by itself\n";
+    assert!(resolved.err.ends_with(ends), "{}", resolved.err);
+    assert_eq!(story.open(), [1]);
 }
 
 /// Whether there is a `script` that runs a command under a pseudo-terminal (util-linux has one).

@@ -81,8 +81,8 @@ fn all(replica: &Replica, resolution: &Resolution, output: &mut Output) -> Resul
     match refused.len() {
         0 => Ok(()),
         number => Err(Failure::Failed(format!(
-            "{} not be resolved so; decide each by itself",
-            words::counted(number as u64, "conflict can", "conflicts can")
+            "{} be resolved so; decide each by itself",
+            words::counted(number as u64, "conflict cannot", "conflicts cannot")
         ))),
     }
 }

@@ -26,8 +26,7 @@ impl Seen {
 
     /// That of an entity, if one is open.
     pub(super) fn of(replica: &Replica, key: &EntityKey) -> Result<Option<Self>, Failure> {
-        let conflict = replica.conflicts()?.into_iter().find(|conflict| conflict.key == *key);
-        conflict.map(|conflict| Seen::with_holder(replica, conflict)).transpose()
+        replica.conflict(key)?.map(|conflict| Seen::with_holder(replica, conflict)).transpose()
     }
 
     fn with_holder(replica: &Replica, conflict: Conflict) -> Result<Self, Failure> {
@@ -55,7 +54,11 @@ impl Seen {
             told.push(format!("wants ({fields}) = ({values}), which {holder} has"));
         }
         if let Some(before) = self.before() {
-            told.push(format!("local {}, remote {}", done(before, local), done(before, remote)));
+            // A delete is held because of what goes with it, too.
+            let is_about_others = !local.existence.is_live() && remote.existence == before.existence;
+            let theirs =
+                if is_about_others { "changed what refers to it".to_owned() } else { done(before, remote) };
+            told.push(format!("local {}, remote {theirs}", done(before, local)));
         }
         format!("{key}  {}", words::shown(&told.join("; ")))
     }
