@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::conflicts::ConflictsArgs;
 use super::input::Source;
+use super::replica::ReplicaArgs;
 
 /// A durable outbox for programs that go on working without a network.
 ///
@@ -126,6 +128,22 @@ Examples:
   foldlog parked my.journal edit mend.ndjson
   foldlog parked my.journal drop notes/8d56e5d3-d4f3-583e-9955-4d898ddc04c9")]
     Parked(ParkedArgs),
+    /// Make a replica, read what is seen in it, and change it.
+    #[command(after_help = "\
+Examples:
+  foldlog replica init my.replica --schema schema.json
+  foldlog replica put my.replica notes '{\"title\":\"milk\"}'
+  foldlog replica list my.replica")]
+    Replica(ReplicaArgs),
+    /// List and decide what both sides changed, and bring back what lost.
+    #[command(after_help = "\
+Examples:
+  foldlog conflicts my.replica
+  foldlog conflicts my.replica show notes/8d56e5d3-d4f3-583e-9955-4d898ddc04c9
+  foldlog conflicts my.replica resolve                      asks about one after another
+  foldlog conflicts my.replica resolve --all --with newest
+  foldlog conflicts my.replica losers")]
+    Conflicts(ConflictsArgs),
     /// Check every byte of a journal, without ever writing to it.
     #[command(after_help = "Example:\n  foldlog verify my.journal && echo sound")]
     Verify(JournalArgs),

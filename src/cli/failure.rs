@@ -2,6 +2,12 @@
 
 use std::io;
 
+use crate::{journal, replica};
+
+/// How a person gets done what a journal refuses because it is a replica's.
+const THROUGH_THE_REPLICA: &str = "`foldlog replica put`, `patch` and `delete` change its entities, `foldlog \
+     replica undo` takes back what is unsent, `foldlog conflicts` decides what is open";
+
 /// The end of a command that did not come to its end.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -23,9 +29,22 @@ impl Failure {
     }
 }
 
-impl From<crate::journal::Error> for Failure {
-    fn from(error: crate::journal::Error) -> Self {
-        Failure::Failed(error.to_string())
+impl From<journal::Error> for Failure {
+    fn from(error: journal::Error) -> Self {
+        Failure::Failed(match error {
+            // The journal knows of no commands.
+            journal::Error::OfReplica => format!("{error}: {THROUGH_THE_REPLICA}"),
+            error => error.to_string(),
+        })
+    }
+}
+
+impl From<replica::Error> for Failure {
+    fn from(error: replica::Error) -> Self {
+        match error {
+            replica::Error::Journal { source } => source.into(),
+            error => Failure::Failed(error.to_string()),
+        }
     }
 }
 

@@ -3,16 +3,19 @@
 //! Data goes to standard output, words and progress to standard error, so that commands can be chained.
 
 mod args;
+mod conflicts;
 mod demo;
 mod failure;
 mod fold;
 mod generate;
+mod given;
 mod history;
 mod input;
 mod journal;
 mod output;
 mod parked;
 mod progress;
+mod replica;
 mod scenario;
 mod show;
 mod status;
@@ -71,6 +74,8 @@ fn dispatch(command: Command, output: &mut Output) -> Result<(), Failure> {
         Command::Status(args) => status::status(&args, output),
         Command::Show(args) => show::show(&args, output),
         Command::Parked(args) => parked::parked(&args, output),
+        Command::Replica(args) => replica::replica(&args, output),
+        Command::Conflicts(args) => conflicts::conflicts(&args, output),
         Command::Verify(args) => status::verify(&args, output),
         Command::Generate(args) => generate::generate(&args, output),
         Command::Scenario(args) => scenario::scenario(&args, output),

@@ -59,6 +59,14 @@ impl Output {
     }
 }
 
+/// How wide lines are where nobody's terminal says otherwise.
+pub(super) const WIDTH_PIPED: usize = 100;
+
+/// How wide a terminal is, or what is written where there is none.
+pub(super) fn width(terminal: &console::Term) -> usize {
+    terminal.size_checked().map_or(WIDTH_PIPED, |(_, columns)| usize::from(columns))
+}
+
 /// Whether somebody watches standard error.
 pub(super) fn is_watched() -> bool {
     io::stderr().is_terminal()

@@ -72,13 +72,18 @@ pub(super) struct ShowLine(String);
 
 impl ShowLine {
     fn new(key: &EntityKey, phase: &str) -> Self {
+        ShowLine::of(key).with("phase", &json!(phase).to_string())
+    }
+
+    /// A line about an entity.
+    pub(super) fn of(key: &EntityKey) -> Self {
         let line = ShowLine(String::from("{"));
         line.with("collection", &json!(key.collection().as_str()).to_string())
             .with("id", &json!(key.id().to_string()).to_string())
-            .with("phase", &json!(phase).to_string())
     }
 
-    fn with(mut self, key: &str, value: &str) -> Self {
+    /// The line with a member more, its value as JSON.
+    pub(super) fn with(mut self, key: &str, value: &str) -> Self {
         if self.0.len() > 1 {
             self.0.push(',');
         }

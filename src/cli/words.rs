@@ -65,6 +65,17 @@ pub(super) fn span(ms: u64) -> String {
     format!("{} {unit}", count(number))
 }
 
+/// Text from outside as it may stand on a terminal: what would move the cursor, or turn the direction of writing, is
+/// spelled out.
+pub(super) fn shown(text: &str) -> String {
+    let turns = |char: char| matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() || turns(char) { out.extend(char.escape_unicode()) } else { out.push(char) }
+    }
+    out
+}
+
 /// An entity as COLLECTION/UUID.
 pub(super) fn entity(text: &str) -> Result<EntityKey, Failure> {
     let Some((collection, id)) = text.rsplit_once('/') else {
@@ -89,6 +100,7 @@ mod tests {
             ["0 B", "999 B", "1.0 kB", "1.2 kB", "99.9 kB", "100 kB", "2.5 MB"]
         );
         assert_eq!([percent(1_999, 2_000), percent(0, 0), percent(7, 7)], ["99.9 %", "0.0 %", "100.0 %"]);
+        assert_eq!(shown("a\u{1b}[2J\u{202e}ä"), "a\\u{1b}[2J\\u{202e}ä");
         assert_eq!([5, 59_999, 7_200_000, 172_800_000].map(span), ["5 ms", "59 s", "2 h", "2 days"]);
     }
 }

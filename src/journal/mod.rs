@@ -191,6 +191,12 @@ impl Journal {
         *self.inner.replica.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether this journal is a replica's, which alone may change what is seen there.
+    #[must_use]
+    pub fn is_of_replica(&self) -> bool {
+        self.inner.is_of_replica.load(Ordering::Acquire)
+    }
+
     /// Folds what came in since the last pass into the compacted run. Its cost follows the new
     /// operations, not the history. Compacting twice equals once.
     ///

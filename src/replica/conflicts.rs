@@ -79,16 +79,23 @@ impl Replica {
             let mut found = Vec::new();
             for row in snapshot.keyed(CONFLICTS)?.iter().map_err(engine)? {
                 let (place, value) = row.map_err(engine)?;
-                let (key, Some(kind)) = opened(place.value(), value.value())? else { continue };
-                let (base, stamps) = view.base(&key)?;
-                found.push(Conflict {
-                    kind,
-                    local: view.visible(&key)?,
-                    remote: version_of(&base, stamps),
-                    key,
-                });
+                found.extend(conflict_of(view, place.value(), value.value())?);
             }
             Ok(found)
+        })
+    }
+
+    /// The open conflict of an entity, if there is one.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn conflict(&self, key: &EntityKey) -> Result<Option<Conflict>, Error> {
+        let place = entity_bytes(key);
+        self.read(|snapshot, view| {
+            match snapshot.keyed(CONFLICTS)?.get(place.as_slice()).map_err(engine)? {
+                Some(value) => conflict_of(view, &place, value.value()),
+                None => Ok(None),
+            }
         })
     }
 
@@ -119,6 +126,17 @@ impl Replica {
             Ok(found)
         })
     }
+}
+
+/// A conflict with both sides as they are now; nothing where it is decided.
+fn conflict_of(
+    view: &View<'_, redb::ReadOnlyTable<&'static [u8], &'static [u8]>>,
+    place: &[u8],
+    bytes: &[u8],
+) -> Result<Option<Conflict>, journal::Error> {
+    let (key, Some(kind)) = opened(place, bytes)? else { return Ok(None) };
+    let (base, stamps) = view.base(&key)?;
+    Ok(Some(Conflict { kind, local: view.visible(&key)?, remote: version_of(&base, stamps), key }))
 }
 
 /// A conflict that is open; no kind where it is decided.

@@ -22,6 +22,12 @@ pub enum Error {
         #[from]
         source: algebra::Error,
     },
+    /// A journal that nobody made a replica of.
+    #[error("{place} is a journal, but no replica; make a replica of it first")]
+    NotAReplica {
+        /// Which journal.
+        place: String,
+    },
     /// A unique key is taken.
     #[error("{key} cannot have the key ({}), which {holder} holds; change one of the two first", unique.join(", "))]
     Taken {

@@ -103,7 +103,8 @@ struct Within<'t> {
 }
 
 impl Replica {
-    /// Opens the replica at a path, or makes one if there is no file. The options say its schema.
+    /// Opens the replica at a path, or makes one if there is no file. The options say its schema; where it had another
+    /// one, it is moved to that.
     ///
     /// # Errors
     /// As [`Options::create`], and a schema that what is stored does not fit.

@@ -1,6 +1,7 @@
 //! Making a replica of a journal, and moving it to another schema.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,16 +10,35 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::Replica;
 use super::conflicts;
 use super::error::Error;
-use super::keep::{forget_cursors, put_record};
+use super::keep::{self, forget_cursors, put_record};
 use super::view::{Cause, View};
-use crate::algebra::{EntityKey, Existence, key_values};
+use crate::algebra::{EntityKey, Existence, Schema, key_values};
 use crate::codec::frame::FrameKind;
 use crate::codec::kept::{ConflictRecord, ReplicaRecord};
 use crate::journal::error::engine;
 use crate::journal::tables::{CONFLICTS, CURSORS, FETCHED, LOCAL, LOST, META, REPLICA_KEY, UNIQUE};
-use crate::journal::{Journal, Work};
+use crate::journal::{self, Journal, Options, Work};
 
 impl Replica {
+    /// Opens the replica at a path, which must be one. Options without a schema keep the one that it has.
+    ///
+    /// # Errors
+    /// A journal that is no replica; otherwise as [`Options::open`] and [`Replica::of`].
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let mut journal = options.open(path)?;
+        if !journal.is_of_replica() {
+            return Err(Error::NotAReplica { place: path.display().to_string() });
+        }
+        if journal.inner.options.schema.is_none() {
+            let stored = journal.inner.read(|snapshot| Ok(keep::record(snapshot)?.schema))?;
+            // Nobody else has a handle on it yet.
+            let inner = Arc::get_mut(&mut journal.inner).ok_or(journal::Error::Failed)?;
+            inner.options.schema = Some(Schema::from_json(&stored)?);
+        }
+        Replica::of(journal)
+    }
+
     /// Makes a replica of a journal, by the schema that it was opened with; what is pending there is seen in it.
     ///
     /// # Errors
@@ -59,7 +79,7 @@ impl Replica {
                 work.txn.open_table(table).map_err(engine)?;
             }
             work.txn.open_table(LOST).map_err(engine)?;
-            let record = match super::keep::record_in(work.txn)? {
+            let record = match keep::record_in(work.txn)? {
                 Some(record) => record,
                 None => without_record(work)?,
             };

@@ -26,7 +26,7 @@ impl Replica {
     /// # Errors
     /// An entity without an open conflict; otherwise as [`Replica::commit`].
     pub fn resolve(&self, key: &EntityKey, resolution: &Resolution) -> Result<(), Error> {
-        let conflict = self.conflicts()?.into_iter().find(|conflict| conflict.key == *key);
+        let conflict = self.conflict(key)?;
         let conflict = conflict.ok_or_else(|| Error::NoConflict { key: key.clone() })?;
         match resolution {
             Resolution::Delete => self.resolve_by(&conflict, Operation::delete(key.clone())),
