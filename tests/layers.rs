@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("server", &["algebra", "authority", "codec"]),
     ("scenario", &["algebra", "authority", "journal", "replica", "storage", "sync", "workload"]),
     ("testing", &["algebra", "authority", "codec", "journal", "replica", "scenario", "sync", "workload"]),
-    ("cli", &["algebra", "codec", "journal", "replica", "scenario", "workload"]),
+    ("cli", &["algebra", "authority", "codec", "journal", "replica", "scenario", "server", "workload"]),
 ];
 
 /// A dependency, and the only places that may name it.

@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use super::conflicts::ConflictsArgs;
 use super::input::Source;
 use super::replica::ReplicaArgs;
+use super::serve::{ServeArgs, TokenArgs};
 
 /// A durable outbox for programs that go on working without a network.
 ///
@@ -165,6 +166,20 @@ A scenario is NDJSON: a title (and perhaps a schema), then a step a line:
   {\"do\":\"push\",\"client\":\"a\"}
   {\"do\":\"expect\",\"authority\":true,\"entity\":\"notes/x\",\"state\":{\"v\":1}}")]
     Scenario(ScenarioArgs),
+    /// Serve an authority over HTTP: replicas sync with it.
+    #[command(after_help = "\
+Examples:
+  foldlog serve                                            authority.redb, http://127.0.0.1:8470
+  foldlog serve --data /srv/notes.redb --schema schema.json --listen 0.0.0.0:8470 \\
+    --certificate chain.pem --key key.pem
+  foldlog serve --restored                                 once, after authority.redb came back from a backup
+
+Then, elsewhere:
+  foldlog token create anna                                a token for the account anna
+  foldlog sync my.replica --url http://127.0.0.1:8470 --token foldlog_…")]
+    Serve(ServeArgs),
+    /// Make, list and revoke the tokens by which replicas sync with a served authority.
+    Token(TokenArgs),
     /// Show the project on a real log, in a temporary file.
     #[command(after_help = "Example:\n  foldlog demo")]
     Demo,

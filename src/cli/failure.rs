@@ -48,6 +48,24 @@ impl From<replica::Error> for Failure {
     }
 }
 
+impl From<crate::authority::Error> for Failure {
+    fn from(error: crate::authority::Error) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+impl From<crate::server::Error> for Failure {
+    fn from(error: crate::server::Error) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+impl From<crate::server::TokenError> for Failure {
+    fn from(error: crate::server::TokenError) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
 impl From<crate::algebra::Error> for Failure {
     fn from(error: crate::algebra::Error) -> Self {
         Failure::Failed(error.to_string())

@@ -17,14 +17,17 @@ mod parked;
 mod progress;
 mod replica;
 mod scenario;
+mod serve;
 mod show;
 mod status;
 mod words;
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 
+use crate::algebra::Millis;
 use args::{Args, Command};
 use failure::Failure;
 use output::Output;
@@ -79,6 +82,14 @@ fn dispatch(command: Command, output: &mut Output) -> Result<(), Failure> {
         Command::Verify(args) => status::verify(&args, output),
         Command::Generate(args) => generate::generate(&args, output),
         Command::Scenario(args) => scenario::scenario(&args, output),
+        Command::Serve(args) => serve::serve(&args, output),
+        Command::Token(args) => serve::token(&args, output),
         Command::Demo => demo::demo(output),
     }
+}
+
+/// The time by the system's clock.
+fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).min(Millis::MAX)
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::LosersArgs;
-use super::now;
 use crate::algebra::Millis;
 use crate::cli::failure::Failure;
 use crate::cli::fold::object;
+use crate::cli::now;
 use crate::cli::output::Output;
 use crate::cli::show::ShowLine;
 use crate::cli::{replica, words};

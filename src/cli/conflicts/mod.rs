@@ -10,8 +10,6 @@ mod losers;
 mod resolve;
 mod seen;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::json;
 
 pub(super) use args::ConflictsArgs;
@@ -20,7 +18,7 @@ use super::failure::Failure;
 use super::fold::object;
 use super::output::{Output, width};
 use super::{replica, words};
-use crate::algebra::Millis;
+use crate::cli::now;
 use crate::replica::{Error, Replica};
 use args::ConflictsAction;
 use seen::Seen;
@@ -65,10 +63,4 @@ fn list(replica: &Replica, output: &mut Output) -> Result<(), Failure> {
         said.push_str(&format!("; {decided} until it is seen here what the other side did"));
     }
     output.summary(true, &said, || object(json!({"open": open, "decided": decided})))
-}
-
-/// The time by the system's clock.
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).min(Millis::MAX)
 }

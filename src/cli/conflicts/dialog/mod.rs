@@ -5,10 +5,10 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use super::now;
 use super::seen::Seen;
 use crate::algebra::{EntityKey, State};
 use crate::cli::failure::Failure;
+use crate::cli::now;
 use crate::cli::words;
 use crate::replica::{Error, Replica, Resolution};
 

@@ -1,0 +1,84 @@
+//! `serve`: an authority over HTTP, until it is told to end.
+
+mod args;
+mod token;
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::failure::Failure;
+use super::fold::object;
+use super::input::Source;
+use super::output::{Output, say};
+use super::words;
+use crate::authority::FileAuthority;
+use crate::server::{Certificate, Options, TokenFile, serve as begin};
+
+pub(super) use args::{ServeArgs, TokenArgs};
+pub(super) use token::token;
+
+pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure> {
+    let schema = args.schema.as_ref().map(Source::schema).transpose()?.unwrap_or_default();
+    let collections = schema.collections().count();
+    let authority = FileAuthority::create(&args.data, schema)?;
+    if args.restored {
+        let accounts = authority.renew_generations()?;
+        say(&format!(
+            "{} begin anew: their clients fetch everything and keep what is unsent",
+            words::counted(accounts, "account", "accounts")
+        ));
+    }
+    let path = token::tokens_of(&args.data, args.tokens.as_ref());
+    let tokens = TokenFile::new(&path);
+    let issued = tokens.list()?.len();
+    let certificate = match (&args.certificate, &args.key) {
+        (Some(certificate), Some(key)) => Some(Certificate::read(certificate, key)?),
+        (Some(_) | None, _) => None,
+    };
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    let options = options(args);
+    let running = begin(&args.listen, Arc::new(authority), Arc::new(tokens), options, certificate)?;
+    let url = format!("{scheme}://{}", running.address());
+    let mut said = vec![format!("{} is served on {url}", args.data.display())];
+    said.push(match collections {
+        0 => "without a schema any collection may be written; --schema FILE names them".to_owned(),
+        count => format!("the schema has {}", words::counted(count as u64, "collection", "collections")),
+    });
+    said.push(match issued {
+        0 => format!(
+            "nobody can sync yet: `foldlog token create ACCOUNT --tokens {}` makes a token",
+            path.display()
+        ),
+        count => format!("{} in {}", words::counted(count as u64, "token", "tokens"), path.display()),
+    });
+    if scheme == "http" && !running.address().ip().is_loopback() {
+        said.push("without --certificate whoever is in between can read tokens and data".to_owned());
+    }
+    said.push("Ctrl-C ends it".to_owned());
+    output.summary(false, &said.join("\n"), || {
+        object(json!({"url": url, "tokens": issued, "collections": collections}))
+    })?;
+    output.flush()?;
+    running.wait_for_signal()?;
+    say("ending: what is being answered is finished");
+    running.end();
+    Ok(())
+}
+
+fn options(args: &ServeArgs) -> Options {
+    let mut options = Options::default();
+    for (said, option) in [
+        (args.max_body_bytes, &mut options.body_bytes_max),
+        (args.max_operations, &mut options.operations_max),
+        (args.max_requests, &mut options.account_requests_max),
+        (args.max_streams, &mut options.account_streams_max),
+    ] {
+        if let Some(said) = said {
+            *option = usize::try_from(said).unwrap_or(usize::MAX);
+        }
+    }
+    options.requests_max = options.requests_max.max(options.account_requests_max);
+    options.streams_max = options.streams_max.max(options.account_streams_max);
+    options
+}
