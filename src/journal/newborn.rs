@@ -69,10 +69,19 @@ pub(crate) fn clear_file(path: &Path) -> io::Result<()> {
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    if is_unfinished(file.metadata()?.len(), reader(&file))? {
-        file.set_len(0)?;
-    }
-    Ok(())
+    let cleared = file
+        .metadata()
+        .and_then(|metadata| is_unfinished(metadata.len(), reader(&file)))
+        .and_then(|is_unfinished| if is_unfinished { file.set_len(0) } else { Ok(()) });
+    let_go(&file);
+    cleared
+}
+
+/// Gives a lock back before the file is closed: a process that another thread starts at this moment has a copy of the
+/// file until it runs its program, and would keep the lock from the engine that long.
+fn let_go(file: &File) {
+    // Where there was none to give back there is nothing to do.
+    let _ = file.unlock();
 }
 
 /// Refuses a file that has nothing in it: one of no bytes, or one that was begun and not finished.
@@ -83,7 +92,12 @@ pub(crate) fn require_finished_file(path: &Path, place: &str) -> Result<(), Erro
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return Ok(());
     }
-    require_finished(file.metadata().map_err(io)?.len(), reader(&file), place)
+    let finished = file
+        .metadata()
+        .map_err(io)
+        .and_then(|metadata| require_finished(metadata.len(), reader(&file), place));
+    let_go(&file);
+    finished
 }
 
 /// The same for anything that is read.
