@@ -5,7 +5,7 @@
 //! | concurrent | the policy is manual and both sides changed the entity | the sides come to agree |
 //! | a clash | another entity has a unique key, of the entity or of a parent that it needs | one of the two gives it up, or nothing needs it any more |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use redb::{ReadableTable, WriteTransaction};
 use uuid::Uuid;
@@ -237,6 +237,21 @@ pub(super) fn is_engaged(snapshot: &Snapshot, key: &EntityKey) -> Result<bool, j
         Some(open) => Ok(journal::seal::load(snapshot, open)?.1.contains_key(key)),
         None => Ok(false),
     }
+}
+
+/// Every entity of which something is in the open bunch, parked, or in conflict.
+pub(super) fn engaged(snapshot: &Snapshot) -> Result<HashSet<EntityKey>, journal::Error> {
+    let mut found = HashSet::new();
+    for table in [CONFLICTS, tables::PARKED] {
+        for row in snapshot.keyed(table)?.iter().map_err(engine)? {
+            let (place, _) = row.map_err(engine)?;
+            found.insert(entity_of(place.value()).map_err(damaged("what waits for a decision"))?);
+        }
+    }
+    if let Some(open) = &snapshot.state()?.open {
+        found.extend(journal::seal::load(snapshot, open)?.1.into_keys());
+    }
+    Ok(found)
 }
 
 /// Whether an entity was decided about, and waits for what the other side did to be seen here.

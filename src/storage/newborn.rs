@@ -68,10 +68,19 @@ pub(crate) fn clear_file(path: &Path) -> io::Result<()> {
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    if is_unfinished(file.metadata()?.len(), reader(&file))? {
-        file.set_len(0)?;
-    }
-    Ok(())
+    let cleared = file
+        .metadata()
+        .and_then(|metadata| is_unfinished(metadata.len(), reader(&file)))
+        .and_then(|is_unfinished| if is_unfinished { file.set_len(0) } else { Ok(()) });
+    let_go(&file);
+    cleared
+}
+
+/// Gives a lock back before the file is closed: a process that another thread starts at this moment has a copy of the
+/// file until it runs its program, and would keep the lock from the engine that long.
+fn let_go(file: &File) {
+    // Where there was none to give back there is nothing to do.
+    let _ = file.unlock();
 }
 
 /// Why a file has nothing in it: it has no bytes, or was begun and not finished. None where something is in it.
@@ -81,7 +90,9 @@ pub(super) fn why_nothing_is_in_file(path: &Path) -> io::Result<Option<&'static 
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return Ok(None);
     }
-    why_nothing_is_in(file.metadata()?.len(), reader(&file))
+    let why = file.metadata().and_then(|metadata| why_nothing_is_in(metadata.len(), reader(&file)));
+    let_go(&file);
+    why
 }
 
 /// The same for anything that is read.

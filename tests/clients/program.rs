@@ -114,6 +114,41 @@ fn a_state_of_another_type_is_named_with_its_entity() {
 }
 
 #[test]
+fn all_entities_at_once_are_what_each_is_by_itself() {
+    let (mut store, replica) = agreed();
+    let one_by_one = |replica: &Replica| -> Vec<_> {
+        let keys = replica.known().unwrap().into_iter();
+        keys.map(|key| (key.clone(), replica.entity(&key).unwrap())).collect()
+    };
+    // Changed, changed back, deleted, made; what is on its way is changed back too.
+    commit(&replica, &[patch(key("notes", 1), r#"{"a":1}"#), note(3, "three")]);
+    replica.seal(Limits::default()).unwrap();
+    commit(&replica, &[patch(key("notes", 1), r#"{"a":null}"#), Operation::delete(key("notes", 2))]);
+    commit(&replica, &[note(4, "four")]);
+    commit(&replica, &[patch(key("folders", 1), r#"{"b":1}"#)]);
+    commit(&replica, &[patch(key("folders", 1), r#"{"b":null}"#)]);
+    assert_eq!(replica.entities(None).unwrap(), one_by_one(&replica));
+    let notes = replica.entities(Some(key("notes", 1).collection())).unwrap();
+    let status = |n| notes.iter().find(|(found, _)| *found == key("notes", n)).unwrap().1.status;
+    assert_eq!(
+        [1, 2, 3, 4].map(status),
+        [1, 1, 2, 2].map(|n| if n == 1 { Status::Changed } else { Status::Created })
+    );
+    assert_eq!(notes.len(), 4);
+    run(&mut store, &replica, Want::SYNC);
+    assert_eq!(replica.entities(None).unwrap(), one_by_one(&replica));
+    // Where nothing was ever read, the authority may know what is only changed here.
+    let alone = Replica::in_memory(options()).unwrap();
+    commit(&alone, &[Operation::create(key("folders", 1), state("{}")), patch(key("folders", 2), "{}")]);
+    let listed = alone.entities(None).unwrap();
+    assert_eq!(listed, one_by_one(&alone));
+    assert_eq!(
+        listed.iter().map(|(_, entity)| entity.status).collect::<Vec<_>>(),
+        [Status::Created, Status::Changed]
+    );
+}
+
+#[test]
 fn what_is_undone_is_as_the_authority_holds_it_and_a_group_is_undone_whole() {
     let (_, replica) = agreed();
     let before =

@@ -56,7 +56,8 @@ impl<'c> Column<'c> {
     }
 }
 
-/// The lines: a heading, then a field each; the fields of a clashing key are marked in all columns that agree.
+/// The lines: a heading, then a field each. What the sides changed is seen from the first column; the fields of a key
+/// that clashes are marked in every column.
 pub(super) fn beside(columns: &[Column<'_>], unique: &[String], width: usize) -> Vec<String> {
     let Some(since) = columns.first() else { return Vec::new() };
     let states = columns.iter().filter_map(|column| column.version.existence.live());
@@ -67,28 +68,19 @@ pub(super) fn beside(columns: &[Column<'_>], unique: &[String], width: usize) ->
     let headings = columns.iter().map(|column| (' ', column.heading())).collect();
     let mut lines = layout.row(' ', "", headings);
     for (field, name) in fields.iter().zip(&names) {
-        let changed: BTreeSet<Option<&str>> = columns
-            .iter()
-            .filter(|column| column.changed(since, field))
-            .map(|column| column.raw(field))
-            .collect();
-        let both = columns.iter().filter(|column| column.changed(since, field)).count() > 1;
-        let mark = if both && changed.len() > 1 { '!' } else { ' ' };
-        let clashing = unique.contains(field);
+        let sides: Vec<&Column<'_>> = columns.iter().filter(|column| column.changed(since, field)).collect();
+        let differ = sides.windows(2).any(|pair| matches!(pair, [a, b] if a.raw(field) != b.raw(field)));
+        let is_clashing = unique.contains(field);
         let cells = columns.iter().map(|column| {
             let mark = match column.raw(field) {
-                Some(_) if clashing => '=',
+                Some(_) if is_clashing => '=',
                 _ if column.changed(since, field) => '*',
                 Some(_) | None => ' ',
             };
-            let is_missing = column.version.existence.is_live();
-            (
-                mark,
-                column
-                    .raw(field)
-                    .map_or(if is_missing { "–".to_owned() } else { String::new() }, words::shown),
-            )
+            let nothing = if column.version.existence.is_live() { "–" } else { "" };
+            (mark, column.raw(field).map_or_else(|| nothing.to_owned(), words::shown))
         });
+        let mark = if differ { '!' } else { ' ' };
         lines.extend(layout.row(mark, name, cells.collect()));
     }
     lines

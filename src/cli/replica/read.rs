@@ -42,11 +42,7 @@ pub(super) fn list(args: &ListArgs, output: &mut Output) -> Result<(), Failure> 
     let collection = collection.map_err(|error| Failure::Usage(error.to_string()))?;
     let replica = open(&args.of.replica)?;
     let (mut live, mut deleted, mut unsent) = (0_u64, 0_u64, 0_u64);
-    for key in replica.known()? {
-        if collection.as_ref().is_some_and(|wanted| wanted != key.collection()) {
-            continue;
-        }
-        let entity = replica.entity(&key)?;
+    for (key, entity) in replica.entities(collection.as_ref())? {
         let is_live = entity.version.existence.is_live();
         live += u64::from(is_live);
         deleted += u64::from(!is_live);
