@@ -137,12 +137,13 @@ pub(crate) fn opened(storage: &FaultyStorage) -> Result<FileAuthority, Error> {
 pub(crate) fn bunches() -> Vec<(Account, Ask)> {
     let folder = Uuid::from_u128(1);
     let note = |n: u128| create("notes", n, &format!(r#"{{"in":"{folder}","title":"note {n}"}}"#));
+    let again = || create("notes", 4, r#"{"title":"again"}"#);
     let of = |name: &str, number, operations: &[Operation]| (account(name), ask(number, operations));
     vec![
         of("anna", 1, &[create("folders", 1, r#"{"name":"f"}"#), note(2), note(3), note(4)]),
         of("anna", 2, &[patch("notes", 2, r#"{"title":"other"}"#), delete("notes", 3, 3_000)]),
         of("ben", 1, &[create("folders", 1, r#"{"secret":"ben's"}"#), note(2)]),
-        // One clashes, one refers to nothing, one is of no collection that is known.
+        // One clashes, one refers to nothing, one is of no collection that is known, and one is taken.
         of(
             "anna",
             3,
@@ -150,9 +151,10 @@ pub(crate) fn bunches() -> Vec<(Account, Ask)> {
                 create("notes", 5, r#"{"title":"other"}"#),
                 create("notes", 6, &format!(r#"{{"in":"{}"}}"#, Uuid::from_u128(99))),
                 create("tags", 1, "{}"),
+                again(),
             ],
         ),
-        of("ben", 2, &[delete("folders", 1, 4_000)]),
+        of("ben", 2, &[delete("folders", 1, 4_000), create("notes", 5, r#"{"title":"kept"}"#)]),
     ]
 }
 

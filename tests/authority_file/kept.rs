@@ -2,7 +2,7 @@
 
 use foldlog::algebra::{Answer, Ask, Cursors, Epoch, Generation, Index, Millis};
 use foldlog::authority::{Authority, FileAuthority, FileOptions};
-use redb::{ReadableDatabase, ReadableTable};
+use redb::{ReadableDatabase, ReadableTable, TableHandle};
 
 use crate::asking::{
     NOW, TABLES, accepted, account, bunches, by_hand, changes, create, delete, deliver, name, observed, page,
@@ -51,7 +51,7 @@ fn of_an_erased_account_no_key_is_left_in_any_table_and_its_number_is_not_given_
                 let has_number = key.value().starts_with(&2_u64.to_be_bytes());
                 let holds = value.value().windows(5).any(|part| part == b"ben's");
                 if has_number || holds || key.value() == b"ben" {
-                    found.push(table.to_string());
+                    found.push(table.name().to_owned());
                 }
             }
         }
