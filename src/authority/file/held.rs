@@ -32,7 +32,7 @@ pub(super) struct Held {
     /// Whether the account or anything of it was changed.
     pub(super) has_changed: bool,
     pub(super) collections: BTreeMap<CollectionName, HeldCollection>,
-    pub(super) entities: HashMap<EntityKey, HeldEntity>,
+    pub(super) entities: HashMap<EntityKey, HeldEntity, foldhash::fast::RandomState>,
     pub(super) epochs: Moves,
     pub(super) live: Moves,
     pub(super) triggers: Vec<Trigger>,
@@ -58,7 +58,7 @@ impl Held {
             account,
             has_changed: false,
             collections: BTreeMap::new(),
-            entities: HashMap::new(),
+            entities: HashMap::default(),
             epochs: Moves::default(),
             live: Moves::default(),
             triggers: Vec::new(),
