@@ -198,11 +198,11 @@ fn read_all(authority: &FileAuthority, account: &Account, rows: u64, took: &mut 
     }
 }
 
-/// A bunch as a journal seals it; its digest is only compared.
-fn bunch(number: u64, operations: Vec<Operation>) -> Bunch {
-    let planned = |(place, operation): (u64, Operation)| Planned {
-        base: Some(Epoch(0)).filter(|_| matches!(operation.change, foldlog::algebra::Change::Create(_))),
+/// A bunch as a journal seals it, of operations on the bases that they were made on; its digest is only compared.
+fn bunch(number: u64, operations: Vec<(Epoch, Operation)>) -> Bunch {
+    let planned = |(place, (base, operation)): (u64, (Epoch, Operation))| Planned {
         operation,
+        base: Some(base),
         first: Seq(place),
         last: Seq(place),
         operations: 1,
@@ -212,28 +212,30 @@ fn bunch(number: u64, operations: Vec<Operation>) -> Bunch {
     Bunch { number: BunchNumber(number), id: Digest([7; 32]), operations }
 }
 
-fn folders() -> Vec<Operation> {
+fn folders() -> Vec<(Epoch, Operation)> {
     let create = |n| Operation::create(key("folders", Uuid::from_u128(1 + u128::from(n))), State::empty());
-    (0..FOLDERS).map(create).collect()
+    (0..FOLDERS).map(create).map(|operation| (Epoch(0), operation)).collect()
 }
 
-fn creates(bunch: u64, given: Given) -> Vec<Operation> {
+fn creates(bunch: u64, given: Given) -> Vec<(Epoch, Operation)> {
     let numbers = bunch * given.operations..(bunch + 1) * given.operations;
     let create = |n| {
         let state = State::from_json(&row(n)).expect("a state");
-        Operation::create(key("notes", id(n)), state).at(1_699_000_000_000 + n).expect("a time")
+        let operation = Operation::create(key("notes", id(n)), state);
+        (Epoch(0), operation.at(1_699_000_000_000 + n).expect("a time"))
     };
     numbers.map(create).collect()
 }
 
-fn updates(bunch: u64, given: Given) -> Vec<Operation> {
+fn updates(bunch: u64, given: Given) -> Vec<(Epoch, Operation)> {
     let rows = given.bunches * given.operations;
     let update = |place: u64| {
         let n = scattered(bunch * given.operations + place, rows);
         let patch =
             Patch::from_json(&format!(r#"{{"text":"{}","title":"title {n} {bunch}"}}"#, "y".repeat(60)));
         let operation = Operation::patch(key("notes", id(n)), patch.expect("a patch"));
-        operation.at(1_699_500_000_000 + n).expect("a time")
+        // They were created in the order of their numbers.
+        (Epoch(n + 1), operation.at(1_699_500_000_000 + n).expect("a time"))
     };
     (0..given.operations).map(update).collect()
 }

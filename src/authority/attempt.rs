@@ -237,7 +237,10 @@ impl<'a, S: Store> Given<'a, S> {
     /// What the store says; or, as the inner one, what has to go out too.
     pub(super) fn attempt(&'a self, out: Out) -> Result<Result<Attempt<'a, S>, Out>, S::Error> {
         let mut out = self.closed(out);
-        for (place, operation) in self.operations.iter().enumerate() {
+        // What nobody else changed meanwhile gives way to nothing.
+        let concurrent =
+            self.operations.iter().enumerate().filter(|(_, operation)| operation.is_concurrent());
+        for (place, operation) in concurrent {
             let before = operation.before.as_ref().map(|before| before.version.clone()).unwrap_or_default();
             let judged = operation.judged(self.policy(operation.key()), self.replica, &before);
             if matches!(judged, Decision::Other | Decision::Held) && !out.failed.contains_key(&place) {

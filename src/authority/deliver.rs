@@ -80,8 +80,9 @@ pub fn deliver<S: Store>(
     let mut outcomes = Vec::with_capacity(decided.verdicts.len());
     for (planned, verdict) in bunch.operations.iter().zip(decided.verdicts) {
         let key = &planned.operation.key;
-        let now = store.entity(key)?;
-        outcomes.push(verdict.outcome(now, epochs.get(key).copied()));
+        let changed_at = epochs.get(key).copied();
+        let now = if verdict.tells_what_is_there(changed_at) { store.entity(key)? } else { None };
+        outcomes.push(verdict.outcome(now, changed_at));
     }
     let outcomes = Outcomes { bunch: bunch.number, outcomes };
     if !sabotaged!(outcome_not_recorded) {
@@ -172,6 +173,15 @@ fn verdict<S: Store>(
 }
 
 impl Verdict {
+    /// Whether what is there now is part of the outcome.
+    fn tells_what_is_there(&self, changed_at: Option<Epoch>) -> bool {
+        match self {
+            Verdict::Out(_) => false,
+            Verdict::Superseded => true,
+            Verdict::Accepted { tells_result, .. } => *tells_result || changed_at.is_none(),
+        }
+    }
+
     fn outcome(self, now: Option<Stored>, changed_at: Option<Epoch>) -> Outcome {
         match self {
             Verdict::Out(outcome) => outcome,

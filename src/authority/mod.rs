@@ -31,6 +31,6 @@ pub use answer::answer;
 pub use deliver::{Delivery, FUTURE_MS_MAX, Rules, deliver};
 #[cfg(feature = "testing")]
 pub use file::SingleStore;
-pub use file::{AUTHORITY_CACHE_BYTES_DEFAULT, FileAuthority, FileOptions, TRIGGERS_MAX};
+pub use file::{AUTHORITY_CACHE_BYTES_DEFAULT, FileAuthority, FileOptions, TRIGGERS_MAX_DEFAULT};
 pub use memory::MemoryStore;
 pub use store::{Store, Stored};

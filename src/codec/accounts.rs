@@ -114,32 +114,27 @@ impl EntityRecord {
 pub(crate) struct TriggersRecord {
     first: u64,
     collections: Vec<String>,
+    senders: Vec<Option<[u8; 16]>>,
     rows: Vec<TriggerRow>,
 }
 
-/// The place of the collection, the id, whether it was a delete, the epoch, the sender.
-type TriggerRow = (u32, [u8; 16], bool, u64, Option<[u8; 16]>);
+/// The place of the collection, the place of the sender, the id, whether it was a delete, the epoch.
+type TriggerRow = (u32, u32, [u8; 16], bool, u64);
 
 impl TriggersRecord {
     /// The record of triggers whose indexes follow one another.
     pub(crate) fn of(triggers: &[Trigger]) -> Self {
-        let mut places: BTreeMap<&str, u32> = BTreeMap::new();
-        let mut collections = Vec::new();
+        let (mut collections, mut senders) = (BTreeMap::new(), BTreeMap::new());
         let mut rows = Vec::with_capacity(triggers.len());
         for trigger in triggers {
-            let name = trigger.key.collection().as_str();
-            // Far fewer collections than a number has room for: each stands in a trigger of this list.
-            let next = u32::try_from(collections.len()).unwrap_or(u32::MAX);
-            let place = *places.entry(name).or_insert_with(|| {
-                collections.push(name.to_owned());
-                next
-            });
-            let sender = trigger.sender.map(Uuid::into_bytes);
+            let collection = place(&mut collections, trigger.key.collection().as_str());
+            let sender = place(&mut senders, trigger.sender.map(Uuid::into_bytes));
             let is_delete = trigger.action == Action::Delete;
-            rows.push((place, trigger.key.id().into_bytes(), is_delete, trigger.epoch.0, sender));
+            rows.push((collection, sender, trigger.key.id().into_bytes(), is_delete, trigger.epoch.0));
         }
+        let collections = listed(collections).into_iter().map(str::to_owned).collect();
         let first = triggers.first().map_or(0, |trigger| trigger.index.0);
-        TriggersRecord { first, collections, rows }
+        TriggersRecord { first, collections, senders: listed(senders), rows }
     }
 
     /// The index that the last one has if they are as many as they should be.
@@ -155,19 +150,35 @@ impl TriggersRecord {
             return Err(wrong("triggers are not where they are counted"));
         }
         let trigger = |(row, index): (TriggerRow, u64)| {
-            let (place, id, is_delete, epoch, sender) = row;
-            let place = usize::try_from(place).ok();
-            let name = place.and_then(|place| self.collections.get(place));
+            let (collection, sender, id, is_delete, epoch) = row;
+            let name = usize::try_from(collection).ok().and_then(|place| self.collections.get(place));
+            let sender = usize::try_from(sender).ok().and_then(|place| self.senders.get(place));
             Ok(Trigger {
                 index: Index(index),
                 key: key_of(name.ok_or_else(|| wrong("a trigger is of no listed collection"))?, id)?,
                 action: if is_delete { Action::Delete } else { Action::Upsert },
                 epoch: Epoch(epoch),
-                sender: sender.map(Uuid::from_bytes),
+                sender: sender
+                    .ok_or_else(|| wrong("a trigger is of no listed sender"))?
+                    .map(Uuid::from_bytes),
             })
         };
         self.rows.into_iter().zip(self.first..).map(trigger).collect()
     }
+}
+
+/// The place of something in a list, at whose end it is put where it is new.
+fn place<T: Ord>(places: &mut BTreeMap<T, u32>, of: T) -> u32 {
+    // Never more than there are triggers in one value.
+    let next = u32::try_from(places.len()).unwrap_or(u32::MAX);
+    *places.entry(of).or_insert(next)
+}
+
+/// What has places, in their order.
+fn listed<T>(places: BTreeMap<T, u32>) -> Vec<T> {
+    let mut listed: Vec<(T, u32)> = places.into_iter().collect();
+    listed.sort_by_key(|(_, place)| *place);
+    listed.into_iter().map(|(of, _)| of).collect()
 }
 
 /// What a bunch was answered.

@@ -64,7 +64,7 @@ impl FileAuthority {
             for (account, now, ask) in &asked {
                 answers.push(match decide(tables, &self.schema, account, *now, ask) {
                     Ok((answer, held)) => {
-                        has_written |= held.write(tables)?;
+                        has_written |= held.write(tables, self.triggers_max)?;
                         Ok(answer)
                     }
                     Err(error @ (Error::Store { .. } | Error::Corrupted { .. })) => return Err(error),

@@ -14,12 +14,12 @@ use crate::authority::{Account, Error, Stored};
 use crate::codec::accounts::{AccountRecord, AnswerRecord, CollectionRecord, EntityRecord, TriggersRecord};
 use crate::codec::frame::FrameKind;
 
-/// So many triggers of an account are kept: a client that was away for longer reads all that changed in pages, which
-/// is cheaper than as many hints.
-pub const TRIGGERS_MAX: u64 = 100_000;
+/// So many triggers of an account are kept unless asked for otherwise: a client that was away for longer reads all that
+/// changed in pages, which is cheaper than as many hints.
+pub const TRIGGERS_MAX_DEFAULT: u64 = 100_000;
 
-/// So many triggers more are kept before older ones are forgotten: a range at a time, not one with each delivery.
-pub(super) const TRIGGERS_FORGOTTEN_MIN: u64 = 10_000;
+/// One in so many triggers more are kept before older ones are forgotten: a range at a time, not one with each delivery.
+const TRIGGERS_OVER: u64 = 10;
 
 /// So many triggers stand in one value: reading one reads its neighbours.
 const TRIGGERS_A_VALUE: usize = 500;
@@ -32,7 +32,7 @@ pub(super) struct Held {
     /// Whether the account or anything of it was changed.
     pub(super) has_changed: bool,
     pub(super) collections: BTreeMap<CollectionName, HeldCollection>,
-    pub(super) entities: HashMap<EntityKey, HeldEntity>,
+    pub(super) entities: HashMap<EntityKey, HeldEntity, foldhash::fast::RandomState>,
     pub(super) epochs: Moves,
     pub(super) live: Moves,
     pub(super) triggers: Vec<Trigger>,
@@ -58,7 +58,7 @@ impl Held {
             account,
             has_changed: false,
             collections: BTreeMap::new(),
-            entities: HashMap::new(),
+            entities: HashMap::default(),
             epochs: Moves::default(),
             live: Moves::default(),
             triggers: Vec::new(),
@@ -67,7 +67,11 @@ impl Held {
     }
 
     /// Writes what was changed; whether anything was.
-    pub(super) fn write(mut self, tables: &mut Tables<WriteTable<'_>>) -> Result<bool, Error> {
+    pub(super) fn write(
+        mut self,
+        tables: &mut Tables<WriteTable<'_>>,
+        triggers_max: u64,
+    ) -> Result<bool, Error> {
         if !self.has_changed {
             return Ok(false);
         }
@@ -90,7 +94,7 @@ impl Held {
         }
         self.epochs.write(&mut tables.epochs)?;
         self.live.write(&mut tables.live)?;
-        forget_old(&mut tables.triggers, &mut self.account)?;
+        forget_old(&mut tables.triggers, &mut self.account, triggers_max)?;
         tables.put_account(self.name.as_str(), &self.account)?;
         Ok(true)
     }
@@ -118,20 +122,17 @@ impl Held {
 }
 
 /// Forgets the oldest triggers of an account where there are too many.
-fn forget_old(triggers: &mut WriteTable<'_>, account: &mut AccountRecord) -> Result<(), Error> {
-    let kept = account.last_trigger.saturating_sub(account.triggers_from);
-    if kept < TRIGGERS_MAX + TRIGGERS_FORGOTTEN_MIN {
-        return Ok(());
-    }
-    forget(triggers, account, account.last_trigger - TRIGGERS_MAX)
-}
-
-/// Forgets the triggers of an account up to an index, as far as they stand in values of their own.
-pub(super) fn forget(
+fn forget_old(
     triggers: &mut WriteTable<'_>,
     account: &mut AccountRecord,
-    until: u64,
+    triggers_max: u64,
 ) -> Result<(), Error> {
+    let kept = account.last_trigger.saturating_sub(account.triggers_from);
+    if kept <= triggers_max.saturating_add(triggers_max / TRIGGERS_OVER) {
+        return Ok(());
+    }
+    let until = account.last_trigger.saturating_sub(triggers_max);
+    // Whole values go: the one in which the newest of them stands stays.
     let (from, to) = (trigger_key(account.number, 0), behind(&trigger_key(account.number, until)));
     let mut last = account.triggers_from;
     let forgets = |key: &[u8], _: &[u8]| {

@@ -32,7 +32,7 @@ use deliveries::{Queue, find, said};
 use handle::Handle;
 use one::One;
 
-pub use held::TRIGGERS_MAX;
+pub use held::TRIGGERS_MAX_DEFAULT;
 pub use open::{AUTHORITY_CACHE_BYTES_DEFAULT, FileOptions};
 #[cfg(feature = "testing")]
 pub use single::SingleStore;
@@ -43,6 +43,7 @@ pub use single::SingleStore;
 pub struct FileAuthority {
     schema: Schema,
     handle: Handle,
+    triggers_max: u64,
     queue: Queue,
 }
 
@@ -63,8 +64,8 @@ impl FileAuthority {
         FileOptions::new().create(path, schema)
     }
 
-    fn with(handle: Handle, schema: Schema) -> Self {
-        FileAuthority { schema, handle, queue: deliveries::queue() }
+    fn with(handle: Handle, schema: Schema, triggers_max: u64) -> Self {
+        FileAuthority { schema, handle, triggers_max, queue: deliveries::queue() }
     }
 }
 

@@ -13,8 +13,8 @@ use super::tables::{
     opened, record, trigger_key,
 };
 use crate::algebra::{
-    Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, FullRow, Generation, Index,
-    LiveSets, Outcomes, Page, ReplicaId, Schema, Trigger, key_values, referred,
+    Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Existence, FullRow, Generation,
+    Index, LiveSets, Outcomes, Page, ReplicaId, Schema, Trigger, key_values, referred,
 };
 use crate::authority::answer::PAGE_BYTES_MAX;
 use crate::authority::{Error, Store, Stored};
@@ -138,12 +138,22 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
         })?;
         let mut ids = Vec::with_capacity(keys.len());
         for place in keys {
-            let (key, stored) = self.led_to(collection, number, &place)?;
-            if !stored.version.existence.is_live() {
-                return Err(self.misplaced(&format!("the index of {collection}")));
+            // What is looked for shares its place with longer values that begin so.
+            if place.len() != prefix.len() + 16 {
+                continue;
             }
-            if is_wanted(&stored) {
-                ids.push(key.id());
+            let wrong = || self.misplaced(&format!("the index of {collection}"));
+            let id = id_of(&place).ok_or_else(wrong)?;
+            let key = EntityKey::new(collection.clone(), id).map_err(|_| wrong())?;
+            if !self.held.borrow().entities.contains_key(&key) {
+                let read = HeldEntity { stored: self.read(&key, number)?, has_changed: false };
+                self.held.borrow_mut().entities.insert(key.clone(), read);
+            }
+            let held = self.held.borrow();
+            let found = held.entities.get(&key).and_then(|held| held.stored.as_ref());
+            let found = found.filter(|stored| stored.version.existence.is_live()).ok_or_else(wrong)?;
+            if is_wanted(found) {
+                ids.push(id);
             }
         }
         Ok(ids)
@@ -270,8 +280,12 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
     }
 
     fn put(&mut self, key: &EntityKey, stored: Stored) -> Result<(), Error> {
-        let before = self.entity(key)?;
-        let was = before.as_ref().map(|before| before.version.existence.clone()).unwrap_or_default();
+        if !self.held.get_mut().entities.contains_key(key) {
+            self.entity(key)?;
+        }
+        let before = self.held.get_mut().entities.get(key).and_then(|held| held.stored.as_ref());
+        let before = before.map(|before| (before.version.existence.clone(), before.epoch));
+        let (was, left) = before.map_or((Existence::Absent, None), |(was, epoch)| (was, Some(epoch)));
         let now = &stored.version.existence;
         let number = self.change_collection(key.collection(), |record| {
             let mut live = record.live();
@@ -287,14 +301,17 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
         let schema = self.schema;
         let held = self.held.get_mut();
         let account = held.account.number;
-        for place in places::of(schema, account, number, key, &was) {
-            held.live.leave(place);
-        }
+        let mut left_places = places::of(schema, account, number, key, &was);
         for place in places::of(schema, account, number, key, now) {
-            held.live.take(place);
+            // Where it stands and stood, nothing is to be written.
+            match left_places.iter().position(|left| *left == place) {
+                Some(found) => drop(left_places.swap_remove(found)),
+                None => held.live.take(place),
+            }
         }
-        if let Some(before) = before {
-            held.epochs.leave(epoch_key(account, number, before.epoch.0, key.id()));
+        left_places.into_iter().for_each(|place| held.live.leave(place));
+        if let Some(left) = left {
+            held.epochs.leave(epoch_key(account, number, left.0, key.id()));
         }
         held.epochs.take(epoch_key(account, number, stored.epoch.0, key.id()));
         held.account.last_trigger += 1;

@@ -1,6 +1,5 @@
 //! Opening an authority's file, or making one, and telling clearly why neither can be.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use uuid::Uuid;
 
 use super::FileAuthority;
 use super::handle::{Handle, open_database, shielded, write};
+use super::held::TRIGGERS_MAX_DEFAULT;
 use super::schema::follow;
 use super::tables::{AUTHORITY, Tables, engine};
 use crate::algebra::Schema;
@@ -32,22 +32,31 @@ pub const AUTHORITY_CACHE_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
 /// assert_eq!(authority.renew_generations()?, 0);
 /// # Ok::<(), foldlog::authority::Error>(())
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct FileOptions {
     cache_bytes: usize,
+    triggers_max: u64,
 }
 
 impl FileOptions {
-    /// The defaults: a cache of [`AUTHORITY_CACHE_BYTES_DEFAULT`].
+    /// The defaults: a cache of [`AUTHORITY_CACHE_BYTES_DEFAULT`], [`TRIGGERS_MAX_DEFAULT`] triggers an account.
     #[must_use]
     pub fn new() -> Self {
-        FileOptions { cache_bytes: AUTHORITY_CACHE_BYTES_DEFAULT }
+        FileOptions { cache_bytes: AUTHORITY_CACHE_BYTES_DEFAULT, triggers_max: TRIGGERS_MAX_DEFAULT }
     }
 
     /// How many bytes of the file are kept in memory.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
+        self
+    }
+
+    /// How many triggers of each account are kept at least; a client that was away for longer is told that they are too
+    /// old, and reads what changed instead.
+    #[must_use]
+    pub fn triggers_max(mut self, triggers: u64) -> Self {
+        self.triggers_max = triggers;
         self
     }
 
@@ -93,7 +102,10 @@ impl FileOptions {
             error => error,
         });
         match prepared {
-            Ok(id) => Ok(FileAuthority::with(Handle::new(origin, self.cache_bytes, id, db), schema)),
+            Ok(id) => {
+                let handle = Handle::new(origin, self.cache_bytes, id, db);
+                Ok(FileAuthority::with(handle, schema, self.triggers_max))
+            }
             Err(error) => {
                 discarded(db);
                 Err(error)
@@ -105,12 +117,6 @@ impl FileOptions {
 impl Default for FileOptions {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl fmt::Debug for FileOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileOptions").field("cache_bytes", &self.cache_bytes).finish()
     }
 }
 

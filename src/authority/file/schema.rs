@@ -139,7 +139,9 @@ impl Given<'_> {
         let Existence::Live(state) = existence else { return Ok(()) };
         for (_, fields, values) in self.schema.keys(key, state) {
             let prefix = places::holders(self.number, self.collection, fields, &values);
-            let mut others = live.range(prefix.as_slice()..behind(&prefix).as_slice()).map_err(engine)?;
+            let from = places::with_id(prefix.clone(), Uuid::nil());
+            let to = places::with_id(prefix, Uuid::max());
+            let mut others = live.range(from.as_slice()..=to.as_slice()).map_err(engine)?;
             let Some(other) = others.next().transpose().map_err(engine)? else { continue };
             let other = id_of(other.0.value()).unwrap_or(Uuid::nil());
             let Ok(other) = EntityKey::new(self.name.clone(), other) else { continue };

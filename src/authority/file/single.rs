@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
 use super::deliveries::{find, made};
-use super::held::Held;
+use super::held::{Held, TRIGGERS_MAX_DEFAULT};
 use super::one::One;
 use super::tables::ReadTable;
 use super::{FileAuthority, FileOptions};
@@ -36,7 +36,7 @@ impl SingleStore {
         let account = Account::new("one").map_err(|error| Error::Store { source: error.into() })?;
         authority.handle.write(|tables| {
             let held = made(tables, &account, generation)?;
-            Ok(((), held.write(tables)?))
+            Ok(((), held.write(tables, TRIGGERS_MAX_DEFAULT)?))
         })?;
         Ok(SingleStore { authority, account, held: Mutex::new(None), writes })
     }
@@ -52,7 +52,7 @@ impl SingleStore {
             Ok((done, one.held.into_inner()))
         })?;
         if self.writes {
-            handle.write(|tables| Ok(((), held.write(tables)?)))?;
+            handle.write(|tables| Ok(((), held.write(tables, TRIGGERS_MAX_DEFAULT)?)))?;
         } else {
             *slot = Some(held);
         }

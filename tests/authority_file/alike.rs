@@ -1,5 +1,4 @@
 //! The authority on a file answers as the one in memory does, and loses nothing to whoever comes beside or after.
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use foldlog::algebra::Schema;
 use foldlog::authority::{Account, Authority, FileOptions, MemoryAuthority, SingleStore};

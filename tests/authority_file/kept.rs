@@ -1,0 +1,149 @@
+//! What is kept, what is forgotten when, and what is erased.
+
+use foldlog::algebra::{Answer, Ask, Cursors, Epoch, Generation, Index, Millis};
+use foldlog::authority::{Authority, FileAuthority, FileOptions};
+use redb::{ReadableDatabase, ReadableTable, TableHandle};
+
+use crate::asking::{
+    NOW, TABLES, accepted, account, bunches, by_hand, changes, create, delete, deliver, name, observed, page,
+    schema,
+};
+
+#[test]
+fn an_authority_that_is_opened_again_answers_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("authority.redb");
+    let authority = FileAuthority::create(&path, schema()).unwrap();
+    let answers: Vec<Answer> =
+        bunches().iter().map(|(of, ask)| authority.answer(of, NOW, ask).unwrap()).collect();
+    let seen = |authority: &FileAuthority| {
+        let generation = |of| page(authority, &account(of)).generation;
+        let texts = ["anna", "ben"].map(|of| observed(authority, &account(of)).unwrap());
+        (texts, generation("anna"), generation("ben"))
+    };
+    let before = seen(&authority);
+    drop(authority);
+    let authority = FileAuthority::open(&path, schema()).unwrap();
+    assert_eq!(seen(&authority), before);
+    for ((of, ask), answer) in bunches().iter().zip(&answers) {
+        assert_eq!(authority.answer(of, NOW, ask).unwrap(), *answer);
+    }
+    assert_eq!(seen(&authority), before);
+}
+
+#[test]
+fn of_an_erased_account_no_key_is_left_in_any_table_and_its_number_is_not_given_out_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("authority.redb");
+    let authority = FileAuthority::create(&path, schema()).unwrap();
+    for (of, ask) in bunches() {
+        authority.answer(&of, NOW, &ask).unwrap();
+    }
+    let before = observed(&authority, &account("anna")).unwrap();
+    // The second account that was made has the number 2.
+    let of_ben = |path: &std::path::Path| {
+        let txn = by_hand(path).begin_read().unwrap();
+        let mut found = Vec::new();
+        for table in TABLES {
+            let rows = txn.open_table(table).unwrap();
+            for row in rows.iter().unwrap() {
+                let (key, value) = row.unwrap();
+                let has_number = key.value().starts_with(&2_u64.to_be_bytes());
+                let holds = value.value().windows(5).any(|part| part == b"ben's");
+                if has_number || holds || key.value() == b"ben" {
+                    found.push(table.name().to_owned());
+                }
+            }
+        }
+        found.dedup();
+        found
+    };
+    drop(authority);
+    assert_eq!(of_ben(&path).len(), TABLES.len(), "there is something in every table");
+    let authority = FileAuthority::open(&path, schema()).unwrap();
+    let generation = page(&authority, &account("ben")).generation;
+    assert!(authority.erase(&account("ben")).unwrap());
+    assert!(!authority.erase(&account("ben")).unwrap());
+    assert!(!authority.erase(&account("nobody")).unwrap());
+    drop(authority);
+    assert_eq!(of_ben(&path), Vec::<String>::new());
+    let authority = FileAuthority::open(&path, schema()).unwrap();
+    assert_eq!(observed(&authority, &account("anna")).unwrap(), before);
+    assert!(accepted(&deliver(&authority, &account("ben"), 1, &[create("folders", 8, "{}")])));
+    let again = page(&authority, &account("ben"));
+    assert_eq!((again.rows.len(), again.generation == generation), (1, false));
+    drop(authority);
+    assert_eq!(of_ben(&path), ["accounts"], "only its name, under another number");
+}
+
+#[test]
+fn tombstones_are_dropped_by_age_and_who_had_not_read_them_starts_over() {
+    let authority = FileOptions::new().in_memory(schema()).unwrap();
+    let (anna, ben) = (account("anna"), account("ben"));
+    let folder = |n| create("folders", n, "{}");
+    deliver(&authority, &anna, 1, &[folder(1), folder(2), folder(3), folder(4)]);
+    deliver(&authority, &anna, 2, &[delete("folders", 1, 5_000), delete("folders", 2, 6_000)]);
+    deliver(&authority, &anna, 3, &[delete("folders", 3, 9_000)]);
+    deliver(&authority, &ben, 1, &[folder(1)]);
+    let (sets, before) = (live_sets(&authority), observed(&authority, &ben).unwrap());
+    assert_eq!(authority.prune(Millis(5_000)).unwrap(), 0);
+    assert_eq!(authority.prune(Millis(6_001)).unwrap(), 2);
+    assert_eq!(authority.prune(Millis(6_001)).unwrap(), 0);
+    assert_eq!(live_sets(&authority), sets);
+    assert_eq!(observed(&authority, &ben).unwrap(), before);
+    let left = page(&authority, &anna);
+    let epochs: Vec<u64> = left.rows.iter().map(|row| row.epoch.0).collect();
+    assert_eq!(epochs, [4, 7], "the living, and a tombstone that is not old enough");
+    assert_eq!(left.floors.get(&name("folders")), Some(&Epoch(6)));
+    for (cursor, starts_over) in [(1, true), (5, true), (6, false), (7, false)] {
+        let cursors = Cursors::from([(name("folders"), Epoch(cursor))]);
+        let answer = authority.answer(&anna, NOW, &changes(cursors, None)).unwrap();
+        assert_eq!(matches!(answer, Answer::StartOver { .. }), starts_over, "{cursor}: {answer:?}");
+    }
+    // What was dropped is absent: it can be made again.
+    assert!(accepted(&deliver(&authority, &anna, 4, &[folder(1)])));
+    assert_eq!(page(&authority, &anna).rows.len(), 3);
+}
+
+fn live_sets(authority: &FileAuthority) -> Answer {
+    authority.answer(&account("anna"), NOW, &Ask::LiveSets { generation: None }).unwrap()
+}
+
+#[test]
+fn old_triggers_are_forgotten_and_said_to_be_too_old() {
+    let authority = FileOptions::new().triggers_max(20).in_memory(schema()).unwrap();
+    let anna = account("anna");
+    for number in 1..=60 {
+        deliver(&authority, &anna, number, &[create("folders", u128::from(number), "{}")]);
+    }
+    let above = |above| {
+        let ask = Ask::Triggers { above: Index(above), generation: None, triggers_max: 1_000 };
+        authority.answer(&anna, NOW, &ask).unwrap()
+    };
+    assert_eq!(above(0), Answer::TriggersTooOld);
+    assert_eq!(above(30), Answer::TriggersTooOld);
+    for from in 40..=60 {
+        let Answer::Triggers(found) = above(from) else { panic!("{from} is kept") };
+        let indexes: Vec<u64> = found.iter().map(|trigger| trigger.index.0).collect();
+        assert_eq!(indexes, (from + 1..=60).collect::<Vec<_>>());
+    }
+    assert_eq!(above(61), Answer::TriggersTooOld, "it was never given out");
+}
+
+#[test]
+fn after_a_restore_every_account_has_another_generation_and_its_answers_all_the_same() {
+    let authority = FileOptions::new().in_memory(schema()).unwrap();
+    let answers: Vec<Answer> =
+        bunches().iter().map(|(of, ask)| authority.answer(of, NOW, ask).unwrap()).collect();
+    let generations = || ["anna", "ben"].map(|of| page(&authority, &account(of)).generation);
+    let before: [Generation; 2] = generations();
+    assert_eq!(authority.renew_generations().unwrap(), 2);
+    let after = generations();
+    assert!(before[0] != after[0] && before[1] != after[1] && after[0] != after[1]);
+    let ask = changes(Cursors::new(), Some(before[0]));
+    let answer = authority.answer(&account("anna"), NOW, &ask).unwrap();
+    assert_eq!(answer, Answer::StartOver { generation: after[0] });
+    for ((of, ask), answer) in bunches().iter().zip(&answers) {
+        assert_eq!(authority.answer(of, NOW, ask).unwrap(), *answer);
+    }
+}
