@@ -23,11 +23,14 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// A dependency, and the only places that may name it.
-const HIDDEN: [(&str, &[&str]); 5] = [
+const HIDDEN: [(&str, &[&str]); 8] = [
     ("bincode::", &["codec/binary.rs"]),
     ("redb::", &["journal/", "replica/", "testing/"]),
     ("clap::", &["cli/", "main.rs"]),
     ("indicatif::", &["cli/"]),
+    ("tokio::", &["authority/postgres/"]),
+    ("tokio_postgres::", &["authority/postgres/"]),
+    ("deadpool_postgres::", &["authority/postgres/"]),
     ("proptest::", &["testing/"]),
 ];
 

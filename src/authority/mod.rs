@@ -20,6 +20,8 @@ mod deliver;
 mod ends;
 mod index;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod store;
 mod units;
 mod world;
