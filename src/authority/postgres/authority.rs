@@ -245,6 +245,7 @@ impl Shared {
         let begin =
             || vec![Call::plain("BEGIN"), Call::new(&self.own.lock).with(account.as_str().to_owned())];
         let (found, held) = self.begun(&mut session, account, begin, ask, &first)?;
+        let is_new = found.is_none();
         let (found, held) = match found {
             Some(found) => (found, held),
             None => {
@@ -257,7 +258,9 @@ impl Shared {
                 (found, held)
             }
         };
-        let store = self.store(account, session, found, held);
+        let mut store = self.store(account, session, found, held);
+        // A generation that was told is kept.
+        store.has_written = is_new;
         store.foresee(foresight)?;
         Ok(store)
     }

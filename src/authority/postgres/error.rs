@@ -43,6 +43,13 @@ pub enum PostgresError {
         /// How long it waited.
         waited_ms: u64,
     },
+    /// PostgreSQL gave up within the time that it was given: the statement was too long, or the account's other writers
+    /// were.
+    #[error("PostgreSQL gave up waiting: {source}; try again later")]
+    GaveUp {
+        /// What it says.
+        source: Source,
+    },
     /// Another transaction was in the way.
     #[error("PostgreSQL gave way to another transaction: {source}; try again")]
     Again {
@@ -105,6 +112,7 @@ impl PostgresError {
             PostgresError::Option { .. }
             | PostgresError::Busy { .. }
             | PostgresError::TimedOut { .. }
+            | PostgresError::GaveUp { .. }
             | PostgresError::Conflict { .. }
             | PostgresError::Refused { .. }
             | PostgresError::Newer { .. }
@@ -144,6 +152,8 @@ impl From<tokio_postgres::Error> for PostgresError {
             PostgresError::Unreachable { source }
         } else if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) {
             PostgresError::Again { source }
+        } else if [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code) {
+            PostgresError::GaveUp { source }
         } else if code.code().starts_with("23") {
             PostgresError::Conflict { constraint, source }
         } else {
@@ -162,6 +172,7 @@ impl From<PostgresError> for Error {
             | PostgresError::Unreachable { .. }
             | PostgresError::Busy { .. }
             | PostgresError::TimedOut { .. }
+            | PostgresError::GaveUp { .. }
             | PostgresError::Again { .. }
             | PostgresError::Conflict { .. }
             | PostgresError::Refused { .. }
