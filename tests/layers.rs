@@ -35,9 +35,11 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("flate2::", &["server/"]),
     ("hyper::", &["server/"]),
     ("prometheus_client::", &["server/"]),
-    ("tokio::", &["server/"]),
+    ("tokio::", &["authority/postgres/", "server/"]),
     ("tokio_rustls::", &["server/"]),
     ("unicode_width::", &["cli/"]),
+    ("tokio_postgres::", &["authority/postgres/"]),
+    ("deadpool_postgres::", &["authority/postgres/"]),
     ("proptest::", &["testing/"]),
 ];
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::attempt::{Given, Objection, Out};
+use super::attempt::{Arrived, Given, Objection, Out};
 use super::store::Store;
 use super::world::World;
 use crate::algebra::{
@@ -62,21 +62,25 @@ impl<'a, S: Store> Given<'a, S> {
         Ok(objections)
     }
 
-    /// Every reference of what was written leads to something live; a parent that is gone comes back with its
-    /// child where the child's policy lets it.
+    /// Every reference of what was written leads to something live, also of what was written as it was; a parent that is
+    /// gone comes back with its child where the child's policy lets it.
     pub(super) fn require_references(
         &self,
         world: &mut World<'a, S>,
         out: &Out,
         objections: &mut Vec<Objection>,
     ) -> Result<(), S::Error> {
-        let mut open: Vec<EntityKey> = world.touched().map(|(key, _)| key.clone()).collect();
+        let written = self.operations.iter().map(Arrived::key);
+        let as_it_was = written.filter(|key| world.origin(key).is_none() && self.writes(key, out)).cloned();
+        let touched = world.touched().map(|(key, _)| key.clone());
+        let mut open: Vec<EntityKey> = as_it_was.chain(touched).collect();
         while let Some(key) = open.pop() {
             let Some(declared) = self.rules.schema.collection(key.collection()) else { continue };
             for (field, reference) in declared.references() {
                 let version = world.now(&key)?;
                 let Existence::Live(state) = &version.existence else { break };
-                let Some(place) = world.origin(&key) else { break };
+                let own = || self.on(&key).map(|(place, _)| place).next();
+                let Some(place) = world.origin(&key).or_else(own) else { break };
                 let mut refuse = |reason: String| {
                     objections.push(Objection {
                         place,
@@ -215,5 +219,54 @@ impl<'a, S: Store> Given<'a, S> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use crate::algebra::{
+        Answer, Ask, BunchNumber, CollectionName, EntityKey, Existence, Generation, Millis, Operation, Patch,
+        Planned, ReplicaId, Schema, Seq, State,
+    };
+    use crate::authority::{MemoryStore, Rules, Store, answer};
+    use crate::codec::lines;
+
+    #[test]
+    fn a_child_that_is_written_as_it_was_keeps_its_parent() {
+        let json =
+            r#"{"collections":{"folders":{"references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;
+        let schema = Schema::from_json(json).unwrap();
+        let folders = CollectionName::new("folders").unwrap();
+        let [parent, child] = [1, 2].map(|n| EntityKey::new(folders.clone(), Uuid::from_u128(n)).unwrap());
+        let inside = format!(r#"{{"in":"{}"}}"#, parent.id());
+        let made = [
+            Operation::create(parent.clone(), State::empty()),
+            Operation::create(child.clone(), State::from_json(&inside).unwrap()),
+        ];
+        let again = Operation::patch(child.clone(), Patch::from_json(&inside).unwrap());
+        let mut store = MemoryStore::new(schema.clone(), Generation::default());
+        for (number, operations) in
+            (1..).zip([made.to_vec(), vec![again.clone(), Operation::delete(parent.clone())]])
+        {
+            let planned = |(seq, operation)| Planned {
+                operation,
+                base: None,
+                first: Seq(seq),
+                last: Seq(seq),
+                operations: 1,
+                touched: None,
+            };
+            let bunch = lines::bunch(BunchNumber(number), (1..).zip(operations).map(planned).collect());
+            let ask = Ask::Deliver { replica: ReplicaId(Uuid::from_u128(7)), bunch, generation: None };
+            let rules = Rules { schema: &schema, now: Millis(1), refuses: &|_| None };
+            let Ok(answer) = answer(&mut store, &rules, &ask);
+            assert!(matches!(answer, Answer::Delivered(_)));
+        }
+        for key in [parent, child] {
+            let Ok(stored) = store.entity(&key);
+            assert!(matches!(stored.unwrap().version.existence, Existence::Live(_)), "{key}");
+        }
     }
 }

@@ -21,6 +21,8 @@ mod ends;
 mod file;
 mod index;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod store;
 mod units;
 mod world;

@@ -13,6 +13,7 @@
 //! | [`conformance`] | one suite for every store of an authority |
 //! | [`values`] | what became of every value that was written |
 //! | [`fuzz`] | the bodies of the fuzz targets |
+//! | `postgres` | a PostgreSQL server to test on (feature `postgres`) |
 //! | [`FaultyStorage`] | a storage that loses, reorders and tears what was not synced, and fails on demand |
 
 pub mod baseline;
@@ -23,6 +24,8 @@ mod image;
 pub mod laws;
 pub mod oracle;
 pub mod player;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod prefixes;
 pub mod reading;
 pub mod schedule;

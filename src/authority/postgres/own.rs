@@ -1,0 +1,141 @@
+//! The authority's own tables, which are the same whatever the schema: how they are made, and what is said to them.
+
+use super::names::quoted;
+
+/// How the tables came to be, a step for each layout; `NS.` stands for the namespace. A step that was released never
+/// changes again.
+pub(super) const STEPS: [&str; 1] = ["
+CREATE TABLE NS.layout (
+    the_one boolean PRIMARY KEY DEFAULT true CHECK (the_one),
+    version bigint NOT NULL,
+    -- Counts the schemas that were served, so that a server with an earlier one notices.
+    served bigint NOT NULL DEFAULT 0,
+    schema text
+);
+INSERT INTO NS.layout (version) VALUES (0);
+CREATE TABLE NS.collections (
+    number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text COLLATE \"C\" NOT NULL UNIQUE,
+    live text NOT NULL,
+    archive text NOT NULL
+);
+CREATE TABLE NS.columns (
+    collection integer NOT NULL REFERENCES NS.collections,
+    name text COLLATE \"C\" NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('value', 'reference')),
+    -- As JSON, as a name may hold what text cannot.
+    field text NOT NULL,
+    PRIMARY KEY (collection, name)
+);
+CREATE TABLE NS.constraints (
+    collection integer NOT NULL REFERENCES NS.collections,
+    name text COLLATE \"C\" NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('unique', 'foreign', 'index')),
+    fields text NOT NULL,
+    PRIMARY KEY (collection, name)
+);
+CREATE TABLE NS.accounts (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text COLLATE \"C\" NOT NULL UNIQUE,
+    generation uuid NOT NULL,
+    last_trigger bigint NOT NULL DEFAULT 0,
+    -- Triggers up to this one are gone.
+    triggers_from bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+CREATE TABLE NS.counters (
+    account bigint NOT NULL,
+    collection integer NOT NULL,
+    last_epoch bigint NOT NULL,
+    floor bigint NOT NULL,
+    live_count bigint NOT NULL,
+    live_sum bytea NOT NULL,
+    PRIMARY KEY (account, collection)
+) WITH (fillfactor = 50);
+CREATE TABLE NS.answers (
+    account bigint NOT NULL,
+    replica uuid NOT NULL,
+    bunch bigint NOT NULL,
+    digest bytea NOT NULL,
+    outcomes text NOT NULL,
+    PRIMARY KEY (account, replica, bunch)
+);
+-- A row holds the triggers of one commit, or a part of them.
+CREATE TABLE NS.triggers (
+    account bigint NOT NULL,
+    last bigint NOT NULL,
+    first bigint NOT NULL,
+    sender uuid,
+    collections integer[] NOT NULL,
+    ids uuid[] NOT NULL,
+    epochs bigint[] NOT NULL,
+    deletes boolean[] NOT NULL,
+    PRIMARY KEY (account, last)
+);
+"];
+
+/// A statement with the namespace in it.
+pub(super) fn at(text: &str, namespace: &str) -> String {
+    text.replace("NS.", &format!("{}.", quoted(namespace)))
+}
+
+/// What is said to the own tables; where nothing else is said, `$1` is the account's number.
+#[derive(Debug)]
+pub(super) struct Own {
+    /// An account by its name (`$1`), until the end of the transaction nobody else's.
+    pub(super) lock: String,
+    /// An account by its name (`$1`).
+    pub(super) find: String,
+    /// Makes an account of this name (`$1`) and generation (`$2`).
+    pub(super) make: String,
+    /// Which schema is served, and the answer to a replica's (`$2`) bunch (`$3`).
+    pub(super) answer: String,
+    pub(super) counters: String,
+    pub(super) record: String,
+    pub(super) count: String,
+    pub(super) trigger: String,
+    pub(super) triggers: String,
+    pub(super) forget_triggers: String,
+    pub(super) passed: String,
+}
+
+impl Own {
+    pub(super) fn new(namespace: &str) -> Self {
+        let of = |text: &str| at(text, namespace);
+        let account =
+            "SELECT number, generation, last_trigger, triggers_from FROM NS.accounts WHERE name = $1";
+        Own {
+            lock: of(&format!("{account} FOR UPDATE")),
+            find: of(account),
+            make: of(
+                "INSERT INTO NS.accounts (name, generation) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+            ),
+            answer: of(
+                "SELECT layout.served, answers.digest, answers.outcomes FROM NS.layout LEFT JOIN NS.answers ON \
+                        answers.account = $1 AND answers.replica = $2 AND answers.bunch = $3",
+            ),
+            counters: of(
+                "SELECT collection, last_epoch, floor, live_count, live_sum FROM NS.counters WHERE account = \
+                          $1",
+            ),
+            record: of(
+                "INSERT INTO NS.answers (account, replica, bunch, digest, outcomes) VALUES ($1, $2, $3, $4, $5)",
+            ),
+            count: of(
+                "INSERT INTO NS.counters (account, collection, last_epoch, floor, live_count, live_sum) SELECT \
+                       $1, given.* FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[]) \
+                       AS given ON CONFLICT (account, collection) DO UPDATE SET last_epoch = excluded.last_epoch, \
+                       floor = excluded.floor, live_count = excluded.live_count, live_sum = excluded.live_sum",
+            ),
+            trigger: of(
+                "INSERT INTO NS.triggers (account, last, first, sender, collections, ids, epochs, deletes) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            ),
+            triggers: of(
+                "SELECT first, sender, collections, ids, epochs, deletes FROM NS.triggers WHERE account = $1 \
+                          AND last > $2 ORDER BY last LIMIT $3",
+            ),
+            forget_triggers: of("DELETE FROM NS.triggers WHERE account = $1 AND last <= $2"),
+            passed: of("UPDATE NS.accounts SET last_trigger = $2, triggers_from = $3 WHERE number = $1"),
+        }
+    }
+}
