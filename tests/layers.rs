@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer, and the layers that it may name.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     // Below all; used by its macro alone.
     ("sabotage", &[]),
     ("algebra", &[]),
@@ -16,6 +16,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("journal", &["algebra", "codec"]),
     ("replica", &["algebra", "codec", "journal"]),
     ("sync", &["algebra", "journal", "replica"]),
+    ("client", &["algebra", "codec", "journal", "replica", "sync"]),
     ("authority", &["algebra", "codec"]),
     ("scenario", &["algebra", "authority", "journal", "replica", "sync", "workload"]),
     ("testing", &["algebra", "authority", "codec", "journal", "replica", "scenario", "sync", "workload"]),
@@ -23,12 +24,17 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// A dependency, and the only places that may name it.
-const HIDDEN: [(&str, &[&str]); 5] = [
+const HIDDEN: [(&str, &[&str]); 10] = [
     ("bincode::", &["codec/binary.rs"]),
     ("redb::", &["journal/", "replica/", "testing/"]),
     ("clap::", &["cli/", "main.rs"]),
     ("indicatif::", &["cli/"]),
     ("proptest::", &["testing/"]),
+    ("ureq::", &["client/"]),
+    ("reqwest::", &["client/"]),
+    ("rustls::", &["client/"]),
+    ("flate2::", &["client/", "server/"]),
+    ("tokio::", &["client/", "server/", "authority/postgres"]),
 ];
 
 /// What the algebra, being pure, never names; its own tests may measure.
