@@ -48,6 +48,7 @@
 //! replica   what a program sees; conflicts                   knows journal and algebra
 //! sync      what to ask next, what to do with an answer      knows replica
 //! authority the deciding half: rules over a store            knows algebra
+//! client    carries questions and answers over HTTP          feature; knows sync and codec
 //! cli, scenario, workload, testing                           features
 //! ```
 //!
@@ -95,6 +96,8 @@ pub mod algebra;
 pub mod authority;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(any(feature = "client", feature = "client-async"))]
+pub mod client;
 pub mod codec;
 pub mod journal;
 pub mod replica;

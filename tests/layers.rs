@@ -17,11 +17,26 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("journal", &["algebra", "codec", "storage"]),
     ("replica", &["algebra", "codec", "journal"]),
     ("sync", &["algebra", "journal", "replica"]),
+    ("client", &["algebra", "codec", "journal", "replica", "sync"]),
     ("authority", &["algebra", "codec", "storage"]),
     ("server", &["algebra", "authority", "codec"]),
     ("scenario", &["algebra", "authority", "journal", "replica", "storage", "sync", "workload"]),
     ("testing", &["algebra", "authority", "codec", "journal", "replica", "scenario", "sync", "workload"]),
-    ("cli", &["algebra", "authority", "codec", "journal", "replica", "scenario", "server", "workload"]),
+    (
+        "cli",
+        &[
+            "algebra",
+            "authority",
+            "client",
+            "codec",
+            "journal",
+            "replica",
+            "scenario",
+            "server",
+            "sync",
+            "workload",
+        ],
+    ),
 ];
 
 /// A dependency, and the only places that may name it.
@@ -32,15 +47,18 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("console::", &["cli/"]),
     ("indicatif::", &["cli/"]),
     ("axum::", &["server/"]),
-    ("flate2::", &["server/"]),
+    ("flate2::", &["client/", "server/"]),
     ("hyper::", &["server/"]),
     ("prometheus_client::", &["server/"]),
-    ("tokio::", &["authority/postgres/", "server/"]),
+    ("tokio::", &["authority/postgres/", "client/", "server/"]),
     ("tokio_rustls::", &["server/"]),
     ("unicode_width::", &["cli/"]),
     ("tokio_postgres::", &["authority/postgres/"]),
     ("deadpool_postgres::", &["authority/postgres/"]),
     ("proptest::", &["testing/"]),
+    ("ureq::", &["client/"]),
+    ("reqwest::", &["client/"]),
+    ("rustls::", &["client/", "server/"]),
 ];
 
 /// What the algebra, being pure, never names; its own tests may measure.

@@ -35,7 +35,7 @@ mod view;
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Table, WriteTransaction};
@@ -78,12 +78,15 @@ type Tables<'t> = Table<'t, &'static [u8], &'static [u8]>;
 pub struct Replica {
     journal: Journal,
     schema: Arc<Schema>,
-    watchers: Arc<Mutex<Vec<Sender<Changed>>>>,
+    watchers: Arc<Mutex<Vec<Watcher>>>,
     /// How often the journal was mended, as far as what is seen was made anew after it.
     mends_seen: Arc<AtomicU64>,
     /// Counts pages, of which most are not waited for.
     deferred: Arc<AtomicU32>,
 }
+
+/// Whom to tell of what looks different; it says whether it wants to be told more.
+type Watcher = Box<dyn FnMut(&Changed) -> bool + Send>;
 
 /// An entity that looks different now, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,8 +145,14 @@ impl Replica {
     #[must_use]
     pub fn watch(&self) -> Receiver<Changed> {
         let (sender, receiver) = channel();
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        self.watch_by(move |changed| sender.send(changed.clone()).is_ok());
         receiver
+    }
+
+    /// The same, told to a function on the thread that made the change. It says whether it wants to be told more, and
+    /// must neither wait for anything nor watch: whoever changes something waits for it.
+    pub fn watch_by(&self, watcher: impl FnMut(&Changed) -> bool + Send + 'static) {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
     }
 
     fn tell(&self, changed: Vec<(EntityKey, Cause)>) {
@@ -153,7 +162,7 @@ impl Replica {
         }
         for (key, cause) in changed {
             let changed = Changed { key, cause };
-            watchers.retain(|watcher| watcher.send(changed.clone()).is_ok());
+            watchers.retain_mut(|watcher| watcher(&changed));
         }
     }
 

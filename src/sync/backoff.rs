@@ -8,7 +8,7 @@ pub const ATTEMPT_DELAY_MS_MAX: u64 = 300_000;
 
 /// The delay before the next attempt, in ms: doubled with every failure, and somewhere in its upper half, so that
 /// many clients do not come back at once.
-pub(super) fn delay_ms(failures: u32, random: u64) -> u64 {
+pub(crate) fn delay_ms(failures: u32, random: u64) -> u64 {
     let doublings = failures.saturating_sub(1).min(32);
     let longest = ATTEMPT_DELAY_MS_MIN.saturating_mul(1 << doublings).min(ATTEMPT_DELAY_MS_MAX);
     let half = longest / 2;

@@ -152,6 +152,7 @@ pub struct Engine {
     reading: Vec<(EntityKey, Epoch)>,
     down_at: Option<Millis>,
     up_at: Option<Millis>,
+    is_told: bool,
     /// Comparisons in a row that came too late.
     compared: u32,
 }
@@ -170,6 +171,7 @@ impl Engine {
             reading,
             down_at: None,
             up_at: None,
+            is_told: false,
             compared: 0,
         }
     }
@@ -238,6 +240,15 @@ impl Engine {
         Ok(received.new)
     }
 
+    /// Says whether what changes elsewhere is told as it happens, as over a stream. While it is, no down sync is due
+    /// by itself; once it is not any more, the next one is due an interval later.
+    pub fn is_told(&mut self, is_told: bool, now: Millis) {
+        if self.is_told && !is_told && self.down_at.is_some() {
+            self.down_at = Some(now);
+        }
+        self.is_told = is_told;
+    }
+
     /// What to do next. Time is in ms since the Unix epoch.
     ///
     /// While something is pending there is always a time at which it is attempted again.
@@ -266,7 +277,10 @@ impl Engine {
                 Ok(Next::Ask(request))
             }
             None => {
-                let due = self.down_at.unwrap_or(now).0.saturating_add(self.options.down_interval_ms);
+                let due = match self.is_told {
+                    true => Millis::MAX.0,
+                    false => self.down_at.unwrap_or(now).0.saturating_add(self.options.down_interval_ms),
+                };
                 let due = match self.has_pending()? {
                     true => due.min(now.0.saturating_add(self.options.up_interval_ms)),
                     false => due,
@@ -341,7 +355,7 @@ impl Engine {
             Some(at) => now.0 >= at.0.saturating_add(interval) || now < at,
             None => false,
         };
-        self.want.down |= is_due(self.down_at, self.options.down_interval_ms);
+        self.want.down |= !self.is_told && is_due(self.down_at, self.options.down_interval_ms);
         if self.want.is_nothing() && is_due(self.up_at, self.options.up_interval_ms) && self.has_pending()? {
             self.want.up = true;
         }

@@ -55,5 +55,7 @@
 mod backoff;
 mod engine;
 
+#[cfg(any(feature = "client", feature = "client-async"))]
+pub(crate) use backoff::delay_ms;
 pub use backoff::{ATTEMPT_DELAY_MS_MAX, ATTEMPT_DELAY_MS_MIN};
 pub use engine::{Compared, Engine, Error, Next, Options, Request, Taken, Want};
