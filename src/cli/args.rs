@@ -8,6 +8,7 @@ use super::conflicts::ConflictsArgs;
 use super::input::Source;
 use super::replica::ReplicaArgs;
 use super::serve::{ServeArgs, TokenArgs};
+use super::sync::SyncArgs;
 
 /// A durable outbox for programs that go on working without a network.
 ///
@@ -178,6 +179,13 @@ Then, elsewhere:
   foldlog token create anna                                a token for the account anna
   foldlog sync my.replica --url http://127.0.0.1:8470 --token foldlog_…")]
     Serve(ServeArgs),
+    /// Sync a replica with a served authority: down, then up.
+    #[command(after_help = "\
+Examples:
+  foldlog sync my.replica --url http://127.0.0.1:8470 --token-file anna.token
+  FOLDLOG_TOKEN=$(cat anna.token) foldlog sync my.replica --url https://sync.example.org --compare
+  foldlog sync my.replica --url http://127.0.0.1:8470 --watch      until Ctrl-C, both ways as it happens")]
+    Sync(SyncArgs),
     /// Make, list and revoke the tokens by which replicas sync with a served authority.
     Token(TokenArgs),
     /// Show the project on a real log, in a temporary file.

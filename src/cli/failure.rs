@@ -60,6 +60,12 @@ impl From<crate::server::Error> for Failure {
     }
 }
 
+impl From<crate::client::Error> for Failure {
+    fn from(error: crate::client::Error) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
 impl From<crate::server::TokenError> for Failure {
     fn from(error: crate::server::TokenError) -> Self {
         Failure::Failed(error.to_string())

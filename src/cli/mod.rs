@@ -20,6 +20,7 @@ mod scenario;
 mod serve;
 mod show;
 mod status;
+mod sync;
 mod words;
 
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ fn dispatch(command: Command, output: &mut Output) -> Result<(), Failure> {
         Command::Scenario(args) => scenario::scenario(&args, output),
         Command::Serve(args) => serve::serve(&args, output),
         Command::Token(args) => serve::token(&args, output),
+        Command::Sync(args) => sync::sync(&args, output),
         Command::Demo => demo::demo(output),
     }
 }

@@ -26,7 +26,19 @@ impl Progress {
     /// One more.
     pub(super) fn tick(&mut self) {
         self.done += 1;
-        if !self.is_watched || !self.done.is_multiple_of(4096) {
+        if self.done.is_multiple_of(4096) {
+            self.show();
+        }
+    }
+
+    /// So many by now.
+    pub(super) fn at(&mut self, done: u64) {
+        self.done = done;
+        self.show();
+    }
+
+    fn show(&mut self) {
+        if !self.is_watched {
             return;
         }
         if self.bar.is_none() && self.began.elapsed() >= QUIET {

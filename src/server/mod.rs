@@ -21,6 +21,7 @@ mod listen;
 mod metrics;
 mod options;
 mod router;
+mod signal;
 mod state;
 mod tls;
 mod tokens;
@@ -29,6 +30,7 @@ use thiserror::Error;
 
 pub use listen::{Running, serve};
 pub use options::{Options, STREAM_ALIVE_MS};
+pub use signal::wait_for_signal;
 pub use tls::Certificate;
 pub use tokens::{Issued, Token, TokenError, TokenFile, Tokens};
 

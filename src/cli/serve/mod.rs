@@ -13,7 +13,7 @@ use super::input::Source;
 use super::output::{Output, say};
 use super::words;
 use crate::authority::FileAuthority;
-use crate::server::{Certificate, Options, TokenFile, serve as begin};
+use crate::server::{Certificate, Options, TokenFile, serve as begin, wait_for_signal};
 
 pub(super) use args::{ServeArgs, TokenArgs};
 pub(super) use token::token;
@@ -60,7 +60,7 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
         object(json!({"url": url, "tokens": issued, "collections": collections}))
     })?;
     output.flush()?;
-    running.wait_for_signal()?;
+    wait_for_signal()?;
     say("ending: what is being answered is finished");
     running.end();
     Ok(())
