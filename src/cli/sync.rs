@@ -104,16 +104,19 @@ fn once(
 
 /// What a sync came to, a line each.
 fn told(synced: &Synced, open: usize, parked: usize, replica: &str) -> String {
-    let mut said = vec![match (synced.operations_sent, synced.rows_taken) {
-        (0, 0) => "nothing to send, nothing new".to_owned(),
-        (sent, rows) => format!(
-            "sent {} ({}), took {} ({})",
-            words::operations(sent),
-            words::bytes(synced.bytes_sent),
-            words::counted(rows, "row", "rows"),
-            words::bytes(synced.bytes_received)
-        ),
-    }];
+    let (sent, rows) = (synced.operations_sent, synced.rows_taken);
+    let mut done = Vec::new();
+    if sent > 0 {
+        done.push(format!("sent {}", words::operations(sent)));
+    }
+    if rows > 0 {
+        done.push(format!("took {}", words::counted(rows, "row", "rows")));
+    }
+    if done.is_empty() {
+        done.push("nothing to send, nothing new".to_owned());
+    }
+    let (out, came) = (words::bytes(synced.bytes_sent), words::bytes(synced.bytes_received));
+    let mut said = vec![format!("{} ({out} out, {came} in)", done.join(", "))];
     if synced.superseded > 0 {
         said.push(format!(
             "{} gave way to what others did: `foldlog conflicts {replica} losers` shows what lost",

@@ -144,3 +144,38 @@ fn an_ask_for_reads_is_grouped_by_collection() {
         format!(r#"{{"reads":[{{"collection":"b","ids":["{NAME}","{ID}"]}}]}}"#)
     );
 }
+
+/// The JSON texts of the page that describes the protocol.
+fn shown() -> Vec<String> {
+    let page = include_str!("PROTOCOL.md");
+    page.split("```json\n")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once("```")?.0.replace('\n', "")))
+        .collect()
+}
+
+#[test]
+fn the_page_shows_what_is_really_said() {
+    let [bunch, outcomes, changes, page, reads, digests] = &shown()[..] else {
+        panic!("{:?}", shown().len())
+    };
+    // No page can show a hash that holds, so the bunch is told by its operations.
+    let operations = bunch.split_once("\"operations\":").unwrap().1.strip_suffix("}}").unwrap();
+    let operations: Vec<serde_json::Value> = serde_json::from_str(operations).unwrap();
+    for operation in operations {
+        crate::algebra::Planned::from_line(&operation.to_string()).unwrap();
+    }
+    crate::algebra::Outcomes::from_line(outcomes).unwrap();
+    for (route, text) in [(Route::Changes, changes), (Route::Reads, reads)] {
+        asked(route, text).unwrap();
+    }
+    let answered =
+        |route, body: &str| Reply { status: 200, body: body.to_owned(), retry_after_s: None }.answer(route);
+    answered(Route::Changes, page).unwrap();
+    answered(Route::Digests, &digests.replace("5f0c…", &"5f0c".repeat(16))).unwrap();
+    for kind in Kind::ALL {
+        let (name, status, _) = kind.said();
+        let row = format!("| {status} | `urn:foldlog:{name}` |");
+        assert!(include_str!("PROTOCOL.md").contains(&row), "{row} is not on the page");
+    }
+}

@@ -1,0 +1,163 @@
+//! The command as its user meets it over a network: a server, two devices, and a server that dies at any moment.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use foldlog::algebra::{CollectionName, EntityKey, Operation, State};
+use foldlog::client::{Connection, Credentials, Driver, Options};
+use foldlog::journal::{self, Durability};
+use foldlog::replica::Replica;
+use foldlog::{Uuid, sync};
+
+const LISTENING_MAX: Duration = Duration::from_secs(20);
+
+fn foldlog(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_foldlog")).current_dir(folder).args(args).output().unwrap()
+}
+
+/// Standard output of a command that does what it is told.
+fn done(folder: &Path, args: &[&str]) -> String {
+    let output = foldlog(folder, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command says that does not do what it is told, and its exit code.
+fn refused(folder: &Path, args: &[&str]) -> (String, Option<i32>) {
+    let output = foldlog(folder, args);
+    assert!(!output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+    (String::from_utf8(output.stderr).unwrap(), output.status.code())
+}
+
+struct Served {
+    child: Child,
+    url: String,
+}
+
+impl Served {
+    fn at(folder: &Path, address: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_foldlog"))
+            .current_dir(folder)
+            .args(["serve", "--listen", address])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+        let url = said.rsplit(' ').next().unwrap().to_owned();
+        assert!(url.starts_with("http://"), "{said}");
+        Served { child, url }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn two_devices_of_an_account_end_up_alike_and_what_is_wrong_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let served = Served::at(folder, "127.0.0.1:0");
+    let token = done(folder, &["token", "create", "anna"]);
+    std::fs::write(folder.join("anna.token"), &token).unwrap();
+    let sync = |replica: &str| {
+        let args =
+            ["sync", replica, "--url", &served.url, "--token-file", "anna.token", "--compare", "--json"];
+        serde_json::from_str::<serde_json::Value>(&done(folder, &args)).unwrap()
+    };
+    done(folder, &["replica", "init", "phone"]);
+    done(folder, &["replica", "init", "laptop"]);
+    let id = done(folder, &["replica", "put", "phone", "notes", r#"{"title":"milk"}"#]);
+    let note = format!("notes/{}", id.trim());
+    let first = sync("phone");
+    assert_eq!((first["sent"].as_u64(), first["same"].as_bool()), (Some(1), Some(true)));
+    assert_eq!(sync("laptop")["rows"], 1);
+    done(folder, &["replica", "delete", "phone", &note]);
+    done(folder, &["replica", "patch", "laptop", &note, r#"{"done":true}"#]);
+    sync("phone");
+    sync("laptop");
+    sync("phone");
+    for replica in ["phone", "laptop"] {
+        let state = done(folder, &["replica", "get", replica, &note]);
+        assert_eq!(state.trim(), r#"{"done":true,"title":"milk"}"#, "construction prevails on demolition");
+    }
+    // What a person does wrong.
+    let url = served.url.as_str();
+    for (args, says, code) in [
+        (&["sync", "phone", "--url", url][..], "FOLDLOG_TOKEN", 2),
+        (&["sync", "phone", "--url", url, "--token", "x"], "refuses the credentials", 1),
+        (&["sync", "phone", "--url", "localhost", "--token", "x"], "http://", 1),
+        (&["sync", "nothing", "--url", url, "--token", "x"], "replica init", 1),
+        (&["sync", "phone", "--url", "http://127.0.0.1:1", "--token", "x"], "nobody answers", 1),
+        (&["serve", "--listen", "127.0.0.1:0"], "open elsewhere", 1),
+        (&["token", "revoke", "nothing"], "token list", 1),
+    ] {
+        let (said, found) = refused(folder, args);
+        assert!(said.contains(says) && found == Some(code), "{args:?}: {found:?} {said}");
+    }
+    // Once the token is revoked nobody gets in with it, without a restart.
+    let listed = done(folder, &["token", "list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(listed.trim()).unwrap();
+    assert_eq!(listed["account"], "anna");
+    done(folder, &["token", "revoke", listed["id"].as_str().unwrap()]);
+    refused(folder, &["sync", "phone", "--url", url, "--token-file", "anna.token"]);
+}
+
+#[test]
+fn a_server_that_is_killed_at_any_moment_loses_nothing_that_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // The same address after every death.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let token = done(folder, &["token", "create", "anna"]);
+    let device = || {
+        let replica = Replica::in_memory(journal::Options::new()).unwrap();
+        let url = format!("http://{address}").parse().unwrap();
+        let credentials = Credentials::token(token.trim()).unwrap();
+        let connection = Connection::new(url, credentials, Options::new()).unwrap();
+        Driver::new(replica, sync::Options::default(), connection)
+    };
+    let (mut phone, mut laptop) = (device(), device());
+    let notes = CollectionName::new("notes").unwrap();
+    let mut written = 0;
+    let mut acknowledged = 0;
+    for round in 0..12_u64 {
+        let served = Served::at(folder, &address);
+        let new: Vec<Operation> = (0..50)
+            .map(|n| {
+                let id = Uuid::from_u128(u128::from(round * 50 + n + 1));
+                let state = State::from_json(&format!(r#"{{"n":{n},"round":{round}}}"#)).unwrap();
+                Operation::create(EntityKey::new(notes.clone(), id).unwrap(), state)
+            })
+            .collect();
+        phone.replica().commit(&new, Durability::Durable).unwrap();
+        written += new.len();
+        // Killed while it works, a little later each time.
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(round * 2));
+            drop(served);
+        });
+        if let Ok(synced) = phone.sync() {
+            acknowledged += synced.operations_sent;
+        }
+        killer.join().unwrap();
+    }
+    let _served = Served::at(folder, &address);
+    let begun = Instant::now();
+    let mut synced = phone.compare();
+    while synced.is_err() && begun.elapsed() < LISTENING_MAX {
+        synced = phone.compare();
+    }
+    assert_eq!(synced.unwrap().is_same(), Some(true));
+    assert_eq!(laptop.compare().unwrap().is_same(), Some(true));
+    assert_eq!(laptop.replica().list(&notes).unwrap().len(), written);
+    assert_eq!(phone.replica().unsent().unwrap(), []);
+    println!("{acknowledged} of {written} operations were acknowledged before a death, none was lost");
+}
