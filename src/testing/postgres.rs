@@ -66,7 +66,7 @@ impl Server {
             words.push_str(&format!(" -c {name}={value}"));
         }
         let url = format!("host={socket} user=foldlog dbname=postgres");
-        let own = Own { programs, folder, user, settings: words, keeper: keeper };
+        let own = Own { programs, folder, user, settings: words, keeper };
         let data = own.folder.join("data");
         let mut made = own.program("initdb");
         made.arg("-D").arg(&data).args([

@@ -153,7 +153,7 @@ const USES_MAX: usize = 64;
 /// another, and a plan that was made then would go on reading all of the account: so plans are made often at first, and
 /// again from time to time.
 fn plans_are_old(uses: usize) -> bool {
-    if uses < USES_MAX { uses.is_power_of_two() } else { uses % USES_MAX == 0 }
+    if uses < USES_MAX { uses.is_power_of_two() } else { uses.is_multiple_of(USES_MAX) }
 }
 
 fn ended() -> PostgresError {
