@@ -32,7 +32,7 @@ struct Own {
     user: Option<&'static str>,
     settings: String,
     /// Stops the server when this process ends: it reads from a pipe that nobody writes to.
-    _keeper: Child,
+    keeper: Child,
 }
 
 /// The server that all tests of this process share; none where there is no way to have one, which is said then.
@@ -66,7 +66,7 @@ impl Server {
             words.push_str(&format!(" -c {name}={value}"));
         }
         let url = format!("host={socket} user=foldlog dbname=postgres");
-        let own = Own { programs, folder, user, settings: words, _keeper: keeper };
+        let own = Own { programs, folder, user, settings: words, keeper };
         let data = own.folder.join("data");
         let mut made = own.program("initdb");
         made.arg("-D").arg(&data).args([
@@ -138,8 +138,8 @@ impl Own {
 
 impl Drop for Own {
     fn drop(&mut self) {
-        drop(self._keeper.stdin.take());
-        drop(self._keeper.wait());
+        drop(self.keeper.stdin.take());
+        drop(self.keeper.wait());
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn patch(collection: &str, n: u128, json: &str) -> Operation {
 /// A bunch of operations that claim no base.
 pub(crate) fn bunch(number: u64, operations: Vec<Operation>) -> Bunch {
     let planned = |(seq, operation): (u64, Operation)| Planned {
-        operation: operation.at(1_000_000 + number).unwrap(),
+        operation: operation.at(1_000_000 + number % 1_000).unwrap(),
         base: None,
         first: Seq(seq),
         last: Seq(seq),

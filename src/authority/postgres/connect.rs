@@ -57,7 +57,9 @@ impl Connections {
     pub(super) fn session(&self) -> Result<Session<'_>, PostgresError> {
         let waited = self.connect_timeout;
         let client = self.handle.block_on(self.pool.get()).map_err(|error| refused(error, waited))?;
-        Ok(Session { client: Some(client), of: self, timeout: Some(self.timeout), is_clean: true })
+        let has_old_plans = plans_are_old(Object::metrics(&client).recycle_count);
+        let timeout = Some(self.timeout);
+        Ok(Session { client: Some(client), of: self, timeout, is_clean: true, has_old_plans })
     }
 
     /// The same, for what takes as long as it takes.
@@ -89,6 +91,7 @@ pub(super) struct Session<'a> {
     of: &'a Connections,
     timeout: Option<Duration>,
     is_clean: bool,
+    has_old_plans: bool,
 }
 
 impl Session<'_> {
@@ -98,6 +101,9 @@ impl Session<'_> {
         self.of.round_trips.fetch_add(1, Ordering::Relaxed);
         // Whatever comes of it, until it is known to have ended well.
         self.is_clean = false;
+        if std::mem::take(&mut self.has_old_plans) {
+            self.of.handle.block_on(sent(client, "DISCARD PLANS"));
+        }
         self.of.handle.block_on(in_time(self.timeout, said(client, calls)))
     }
 
@@ -138,6 +144,16 @@ impl Drop for Session<'_> {
             drop(Object::take(client));
         }
     }
+}
+
+/// How often a connection may be used with the plans that it has.
+const USES_MAX: usize = 64;
+
+/// Whether a connection that was used so often plans its statements anew. To an empty table every index is as good as
+/// another, and a plan that was made then would go on reading all of the account: so plans are made often at first, and
+/// again from time to time.
+fn plans_are_old(uses: usize) -> bool {
+    if uses < USES_MAX { uses.is_power_of_two() } else { uses.is_multiple_of(USES_MAX) }
 }
 
 fn ended() -> PostgresError {

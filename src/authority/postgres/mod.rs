@@ -14,6 +14,7 @@
 //! account's row until its own is visible.
 
 mod authority;
+mod begin;
 mod catalogue;
 mod connect;
 mod error;
@@ -21,6 +22,7 @@ mod fill;
 mod flush;
 mod foresight;
 mod held;
+mod make;
 mod migrate;
 mod names;
 mod options;
@@ -29,6 +31,7 @@ mod pages;
 mod pipeline;
 mod reading;
 mod row;
+mod statements;
 mod store;
 mod tables;
 mod upkeep;

@@ -10,6 +10,7 @@ use super::foresight::Wants;
 use super::held::Held;
 use super::pipeline::Call;
 use super::row::{get, stored};
+use super::statements::ROW;
 use super::tables::{Reference, Tables};
 use super::values::key_text;
 use crate::algebra::{CollectionName, EntityKey, Schema};
@@ -97,7 +98,7 @@ pub(super) fn take(
             }
             for row in rows {
                 let child = take_row(held, schema, &from, row)?;
-                let parent: Uuid = get(row, super::tables::ROW.len() + 1)?;
+                let parent: Uuid = get(row, ROW.len() + 1)?;
                 let place = referred(parent);
                 if let Some(ids) = place.and_then(|place| held.referrers.get_mut(&place)) {
                     ids.push(child.id());

@@ -14,7 +14,7 @@ use crate::algebra::{
 };
 use crate::codec::records::StampsRecord;
 
-/// A row as `tables::row_columns` names its columns.
+/// A row as `statements::row_columns` names its columns.
 pub(super) fn stored(row: &Row) -> Result<(Uuid, Stored, Place), PostgresError> {
     let id: Uuid = get(row, 0)?;
     let damaged = |why: &dyn ToString| PostgresError::damaged(format!("the row of {id}"), why.to_string());
