@@ -53,11 +53,14 @@ impl Hub {
         channel
     }
 
-    /// Wakes the streams of an account: something may have happened.
-    pub(super) fn wake(&self, account: &Account) {
+    /// Wakes the streams of an account, or of all: something may have happened.
+    pub(super) fn wake(&self, account: Option<&Account>) {
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = accounts.get(account).and_then(Weak::upgrade) {
-            channel.woken.send_modify(|count| *count = count.wrapping_add(1));
+        let of_all = accounts.values().filter(|_| account.is_none());
+        for channel in account.and_then(|account| accounts.get(account)).into_iter().chain(of_all) {
+            if let Some(channel) = channel.upgrade() {
+                channel.woken.send_modify(|count| *count = count.wrapping_add(1));
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::router::router;
 use super::state::State;
 use super::tls::Certificate;
 use super::tokens::Tokens;
-use crate::authority::Authority;
+use crate::authority::{Account, Authority};
 
 /// The most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -70,6 +70,27 @@ pub fn serve(
     Ok(Running { address: bound, state, thread: Mutex::new(Some(thread)) })
 }
 
+/// Wakes streams of a server: something happened that it did not do itself.
+#[derive(Clone)]
+pub struct Waker {
+    state: Weak<State>,
+}
+
+impl Waker {
+    /// Wakes the streams of one account, or of all.
+    pub fn wake(&self, account: Option<&Account>) {
+        if let Some(state) = self.state.upgrade() {
+            state.hub.wake(account);
+        }
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waker")
+    }
+}
+
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Running({})", self.address)
@@ -81,6 +102,12 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Wakes its streams where another server writes to the same data.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker { state: Arc::downgrade(&self.state) }
     }
 
     /// Tells it to end, and waits for that: streams end at once, requests may go on for a while.

@@ -28,7 +28,7 @@ mod tokens;
 
 use thiserror::Error;
 
-pub use listen::{Running, serve};
+pub use listen::{Running, Waker, serve};
 pub use options::{Options, STREAM_ALIVE_MS};
 pub use signal::wait_for_signal;
 pub use tls::Certificate;

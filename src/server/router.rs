@@ -127,7 +127,7 @@ fn answer(state: &State, account: &Account, ask: &Ask) -> Result<Reply, Details>
     })?;
     if let Answer::Delivered(outcomes) = &answer {
         state.metrics.operations.inc_by(u64::try_from(outcomes.outcomes.len()).unwrap_or(u64::MAX));
-        state.hub.wake(account);
+        state.hub.wake(Some(account));
     }
     Ok(Reply::of(&answer))
 }
@@ -163,7 +163,7 @@ async fn erased(state: &Arc<State>, headers: &HeaderMap) -> Result<Response<Body
     });
     done.await.unwrap_or_else(|_| Err(Details::new(Kind::Unavailable, "ask again")))?;
     // Its streams notice that their token is gone.
-    state.hub.wake(&account);
+    state.hub.wake(Some(&account));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

@@ -14,6 +14,11 @@ pub(in crate::cli) struct ServeArgs {
     /// The authority's file; it is made if there is none.
     #[arg(long, value_name = "FILE", default_value = DATA)]
     pub(super) data: PathBuf,
+    /// Keep the data in this PostgreSQL database instead (`postgres://user@host/name`); tables are made and changed as
+    /// the schema asks.
+    #[cfg(feature = "postgres")]
+    #[arg(long, value_name = "URL", conflicts_with = "data", requires = "schema")]
+    pub(super) postgres: Option<String>,
     /// A schema (JSON): the collections there are, with their policies, unique keys and references. Without one, any
     /// collection may be written, and the last operation counts.
     #[arg(long, value_name = "FILE")]

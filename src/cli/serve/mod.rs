@@ -3,6 +3,7 @@
 mod args;
 mod token;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -12,8 +13,9 @@ use super::fold::object;
 use super::input::Source;
 use super::output::{Output, say};
 use super::words;
-use crate::authority::FileAuthority;
-use crate::server::{Certificate, Options, TokenFile, serve as begin, wait_for_signal};
+use crate::algebra::Schema;
+use crate::authority::{Authority, FileAuthority};
+use crate::server::{Certificate, Options, TokenFile, Waker, serve as begin, wait_for_signal};
 
 pub(super) use args::{ServeArgs, TokenArgs};
 pub(super) use token::token;
@@ -21,9 +23,8 @@ pub(super) use token::token;
 pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure> {
     let schema = args.schema.as_ref().map(Source::schema).transpose()?.unwrap_or_default();
     let collections = schema.collections().count();
-    let authority = FileAuthority::create(&args.data, schema)?;
-    if args.restored {
-        let accounts = authority.renew_generations()?;
+    let opened = opened(args, schema)?;
+    if let Some(accounts) = opened.renewed {
         say(&format!(
             "{} begin anew: their clients fetch everything and keep what is unsent",
             words::counted(accounts, "account", "accounts")
@@ -38,9 +39,11 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
     };
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let options = options(args);
-    let running = begin(&args.listen, Arc::new(authority), Arc::new(tokens), options, certificate)?;
+    let running = begin(&args.listen, opened.authority, Arc::new(tokens), options, certificate)?;
+    // Held until the server has ended.
+    let _watching = (opened.watch)(running.waker());
     let url = format!("{scheme}://{}", running.address());
-    let mut said = vec![format!("{} is served on {url}", args.data.display())];
+    let mut said = vec![format!("{} is served on {url}", opened.place)];
     said.push(match collections {
         0 => "without a schema any collection may be written; --schema FILE names them".to_owned(),
         count => format!("the schema has {}", words::counted(count as u64, "collection", "collections")),
@@ -64,6 +67,47 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
     say("ending: what is being answered is finished");
     running.end();
     Ok(())
+}
+
+/// Tells a server of what others write to its data, until what it returns is dropped.
+type Watching = Box<dyn FnOnce(Waker) -> Box<dyn Any>>;
+
+/// What is served.
+struct Opened {
+    authority: Arc<dyn Authority>,
+    place: String,
+    watch: Watching,
+    /// How many accounts began anew, where that was asked for.
+    renewed: Option<u64>,
+}
+
+fn opened(args: &ServeArgs, schema: Schema) -> Result<Opened, Failure> {
+    #[cfg(feature = "postgres")]
+    if let Some(url) = &args.postgres {
+        return on_postgres(url, args, schema);
+    }
+    let authority = FileAuthority::create(&args.data, schema)?;
+    let renewed = args.restored.then(|| authority.renew_generations()).transpose()?;
+    let place = args.data.display().to_string();
+    // Nobody else can have the file.
+    let watch: Watching = Box::new(|_| Box::new(()));
+    Ok(Opened { authority: Arc::new(authority), place, watch, renewed })
+}
+
+#[cfg(feature = "postgres")]
+fn on_postgres(url: &str, args: &ServeArgs, schema: Schema) -> Result<Opened, Failure> {
+    use crate::authority::postgres::{PostgresAuthority, PostgresOptions, Woken};
+    let authority = Arc::new(PostgresAuthority::open(url, schema, PostgresOptions::new())?);
+    let renewed = args.restored.then(|| authority.restored()).transpose()?;
+    let watched = Arc::clone(&authority);
+    let watch: Watching = Box::new(move |waker| {
+        Box::new(watched.watch(move |woken| match woken {
+            Woken::Account(account) => waker.wake(Some(&account)),
+            Woken::Everyone => waker.wake(None),
+        }))
+    });
+    // The URL may hold a password.
+    Ok(Opened { authority, place: "the PostgreSQL database".to_owned(), watch, renewed })
 }
 
 fn options(args: &ServeArgs) -> Options {
