@@ -63,21 +63,22 @@ impl CollectionRecord {
 
 /// One entity, tombstones with their last state included.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct EntityRecord {
+pub(crate) struct EntityRecord<'b> {
     is_live: bool,
-    state: String,
-    stamps: StampsRecord,
+    state: &'b str,
+    #[serde(borrow)]
+    stamps: StampsRecord<&'b str>,
     pub(crate) epoch: u64,
-    fields: Vec<(String, u64)>,
+    fields: Vec<(&'b str, u64)>,
     writer: Option<([u8; 16], u64)>,
 }
 
-impl EntityRecord {
+impl<'b> EntityRecord<'b> {
     /// The record of an entity; none for one that is absent, which is stored as no record.
     pub(crate) fn of(
-        version: &Version,
+        version: &'b Version,
         epoch: Epoch,
-        fields: &[(String, Epoch)],
+        fields: &'b [(String, Epoch)],
         writer: Option<Writer>,
     ) -> Option<Self> {
         let (is_live, state) = match &version.existence {
@@ -87,10 +88,10 @@ impl EntityRecord {
         };
         Some(EntityRecord {
             is_live,
-            state: state.as_json().to_owned(),
+            state: state.as_json(),
             stamps: StampsRecord::of(&version.stamps),
             epoch: epoch.0,
-            fields: fields.iter().map(|(name, epoch)| (name.clone(), epoch.0)).collect(),
+            fields: fields.iter().map(|(name, epoch)| (name.as_str(), epoch.0)).collect(),
             writer: writer.map(|writer| (writer.replica.0.into_bytes(), writer.bunch.0)),
         })
     }
@@ -98,9 +99,9 @@ impl EntityRecord {
     /// What it is, the epochs of its fields, and who wrote it last.
     pub(crate) fn parts(self) -> (Version, Vec<(String, Epoch)>, Option<Writer>) {
         // Under the frame's checksum it is what was written.
-        let state = State::trusted(&self.state);
+        let state = State::trusted(self.state);
         let existence = if self.is_live { Existence::Live(state) } else { Existence::Dead(state) };
-        let fields = self.fields.into_iter().map(|(name, epoch)| (name, Epoch(epoch))).collect();
+        let fields = self.fields.into_iter().map(|(name, epoch)| (name.to_owned(), Epoch(epoch))).collect();
         let writer = self.writer.map(|(replica, bunch)| Writer {
             replica: ReplicaId(Uuid::from_bytes(replica)),
             bunch: BunchNumber(bunch),

@@ -109,7 +109,7 @@ impl Held {
         }
         rows.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (key, stored) in rows {
-            let record = stored.and_then(|stored| {
+            let record = stored.as_ref().and_then(|stored| {
                 EntityRecord::of(&stored.version, stored.epoch, &stored.fields, stored.writer)
             });
             match record {

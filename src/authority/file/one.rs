@@ -19,7 +19,7 @@ use crate::algebra::{
 use crate::authority::answer::PAGE_BYTES_MAX;
 use crate::authority::{Error, Store, Stored};
 use crate::codec::accounts::{AnswerRecord, CollectionRecord, EntityRecord, TriggersRecord};
-use crate::codec::frame::FrameKind;
+use crate::codec::frame::{self, FrameKind};
 
 /// One account, in one transaction.
 pub(super) struct One<'t, T> {
@@ -96,8 +96,7 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
     fn read(&self, key: &EntityKey, collection: u32) -> Result<Option<Stored>, Error> {
         let place = entity_key(self.number(), collection, key.id());
         let what = || self.what(&key.to_string());
-        let found: Option<EntityRecord> = record(&self.tables.entities, FrameKind::Entity, &place, what)?;
-        Ok(found.map(stored))
+        stored_at(&self.tables.entities, &place, what)
     }
 
     /// An entity that a key without a value leads to.
@@ -397,9 +396,21 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
     }
 }
 
-/// An entity as its record says.
-pub(super) fn stored(record: EntityRecord) -> Stored {
+/// An entity that stands under a key; none where there is no such key.
+pub(super) fn stored_at(
+    entities: &impl ReadableTable<Bytes, Bytes>,
+    key: &[u8],
+    what: impl FnOnce() -> String,
+) -> Result<Option<Stored>, Error> {
+    let found = entities.get(key).map_err(engine)?;
+    found.map(|value| stored(key, value.value(), what)).transpose()
+}
+
+/// An entity as the value under its key says.
+pub(super) fn stored(key: &[u8], value: &[u8], what: impl FnOnce() -> String) -> Result<Stored, Error> {
+    let record: EntityRecord<'_> =
+        frame::open_borrowed_record(FrameKind::Entity, key, value).map_err(|error| damaged(what())(error))?;
     let epoch = Epoch(record.epoch);
     let (version, fields, writer) = record.parts();
-    Stored { version, epoch, fields, writer }
+    Ok(Stored { version, epoch, fields, writer })
 }
