@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 
 use crate::algebra::{BunchNumber, Epoch, Index};
 use crate::codec::accounts::{
-    AccountRecord, AnswerRecord, AuthorityRecord, CollectionRecord, EntityRecord, TriggersRecord,
+    AccountRecord, AuthorityRecord, CollectionRecord, EntityRecord, TriggersRecord,
 };
+use crate::codec::answers::AnswerRecord;
 use crate::codec::columns::{Rows, RowsDraft};
 use crate::codec::frame::{self, FrameError, FrameKind};
 use crate::codec::kept::{ConflictRecord, LocalRecord, LostRecord, ReplicaRecord};
