@@ -64,7 +64,7 @@ fn main() {
 }
 
 fn measure(given: Given, schema: &Schema) {
-    let folder = tempfile::tempdir_in(".").expect("a folder");
+    let folder = tempfile::tempdir().expect("a folder");
     let authority =
         FileAuthority::create(folder.path().join("authority.redb"), schema.clone()).expect("an authority");
     let plain = plain(&folder.path().join("plain.redb"));
@@ -114,7 +114,7 @@ fn measure(given: Given, schema: &Schema) {
 
 /// Every thread an account of its own, all of them at once.
 fn threads(given: Given, schema: &Schema) {
-    let folder = tempfile::tempdir_in(".").expect("a folder");
+    let folder = tempfile::tempdir().expect("a folder");
     let authority =
         FileAuthority::create(folder.path().join("authority.redb"), schema.clone()).expect("an authority");
     let plain = plain(&folder.path().join("plain.redb"));

@@ -8,8 +8,7 @@ use uuid::Uuid;
 use super::frame::FrameError;
 use super::records::{StampsRecord, key_of};
 use crate::algebra::{
-    Action, BunchNumber, Digest, EntityKey, Epoch, Existence, Index, LiveSet, Millis, Outcome, Outcomes,
-    ReplicaId, Resulting, Stamp, State, Trigger, Version, Writer,
+    Action, BunchNumber, Digest, Epoch, Existence, Index, LiveSet, ReplicaId, State, Trigger, Version, Writer,
 };
 
 /// What an authority's file is.
@@ -63,21 +62,22 @@ impl CollectionRecord {
 
 /// One entity, tombstones with their last state included.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct EntityRecord {
+pub(crate) struct EntityRecord<'b> {
     is_live: bool,
-    state: String,
-    stamps: StampsRecord,
+    state: &'b str,
+    #[serde(borrow)]
+    stamps: StampsRecord<&'b str>,
     pub(crate) epoch: u64,
-    fields: Vec<(String, u64)>,
+    fields: Vec<(&'b str, u64)>,
     writer: Option<([u8; 16], u64)>,
 }
 
-impl EntityRecord {
+impl<'b> EntityRecord<'b> {
     /// The record of an entity; none for one that is absent, which is stored as no record.
     pub(crate) fn of(
-        version: &Version,
+        version: &'b Version,
         epoch: Epoch,
-        fields: &[(String, Epoch)],
+        fields: &'b [(String, Epoch)],
         writer: Option<Writer>,
     ) -> Option<Self> {
         let (is_live, state) = match &version.existence {
@@ -87,10 +87,10 @@ impl EntityRecord {
         };
         Some(EntityRecord {
             is_live,
-            state: state.as_json().to_owned(),
+            state: state.as_json(),
             stamps: StampsRecord::of(&version.stamps),
             epoch: epoch.0,
-            fields: fields.iter().map(|(name, epoch)| (name.clone(), epoch.0)).collect(),
+            fields: fields.iter().map(|(name, epoch)| (name.as_str(), epoch.0)).collect(),
             writer: writer.map(|writer| (writer.replica.0.into_bytes(), writer.bunch.0)),
         })
     }
@@ -98,9 +98,9 @@ impl EntityRecord {
     /// What it is, the epochs of its fields, and who wrote it last.
     pub(crate) fn parts(self) -> (Version, Vec<(String, Epoch)>, Option<Writer>) {
         // Under the frame's checksum it is what was written.
-        let state = State::trusted(&self.state);
+        let state = State::trusted(self.state);
         let existence = if self.is_live { Existence::Live(state) } else { Existence::Dead(state) };
-        let fields = self.fields.into_iter().map(|(name, epoch)| (name, Epoch(epoch))).collect();
+        let fields = self.fields.into_iter().map(|(name, epoch)| (name.to_owned(), Epoch(epoch))).collect();
         let writer = self.writer.map(|(replica, bunch)| Writer {
             replica: ReplicaId(Uuid::from_bytes(replica)),
             bunch: BunchNumber(bunch),
@@ -179,133 +179,4 @@ fn listed<T>(places: BTreeMap<T, u32>) -> Vec<T> {
     let mut listed: Vec<(T, u32)> = places.into_iter().collect();
     listed.sort_by_key(|(_, place)| *place);
     listed.into_iter().map(|(of, _)| of).collect()
-}
-
-/// What a bunch was answered.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct AnswerRecord {
-    id: [u8; 32],
-    outcomes: Vec<OutcomeRecord>,
-}
-
-impl AnswerRecord {
-    pub(crate) fn of(id: Digest, outcomes: &Outcomes) -> Self {
-        AnswerRecord { id: id.0, outcomes: outcomes.outcomes.iter().map(OutcomeRecord::of).collect() }
-    }
-
-    pub(crate) fn answer(self, bunch: BunchNumber) -> Result<(Digest, Outcomes), FrameError> {
-        let outcomes: Result<Vec<Outcome>, FrameError> =
-            self.outcomes.into_iter().map(OutcomeRecord::outcome).collect();
-        Ok((Digest(self.id), Outcomes { bunch, outcomes: outcomes? }))
-    }
-}
-
-/// What one operation was answered.
-#[derive(Debug, Serialize, Deserialize)]
-enum OutcomeRecord {
-    Accepted {
-        epoch: Option<u64>,
-        /// 0 as sent, 1 live, 2 gone.
-        result: u8,
-        state: Option<String>,
-        overwrote: Option<String>,
-    },
-    Superseded {
-        epoch: u64,
-        state: Option<String>,
-        stamps: Vec<(String, u64, Option<[u8; 16]>)>,
-        writer: Option<[u8; 16]>,
-    },
-    Clash {
-        unique: Vec<String>,
-        holder: [u8; 16],
-        of: Option<(String, [u8; 16])>,
-    },
-    Refused {
-        reason: String,
-    },
-    Waits {
-        collection: String,
-        id: [u8; 16],
-    },
-    Retry,
-}
-
-impl OutcomeRecord {
-    fn of(outcome: &Outcome) -> Self {
-        let text = |state: &State| state.as_json().to_owned();
-        let entity = |key: &EntityKey| (key.collection().as_str().to_owned(), key.id().into_bytes());
-        match outcome {
-            Outcome::Accepted { epoch, result, overwrote } => {
-                let (result, state) = match result {
-                    Resulting::AsSent => (0, None),
-                    Resulting::Live(state) => (1, Some(text(state))),
-                    Resulting::Gone => (2, None),
-                };
-                let (epoch, overwrote) = (epoch.map(|epoch| epoch.0), overwrote.as_ref().map(text));
-                OutcomeRecord::Accepted { epoch, result, state, overwrote }
-            }
-            Outcome::Superseded { epoch, state, stamps, writer } => {
-                let stamp = |(name, stamp): &(String, Stamp)| {
-                    (name.clone(), stamp.at.0, stamp.replica.map(|replica| replica.0.into_bytes()))
-                };
-                OutcomeRecord::Superseded {
-                    epoch: epoch.0,
-                    state: state.as_ref().map(text),
-                    stamps: stamps.iter().map(stamp).collect(),
-                    writer: writer.map(|writer| writer.0.into_bytes()),
-                }
-            }
-            Outcome::Clash { unique, holder, of } => OutcomeRecord::Clash {
-                unique: unique.clone(),
-                holder: holder.into_bytes(),
-                of: of.as_ref().map(entity),
-            },
-            Outcome::Refused { reason } => OutcomeRecord::Refused { reason: reason.clone() },
-            Outcome::Waits { on } => {
-                let (collection, id) = entity(on);
-                OutcomeRecord::Waits { collection, id }
-            }
-            Outcome::Retry => OutcomeRecord::Retry,
-        }
-    }
-
-    fn outcome(self) -> Result<Outcome, FrameError> {
-        let state = |text: String| State::trusted(&text);
-        let replica = |id: [u8; 16]| ReplicaId(Uuid::from_bytes(id));
-        Ok(match self {
-            OutcomeRecord::Accepted { epoch, result, state: text, overwrote } => Outcome::Accepted {
-                epoch: epoch.map(Epoch),
-                result: match (result, text) {
-                    (0, None) => Resulting::AsSent,
-                    (1, Some(text)) => Resulting::Live(state(text)),
-                    (2, None) => Resulting::Gone,
-                    (other, _) => {
-                        let why = format!("a result is of no known kind ({other})");
-                        return Err(FrameError::Body { why });
-                    }
-                },
-                overwrote: overwrote.map(state),
-            },
-            OutcomeRecord::Superseded { epoch, state: text, stamps, writer } => {
-                let stamp = |(name, at, by): (String, u64, Option<[u8; 16]>)| {
-                    (name, Stamp { at: Millis(at).min(Millis::MAX), replica: by.map(replica) })
-                };
-                Outcome::Superseded {
-                    epoch: Epoch(epoch),
-                    state: text.map(state),
-                    stamps: stamps.into_iter().map(stamp).collect(),
-                    writer: writer.map(replica),
-                }
-            }
-            OutcomeRecord::Clash { unique, holder, of } => Outcome::Clash {
-                unique,
-                holder: Uuid::from_bytes(holder),
-                of: of.map(|(collection, id)| key_of(&collection, id)).transpose()?,
-            },
-            OutcomeRecord::Refused { reason } => Outcome::Refused { reason },
-            OutcomeRecord::Waits { collection, id } => Outcome::Waits { on: key_of(&collection, id)? },
-            OutcomeRecord::Retry => Outcome::Retry,
-        })
-    }
 }

@@ -4,8 +4,9 @@
 //! the one layout that is easily read without it.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
-use serde::Serialize;
+use bincode::error::DecodeError;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The most that one decoded record may ask for: a state of the largest size, twice, and change.
 /// Without a limit a message of 9 bytes could ask for a tebibyte.
@@ -44,7 +45,19 @@ pub(crate) fn encode_behind<T: Serialize>(record: &T, buffer: &mut Vec<u8>) -> R
 /// # Errors
 /// Bytes that are no such record, or more than one.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
-    match bincode::serde::decode_from_slice(bytes, LAYOUT) {
+    whole(bytes, bincode::serde::decode_from_slice(bytes, LAYOUT))
+}
+
+/// Decodes a record whose texts stay where they are.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn decode_borrowed<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Undecodable> {
+    whole(bytes, bincode::serde::borrow_decode_from_slice(bytes, LAYOUT))
+}
+
+fn whole<T>(bytes: &[u8], decoded: Result<(T, usize), DecodeError>) -> Result<T, Undecodable> {
+    match decoded {
         Ok((record, read)) if read == bytes.len() => Ok(record),
         Ok((_, read)) => Err(Undecodable { why: format!("{} bytes are left over", bytes.len() - read) }),
         Err(error) => Err(Undecodable { why: error.to_string() }),

@@ -12,8 +12,8 @@
 //! is, byte for byte, one that was closed for this kind and place.
 
 use super::binary;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The format of everything inside the frames. A reader refuses a newer one.
 pub(crate) const FORMAT_VERSION: u8 = 1;
@@ -172,6 +172,15 @@ pub(crate) fn open_record<T: DeserializeOwned>(
     bytes: &[u8],
 ) -> Result<T, FrameError> {
     Ok(binary::decode(open(kind, place, bytes)?)?)
+}
+
+/// Opens a frame of one record whose texts stay where they are.
+pub(crate) fn open_borrowed_record<'b, T: Deserialize<'b>>(
+    kind: FrameKind,
+    place: &[u8],
+    bytes: &'b [u8],
+) -> Result<T, FrameError> {
+    Ok(binary::decode_borrowed(open(kind, place, bytes)?)?)
 }
 
 fn checksum(place: &[u8], covered: &[u8], body: &[u8]) -> [u8; FRAME_HEAD_BYTES - COVERED] {

@@ -1,6 +1,7 @@
 //! The codec: frames and columns on disk, lines in and out. Knows the algebra; touches no file.
 
 pub(crate) mod accounts;
+pub(crate) mod answers;
 pub(crate) mod binary;
 pub(crate) mod columns;
 pub(crate) mod frame;

@@ -137,19 +137,19 @@ impl BaseRecord {
 
 /// The stamps of an entity as they are stored; the nil replica stands for none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StampsRecord {
+pub(crate) struct StampsRecord<S = String> {
     created: Option<(u64, [u8; 16])>,
     turned: Option<(u64, [u8; 16])>,
-    fields: Vec<(String, u64, [u8; 16])>,
+    fields: Vec<(S, u64, [u8; 16])>,
 }
 
-impl StampsRecord {
-    pub(crate) fn of(stamps: &Stamps) -> Self {
+impl<'s, S: From<&'s str> + Into<String>> StampsRecord<S> {
+    pub(crate) fn of(stamps: &'s Stamps) -> Self {
         let parts =
             |stamp: Stamp| (stamp.at.0, stamp.replica.map_or([0; 16], |replica| replica.0.into_bytes()));
-        let field = |(name, stamp): &(String, Stamp)| {
+        let field = |(name, stamp): &'s (String, Stamp)| {
             let (at, replica) = parts(*stamp);
-            (name.clone(), at, replica)
+            (S::from(name.as_str()), at, replica)
         };
         StampsRecord {
             created: stamps.created.map(parts),
@@ -166,12 +166,17 @@ impl StampsRecord {
                 replica: (!replica.is_nil()).then_some(ReplicaId(replica)),
             }
         };
-        let fields: std::collections::BTreeMap<String, Stamp> =
-            self.fields.into_iter().map(|(name, at, replica)| (name, stamp(at, replica))).collect();
+        let fields = self.fields.into_iter().map(|(name, at, replica)| (name.into(), stamp(at, replica)));
+        let mut fields: Vec<(String, Stamp)> = fields.collect();
+        if !fields.is_sorted_by(|(one, _), (next, _)| one < next) {
+            // Of two that have one name the last counts.
+            let sorted: std::collections::BTreeMap<String, Stamp> = fields.into_iter().collect();
+            fields = sorted.into_iter().collect();
+        }
         Stamps {
             created: self.created.map(|(at, replica)| stamp(at, replica)),
             turned: self.turned.map(|(at, replica)| stamp(at, replica)),
-            fields: fields.into_iter().collect(),
+            fields,
         }
     }
 }

@@ -11,7 +11,8 @@ use super::tables::{
 };
 use crate::algebra::{BunchNumber, CollectionName, Digest, EntityKey, Outcomes, ReplicaId, Trigger};
 use crate::authority::{Account, Error, Stored};
-use crate::codec::accounts::{AccountRecord, AnswerRecord, CollectionRecord, EntityRecord, TriggersRecord};
+use crate::codec::accounts::{AccountRecord, CollectionRecord, EntityRecord, TriggersRecord};
+use crate::codec::answers::AnswerRecord;
 use crate::codec::frame::FrameKind;
 
 /// So many triggers of an account are kept unless asked for otherwise: a client that was away for longer reads all that
@@ -109,7 +110,7 @@ impl Held {
         }
         rows.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (key, stored) in rows {
-            let record = stored.and_then(|stored| {
+            let record = stored.as_ref().and_then(|stored| {
                 EntityRecord::of(&stored.version, stored.epoch, &stored.fields, stored.writer)
             });
             match record {

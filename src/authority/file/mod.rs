@@ -17,6 +17,7 @@ mod held;
 mod moves;
 mod one;
 mod open;
+mod pages;
 mod places;
 mod prune;
 mod schema;

@@ -10,16 +10,16 @@ use super::held::{Held, HeldCollection, HeldEntity};
 use super::places;
 use super::tables::{
     Bytes, Tables, answer_key, behind, bounds, collection_key, damaged, engine, entity_key, epoch_key, id_of,
-    opened, record, trigger_key,
+    record,
 };
 use crate::algebra::{
-    Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Existence, FullRow, Generation,
-    Index, LiveSets, Outcomes, Page, ReplicaId, Schema, Trigger, key_values, referred,
+    Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Existence, Generation, Index,
+    LiveSets, Outcomes, Page, ReplicaId, Schema, Trigger, key_values, referred,
 };
-use crate::authority::answer::PAGE_BYTES_MAX;
 use crate::authority::{Error, Store, Stored};
-use crate::codec::accounts::{AnswerRecord, CollectionRecord, EntityRecord, TriggersRecord};
-use crate::codec::frame::FrameKind;
+use crate::codec::accounts::{CollectionRecord, EntityRecord};
+use crate::codec::answers::AnswerRecord;
+use crate::codec::frame::{self, FrameKind};
 
 /// One account, in one transaction.
 pub(super) struct One<'t, T> {
@@ -34,11 +34,11 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
         One { tables, schema, held: RefCell::new(held) }
     }
 
-    fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.held.borrow().account.number
     }
 
-    fn what(&self, what: &str) -> String {
+    pub(super) fn what(&self, what: &str) -> String {
         format!("{what} of account {}", self.held.borrow().name)
     }
 
@@ -76,7 +76,7 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
     }
 
     /// Every collection in which something was written, in the order of their names.
-    fn all_collections(&self) -> Result<Vec<(CollectionName, CollectionRecord)>, Error> {
+    pub(super) fn all_collections(&self) -> Result<Vec<(CollectionName, CollectionRecord)>, Error> {
         let (from, to) = bounds(self.number());
         let mut names = Vec::new();
         for row in self.tables.collections.range(from.as_slice()..to.as_slice()).map_err(engine)? {
@@ -96,12 +96,11 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
     fn read(&self, key: &EntityKey, collection: u32) -> Result<Option<Stored>, Error> {
         let place = entity_key(self.number(), collection, key.id());
         let what = || self.what(&key.to_string());
-        let found: Option<EntityRecord> = record(&self.tables.entities, FrameKind::Entity, &place, what)?;
-        Ok(found.map(stored))
+        stored_at(&self.tables.entities, &place, what)
     }
 
     /// An entity that a key without a value leads to.
-    fn led_to(
+    pub(super) fn led_to(
         &self,
         collection: &CollectionName,
         number: u32,
@@ -119,7 +118,7 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
     }
 
     /// A key leads to what is not there, or is none.
-    fn misplaced(&self, what: &str) -> Error {
+    pub(super) fn misplaced(&self, what: &str) -> Error {
         Error::Damaged { what: self.what(what), why: "it leads to nothing that is there".to_owned() }
     }
 
@@ -157,50 +156,6 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
             }
         }
         Ok(ids)
-    }
-
-    /// Adds the rows of one collection above a cursor to a page, until the page is full.
-    fn add_rows(
-        &self,
-        page: &mut Page,
-        bytes: &mut usize,
-        rows_max: usize,
-        (collection, record): (&CollectionName, &CollectionRecord),
-    ) -> Result<(), Error> {
-        let cursor = page.cursors.get(collection).copied().unwrap_or_default();
-        let account = self.number();
-        let Some(next) = cursor.0.checked_add(1) else { return Ok(()) };
-        let from = epoch_key(account, record.number, next, Uuid::nil());
-        let to = epoch_key(account, record.number, u64::MAX, Uuid::max());
-        let held = self.held.borrow();
-        let mut last = None;
-        held.epochs.walk(&self.tables.epochs, &from, &to, |place| {
-            if page.rows.len() >= rows_max {
-                page.has_more = true;
-                return Ok(ControlFlow::Break(()));
-            }
-            let (key, stored) = self.led_to(collection, record.number, place)?;
-            if epoch_key(account, record.number, stored.epoch.0, key.id()) != place {
-                return Err(self.misplaced(&format!("the order of {collection}")));
-            }
-            let Stored { version, epoch, writer, .. } = stored;
-            *bytes += version.existence.state().map_or(0, |state| state.as_json().len());
-            // One row always fits. The rest is not even read: a page stands in memory at once.
-            if *bytes > PAGE_BYTES_MAX && !page.rows.is_empty() {
-                page.has_more = true;
-                return Ok(ControlFlow::Break(()));
-            }
-            last = Some(epoch);
-            page.rows.push(FullRow { key, version, epoch, writer });
-            Ok(ControlFlow::Continue(()))
-        })?;
-        // Epochs whose entity was changed again later are passed over too.
-        let read = if page.has_more { last } else { Some(Epoch(record.last_epoch).max(cursor)) };
-        if let Some(read) = read {
-            page.cursors.insert(collection.clone(), read);
-            page.floors.insert(collection.clone(), Epoch(record.floor));
-        }
-        Ok(())
     }
 }
 
@@ -348,58 +303,29 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
     }
 
     fn changes(&self, above: &Cursors, rows_max: usize) -> Result<Page, Error> {
-        let mut page = Page {
-            generation: self.generation()?,
-            cursors: above.clone(),
-            triggers_until: self.last_trigger()?,
-            ..Page::default()
-        };
-        let mut bytes = 0;
-        for (collection, record) in self.all_collections()? {
-            self.add_rows(&mut page, &mut bytes, rows_max, (&collection, &record))?;
-            if page.has_more {
-                break;
-            }
-        }
-        Ok(page)
+        self.page(above, rows_max)
     }
 
     fn triggers(&self, above: Index, triggers_max: usize) -> Result<Option<Vec<Trigger>>, Error> {
-        let held = self.held.borrow();
-        let account = &held.account;
-        if above.0 < account.triggers_from {
-            return Ok(None);
-        }
-        let Some(next) = above.0.checked_add(1) else { return Ok(Some(Vec::new())) };
-        let mut found: Vec<Trigger> = Vec::new();
-        let what = || self.what(&format!("trigger {next}"));
-        // Each stands under the last of its value, so the first value from here on is the one that has the next.
-        let (from, to) = (trigger_key(account.number, next), behind(&trigger_key(account.number, u64::MAX)));
-        for row in self.tables.triggers.range(from.as_slice()..to.as_slice()).map_err(engine)? {
-            if found.len() >= triggers_max {
-                break;
-            }
-            let (key, value) = row.map_err(engine)?;
-            let value: TriggersRecord = opened(FrameKind::Triggers, key.value(), value.value(), what)?;
-            let last = key.value().last_chunk::<8>().map_or(0, |last| u64::from_be_bytes(*last));
-            let triggers = value.triggers(last).map_err(damaged(what()))?;
-            found.extend(triggers.into_iter().filter(|trigger| trigger.index > above));
-        }
-        found.extend(held.triggers.iter().filter(|trigger| trigger.index > above).cloned());
-        found.truncate(triggers_max);
-        let is_without_gap = (next..).zip(&found).all(|(index, trigger)| trigger.index.0 == index);
-        let is_all =
-            found.len() >= triggers_max || next.saturating_add(found.len() as u64) > account.last_trigger;
-        if is_without_gap && is_all {
-            return Ok(Some(found));
-        }
-        Err(Error::Damaged { what: what(), why: "it is missing, or one behind it".to_owned() })
+        self.kept_triggers(above, triggers_max)
     }
 }
 
-/// An entity as its record says.
-pub(super) fn stored(record: EntityRecord) -> Stored {
+/// An entity that stands under a key; none where there is no such key.
+pub(super) fn stored_at(
+    entities: &impl ReadableTable<Bytes, Bytes>,
+    key: &[u8],
+    what: impl FnOnce() -> String,
+) -> Result<Option<Stored>, Error> {
+    let found = entities.get(key).map_err(engine)?;
+    found.map(|value| stored(key, value.value(), what)).transpose()
+}
+
+/// An entity as the value under its key says.
+pub(super) fn stored(key: &[u8], value: &[u8], what: impl FnOnce() -> String) -> Result<Stored, Error> {
+    let record: EntityRecord<'_> =
+        frame::open_borrowed_record(FrameKind::Entity, key, value).map_err(|error| damaged(what())(error))?;
     let epoch = Epoch(record.epoch);
     let (version, fields, writer) = record.parts();
-    Stored { version, epoch, fields, writer }
+    Ok(Stored { version, epoch, fields, writer })
 }

@@ -5,18 +5,17 @@
 
 use std::collections::BTreeMap;
 
+use redb::ReadableTable;
+
 use super::FileAuthority;
 use super::deliveries::find;
 use super::generations::accounts;
-use super::one::stored;
-use super::tables::{
-    ReadTable, Tables, WriteTable, behind, bounds, engine, epoch_key, id_of, opened, put, record,
-};
+use super::one::{stored, stored_at};
+use super::tables::{ReadTable, Tables, WriteTable, behind, bounds, engine, epoch_key, id_of, opened, put};
 use crate::algebra::Millis;
 use crate::authority::{Account, Error, Stored};
-use crate::codec::accounts::{CollectionRecord, EntityRecord};
+use crate::codec::accounts::CollectionRecord;
 use crate::codec::frame::FrameKind;
-use redb::ReadableTable;
 
 /// So many tombstones are dropped in one transaction: deliveries wait for it.
 const PRUNED_AT_ONCE: usize = 5_000;
@@ -64,8 +63,8 @@ fn look(
     let mut old = Vec::new();
     for row in tables.entities.range(from.as_slice()..to.as_slice()).map_err(engine)? {
         let (key, value) = row.map_err(engine)?;
-        let entity = opened(FrameKind::Entity, key.value(), value.value(), || an_entity(account))?;
-        if is_old(&stored(entity), older_than) {
+        let entity = stored(key.value(), value.value(), || an_entity(account))?;
+        if is_old(&entity, older_than) {
             old.push(key.value().to_vec());
             if old.len() >= PRUNED_AT_ONCE {
                 break;
@@ -95,9 +94,8 @@ fn drop_all(
         else {
             continue;
         };
-        let entity: Option<EntityRecord> =
-            record(&tables.entities, FrameKind::Entity, key, || an_entity(account))?;
-        let Some(entity) = entity.map(stored).filter(|entity| is_old(entity, older_than)) else { continue };
+        let entity = stored_at(&tables.entities, key, || an_entity(account))?;
+        let Some(entity) = entity.filter(|entity| is_old(entity, older_than)) else { continue };
         tables.entities.remove(key.as_slice()).map_err(engine)?;
         let place = epoch_key(number, collection, entity.epoch.0, id);
         tables.epochs.remove(place.as_slice()).map_err(engine)?;

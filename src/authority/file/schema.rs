@@ -115,7 +115,7 @@ impl Given<'_> {
         for row in entities.range(from.as_slice()..to.as_slice()).map_err(engine)? {
             let (place, value) = row.map_err(engine)?;
             let what = || format!("an entity of {} of account {}", self.name, self.account);
-            let entity = stored(opened(FrameKind::Entity, place.value(), value.value(), what)?);
+            let entity = stored(place.value(), value.value(), what)?;
             let wrong = || Error::Damaged { what: what(), why: "its id is none".to_owned() };
             let id = id_of(place.value()).ok_or_else(wrong)?;
             let key = EntityKey::new(self.name.clone(), id).map_err(|_| wrong())?;

@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 
 use crate::algebra::{BunchNumber, Epoch, Index};
 use crate::codec::accounts::{
-    AccountRecord, AnswerRecord, AuthorityRecord, CollectionRecord, EntityRecord, TriggersRecord,
+    AccountRecord, AuthorityRecord, CollectionRecord, EntityRecord, TriggersRecord,
 };
+use crate::codec::answers::AnswerRecord;
 use crate::codec::columns::{Rows, RowsDraft};
 use crate::codec::frame::{self, FrameError, FrameKind};
 use crate::codec::kept::{ConflictRecord, LocalRecord, LostRecord, ReplicaRecord};
@@ -104,7 +105,7 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
         FrameKind::Authority => record::<AuthorityRecord>(kind, whole).map(drop),
         FrameKind::Account => record::<AccountRecord>(kind, whole).map(drop),
         FrameKind::Collection => record::<CollectionRecord>(kind, whole).map(drop),
-        FrameKind::Entity => entity(record(kind, whole)?),
+        FrameKind::Entity => entity(whole),
         FrameKind::Answer => answer(record(kind, whole)?),
         FrameKind::Triggers => triggers(record(kind, whole)?),
     }
@@ -132,7 +133,13 @@ fn trigger(record: TriggerRecord) -> Result<(), FrameError> {
     Ok(())
 }
 
-fn entity(record: EntityRecord) -> Result<(), FrameError> {
+fn entity(whole: &[u8]) -> Result<(), FrameError> {
+    let record: EntityRecord<'_> = frame::open_borrowed_record(FrameKind::Entity, PLACE, whole)?;
+    assert_eq!(
+        frame::record(FrameKind::Entity, PLACE, &record)?,
+        whole,
+        "a record is encoded to other bytes"
+    );
     let epoch = Epoch(record.epoch);
     let (version, fields, writer) = record.parts();
     let again = EntityRecord::of(&version, epoch, &fields, writer).map(EntityRecord::parts);
