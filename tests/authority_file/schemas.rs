@@ -35,6 +35,15 @@ fn another_policy_or_one_more_collection_changes_nothing_that_is_stored() {
 }
 
 #[test]
+fn who_names_no_schema_keeps_the_one_that_there_is() {
+    let storage = filled();
+    drop(under(&storage, r#""folders":{},"notes":{"unique":[["n"]]}"#).unwrap());
+    let authority = foldlog::authority::FileOptions::new().on(storage.clone(), None).unwrap();
+    assert_eq!(authority.schema().collections().count(), 2);
+    assert!(!accepted(&deliver(&authority, &account("anna"), 2, &[create("notes", 7, r#"{"n":3}"#)])));
+}
+
+#[test]
 fn a_new_unique_key_holds_for_what_was_stored_before_it() {
     let storage = filled();
     let authority = under(&storage, r#""folders":{},"notes":{"unique":[["n"]]}"#).unwrap();

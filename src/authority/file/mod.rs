@@ -53,7 +53,7 @@ impl FileAuthority {
     ///
     /// # Errors
     /// As [`FileOptions::open`].
-    pub fn open(path: impl AsRef<Path>, schema: Schema) -> Result<Self, Error> {
+    pub fn open(path: impl AsRef<Path>, schema: impl Into<Option<Schema>>) -> Result<Self, Error> {
         FileOptions::new().open(path, schema)
     }
 
@@ -61,8 +61,14 @@ impl FileAuthority {
     ///
     /// # Errors
     /// As [`FileOptions::open`].
-    pub fn create(path: impl AsRef<Path>, schema: Schema) -> Result<Self, Error> {
+    pub fn create(path: impl AsRef<Path>, schema: impl Into<Option<Schema>>) -> Result<Self, Error> {
         FileOptions::new().create(path, schema)
+    }
+
+    /// The collections that it decides by.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     fn with(handle: Handle, schema: Schema, triggers_max: u64) -> Self {

@@ -60,28 +60,37 @@ impl FileOptions {
         self
     }
 
-    /// Opens the authority at a path; under another schema than before, its indexes are made anew.
+    /// Opens the authority at a path; under another schema than before, its indexes are made anew, and without one it keeps
+    /// the one that it has.
     ///
     /// # Errors
     /// If there is none, it is open elsewhere, it is something else or damaged, the system refuses, or the schema does
     /// not fit what is stored.
-    pub fn open(self, path: impl AsRef<Path>, schema: Schema) -> Result<FileAuthority, Error> {
-        self.at(Origin::File { path: path.as_ref().to_owned(), may_create: false }, schema)
+    pub fn open(
+        self,
+        path: impl AsRef<Path>,
+        schema: impl Into<Option<Schema>>,
+    ) -> Result<FileAuthority, Error> {
+        self.at(Origin::File { path: path.as_ref().to_owned(), may_create: false }, schema.into())
     }
 
     /// Opens the authority at a path, or makes one if there is no file.
     ///
     /// # Errors
     /// As [`FileOptions::open`].
-    pub fn create(self, path: impl AsRef<Path>, schema: Schema) -> Result<FileAuthority, Error> {
-        self.at(Origin::File { path: path.as_ref().to_owned(), may_create: true }, schema)
+    pub fn create(
+        self,
+        path: impl AsRef<Path>,
+        schema: impl Into<Option<Schema>>,
+    ) -> Result<FileAuthority, Error> {
+        self.at(Origin::File { path: path.as_ref().to_owned(), may_create: true }, schema.into())
     }
 
     /// Makes an authority in memory.
     ///
     /// # Errors
     /// Only if memory runs out inside the engine.
-    pub fn in_memory(self, schema: Schema) -> Result<FileAuthority, Error> {
+    pub fn in_memory(self, schema: impl Into<Option<Schema>>) -> Result<FileAuthority, Error> {
         self.on(MemoryStorage::default(), schema)
     }
 
@@ -89,20 +98,24 @@ impl FileOptions {
     ///
     /// # Errors
     /// As [`FileOptions::open`].
-    pub fn on(self, storage: impl Storage, schema: Schema) -> Result<FileAuthority, Error> {
-        self.at(Origin::Storage(Arc::new(storage)), schema)
+    pub fn on(
+        self,
+        storage: impl Storage,
+        schema: impl Into<Option<Schema>>,
+    ) -> Result<FileAuthority, Error> {
+        self.at(Origin::Storage(Arc::new(storage)), schema.into())
     }
 
-    fn at(self, origin: Origin, schema: Schema) -> Result<FileAuthority, Error> {
+    fn at(self, origin: Origin, schema: Option<Schema>) -> Result<FileAuthority, Error> {
         let place = origin.place();
         let db = open_database(&origin, self.cache_bytes)?;
-        let prepared = shielded(|| prepare(&db, &origin, &schema)).map_err(|error| match error {
+        let prepared = shielded(|| prepare(&db, &origin, schema)).map_err(|error| match error {
             // The engine does not look at its pages before it reads them.
             Error::Corrupted { why } => Error::NotAnAuthority { place, why },
             error => error,
         });
         match prepared {
-            Ok(id) => {
+            Ok((id, schema)) => {
                 let handle = Handle::new(origin, self.cache_bytes, id, db);
                 Ok(FileAuthority::with(handle, schema, self.triggers_max))
             }
@@ -121,14 +134,15 @@ impl Default for FileOptions {
 }
 
 /// Makes an authority of an empty database, and moves one that is there to this schema; gives its id.
-fn prepare(db: &Database, origin: &Origin, schema: &Schema) -> Result<[u8; 16], Error> {
+fn prepare(db: &Database, origin: &Origin, schema: Option<Schema>) -> Result<([u8; 16], Schema), Error> {
     let names = table_names(db)?;
     // Judged by what is in it and under its lock: a crash may have come between making the file and what is in it.
     if names.is_empty() && origin.may_create() {
+        let schema = schema.unwrap_or_default();
         let identity =
             AuthorityRecord { id: Uuid::new_v4().into_bytes(), schema: schema.to_json(), next_account: 1 };
         write(db, |tables| Ok((tables.put_identity(&identity)?, true)))?;
-        return Ok(identity.id);
+        return Ok((identity.id, schema));
     }
     let why = if names.iter().any(|name| name == AUTHORITY.name()) {
         return follow(db, schema);

@@ -19,29 +19,28 @@ use crate::authority::{Account, Error};
 use crate::codec::accounts::CollectionRecord;
 use crate::codec::frame::FrameKind;
 
-/// Moves the file to a schema; gives the authority's id.
-pub(super) fn follow(db: &Database, schema: &Schema) -> Result<[u8; 16], Error> {
+/// Moves the file to a schema, or leaves it with the one that it has; gives the authority's id and the schema.
+pub(super) fn follow(db: &Database, schema: Option<Schema>) -> Result<([u8; 16], Schema), Error> {
     write(db, |tables| {
         let mut identity = tables.identity()?;
         let id = identity.id;
-        let wanted = schema.to_json();
-        if identity.schema == wanted {
-            return Ok((id, false));
-        }
         let before = Schema::from_json(&identity.schema).map_err(|error| Error::Damaged {
             what: "the schema of what is stored".to_owned(),
             why: error.to_string(),
         })?;
+        let Some(schema) = schema.filter(|schema| *schema != before) else {
+            return Ok(((id, before), false));
+        };
         let mut duplicates = Vec::new();
         for account in accounts(tables)? {
-            move_account(tables, &account, &before, schema, &mut duplicates)?;
+            move_account(tables, &account, &before, &schema, &mut duplicates)?;
         }
         if !duplicates.is_empty() {
             return Err(Error::Duplicates { found: duplicates });
         }
-        identity.schema = wanted;
+        identity.schema = schema.to_json();
         tables.put_identity(&identity)?;
-        Ok((id, true))
+        Ok(((id, schema), true))
     })
 }
 

@@ -19,8 +19,8 @@ pub(in crate::cli) struct ServeArgs {
     #[cfg(feature = "postgres")]
     #[arg(long, value_name = "URL", conflicts_with = "data", requires = "schema")]
     pub(super) postgres: Option<String>,
-    /// A schema (JSON): the collections there are, with their policies, unique keys and references. Without one, any
-    /// collection may be written, and the last operation counts.
+    /// A schema (JSON): the collections there are, with their policies, unique keys and references. It is kept with the
+    /// data; where there never was one, any collection may be written, and the last operation counts.
     #[arg(long, value_name = "FILE")]
     pub(super) schema: Option<Source>,
     /// The address to listen on; port 0 takes any that is free.

@@ -21,8 +21,7 @@ pub(super) use args::{ServeArgs, TokenArgs};
 pub(super) use token::token;
 
 pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure> {
-    let schema = args.schema.as_ref().map(Source::schema).transpose()?.unwrap_or_default();
-    let collections = schema.collections().count();
+    let schema = args.schema.as_ref().map(Source::schema).transpose()?;
     let opened = opened(args, schema)?;
     if let Some(accounts) = opened.renewed {
         say(&format!(
@@ -44,7 +43,7 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
     let _watching = (opened.watch)(running.waker());
     let url = format!("{scheme}://{}", running.address());
     let mut said = vec![format!("{} is served on {url}", opened.place)];
-    said.push(match collections {
+    said.push(match opened.collections {
         0 => "without a schema any collection may be written; --schema FILE names them".to_owned(),
         count => format!("the schema has {}", words::counted(count as u64, "collection", "collections")),
     });
@@ -60,7 +59,7 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
     }
     said.push("Ctrl-C ends it".to_owned());
     output.summary(false, &said.join("\n"), || {
-        object(json!({"url": url, "tokens": issued, "collections": collections}))
+        object(json!({"url": url, "tokens": issued, "collections": opened.collections}))
     })?;
     output.flush()?;
     wait_for_signal()?;
@@ -76,27 +75,30 @@ type Watching = Box<dyn FnOnce(Waker) -> Box<dyn Any>>;
 struct Opened {
     authority: Arc<dyn Authority>,
     place: String,
+    /// How many collections its schema has.
+    collections: usize,
     watch: Watching,
     /// How many accounts began anew, where that was asked for.
     renewed: Option<u64>,
 }
 
-fn opened(args: &ServeArgs, schema: Schema) -> Result<Opened, Failure> {
+fn opened(args: &ServeArgs, schema: Option<Schema>) -> Result<Opened, Failure> {
     #[cfg(feature = "postgres")]
     if let Some(url) = &args.postgres {
-        return on_postgres(url, args, schema);
+        return on_postgres(url, args, schema.unwrap_or_default());
     }
     let authority = FileAuthority::create(&args.data, schema)?;
     let renewed = args.restored.then(|| authority.renew_generations()).transpose()?;
-    let place = args.data.display().to_string();
+    let (place, collections) = (args.data.display().to_string(), authority.schema().collections().count());
     // Nobody else can have the file.
     let watch: Watching = Box::new(|_| Box::new(()));
-    Ok(Opened { authority: Arc::new(authority), place, watch, renewed })
+    Ok(Opened { authority: Arc::new(authority), place, collections, watch, renewed })
 }
 
 #[cfg(feature = "postgres")]
 fn on_postgres(url: &str, args: &ServeArgs, schema: Schema) -> Result<Opened, Failure> {
     use crate::authority::postgres::{PostgresAuthority, PostgresOptions, Woken};
+    let collections = schema.collections().count();
     let authority = Arc::new(PostgresAuthority::open(url, schema, PostgresOptions::new())?);
     let renewed = args.restored.then(|| authority.restored()).transpose()?;
     let watched = Arc::clone(&authority);
@@ -107,7 +109,8 @@ fn on_postgres(url: &str, args: &ServeArgs, schema: Schema) -> Result<Opened, Fa
         }))
     });
     // The URL may hold a password.
-    Ok(Opened { authority, place: "the PostgreSQL database".to_owned(), watch, renewed })
+    let place = "the PostgreSQL database".to_owned();
+    Ok(Opened { authority, place, collections, watch, renewed })
 }
 
 fn options(args: &ServeArgs) -> Options {
