@@ -30,7 +30,7 @@ impl Connections {
     pub(super) fn new(url: &str, options: &PostgresOptions, handle: Handle) -> Result<Self, PostgresError> {
         let config = config(url, options)?;
         let settings = settings(options);
-        // Another way to encrypt goes in here, and in `listening`.
+        // A way to encrypt goes in here, and where `watch` listens.
         let manager = Manager::from_config(
             config.clone(),
             NoTls,
@@ -192,7 +192,8 @@ fn refused(error: PoolError, waited: Duration) -> PostgresError {
 fn config(url: &str, options: &PostgresOptions) -> Result<Config, PostgresError> {
     let mut config = Config::from_str(url)
         .map_err(|error| PostgresError::Option { what: "the connection string", why: told(&error) })?;
-    config.connect_timeout(options.connect_timeout).tcp_user_timeout(options.timeout);
+    // Later than the pool's own, which ends a call for good: a host that says nothing is not asked again and again.
+    config.connect_timeout(options.connect_timeout.saturating_mul(2)).tcp_user_timeout(options.timeout);
     if config.get_application_name().is_none() {
         config.application_name("foldlog");
     }
