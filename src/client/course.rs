@@ -35,6 +35,7 @@ impl Course {
         self.synced = Synced::default();
     }
 
+    #[cfg(feature = "client")]
     pub(super) fn replica(&self) -> &Replica {
         self.engine.replica()
     }

@@ -3,10 +3,16 @@
 //!
 //! Invariant: no lock of the desk is held while anybody waits for a network or a disk.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+#[cfg(feature = "client")]
+use std::sync::Condvar;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+#[cfg(feature = "client-async")]
+use std::task::{Context, Poll};
+#[cfg(feature = "client")]
+use std::time::Duration;
 
+use super::board::Board;
 use super::message::Carried;
 use super::news::Listeners;
 use super::status::{Event, Phase, Status};
@@ -68,16 +74,12 @@ impl Inbox {
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     inbox: Mutex<Inbox>,
+    #[cfg(feature = "client")]
     bell: Condvar,
-    shown: Mutex<Shown>,
-    shown_bell: Condvar,
+    /// How the client stands.
+    pub(super) board: Board,
+    /// Whom it tells what happens.
     pub(super) listeners: Listeners,
-}
-
-#[derive(Debug, Default)]
-struct Shown {
-    status: Status,
-    wakers: Vec<Waker>,
 }
 
 impl Desk {
@@ -103,6 +105,23 @@ impl Desk {
         }
     }
 
+    /// Shows another phase, and tells of it.
+    pub(super) fn show_phase(&self, phase: Phase) {
+        self.show(|status| status.phase = phase);
+    }
+
+    /// Shows how it stands now, and tells of another phase before that: who sees it was told. Only whoever runs the
+    /// client calls this.
+    pub(super) fn show(&self, change: impl FnOnce(&mut Status)) {
+        let mut status = self.board.status();
+        let was = status.phase;
+        change(&mut status);
+        if status.phase != was {
+            self.listeners.tell(&Event::Phase(status.phase));
+        }
+        self.board.show(status);
+    }
+
     pub(super) fn heed_writes(&self, heeds: bool) {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).heeds_writes = heeds;
     }
@@ -114,7 +133,14 @@ impl Desk {
         self.ring(inbox);
     }
 
+    /// Whether the file is to be free.
+    #[cfg(feature = "client")]
+    pub(super) fn is_to_be_suspended(&self) -> bool {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).mail.orders.suspended
+    }
+
     /// Puts down what came of a question.
+    #[cfg(feature = "client")]
     pub(super) fn put_answer(&self, ticket: u64, carried: Carried) {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         // A later question may have been answered already: tickets grow.
@@ -135,6 +161,7 @@ impl Desk {
     }
 
     /// Puts down what a stream tells, once what it told before was taken. Whether it may go on.
+    #[cfg(feature = "client")]
     pub(super) fn put_stream(&self, ticket: u64, news: StreamNews) -> bool {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |inbox: &mut Inbox| inbox.streaming == Some(ticket) && inbox.mail.stream.is_some();
@@ -148,6 +175,7 @@ impl Desk {
     }
 
     /// Waits until there is something worth a turn, or for so long.
+    #[cfg(feature = "client")]
     pub(super) fn wait(&self, longest: Duration) -> Mail {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         let is_quiet = |inbox: &mut Inbox| !inbox.is_worth_a_turn();
@@ -160,6 +188,7 @@ impl Desk {
     }
 
     /// Whether there is something worth a turn; who asked is woken once there is.
+    #[cfg(feature = "client-async")]
     pub(super) fn poll(&self, context: &Context<'_>) -> Poll<()> {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         if inbox.is_worth_a_turn() {
@@ -177,67 +206,23 @@ impl Desk {
     fn ring(&self, mut inbox: std::sync::MutexGuard<'_, Inbox>) {
         let waker = inbox.waker.take();
         drop(inbox);
+        #[cfg(feature = "client")]
         self.bell.notify_all();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
-
-    pub(super) fn status(&self) -> Status {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).status.clone()
-    }
-
-    /// Changes what is shown, and tells of another phase.
-    pub(super) fn show(&self, change: impl FnOnce(&mut Status)) {
-        let (was, is, wakers) = {
-            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-            let was = shown.status.phase;
-            change(&mut shown.status);
-            (was, shown.status.phase, std::mem::take(&mut shown.wakers))
-        };
-        self.shown_bell.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
-        if was != is {
-            self.listeners.tell(&Event::Phase(is));
-        }
-    }
-
-    pub(super) fn show_phase(&self, phase: Phase) {
-        self.show(|status| status.phase = phase);
-    }
-
-    /// Waits until it stands like this, or for so long; whether it does.
-    pub(super) fn wait_until(&self, longest: Option<Duration>, is: impl Fn(&Status) -> bool) -> bool {
-        let deadline = longest.and_then(|longest| Instant::now().checked_add(longest));
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        while !is(&shown.status) {
-            let left = match deadline {
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => Duration::MAX,
-            };
-            if left.is_zero() {
-                return false;
-            }
-            shown = self.shown_bell.wait_timeout(shown, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    /// Whether it stands like this; who asked is woken when it stands otherwise than now.
-    pub(super) fn poll_until(&self, context: &Context<'_>, is: impl Fn(&Status) -> bool) -> Poll<()> {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if is(&shown.status) {
-            return Poll::Ready(());
-        }
-        if !shown.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            shown.wakers.push(context.waker().clone());
-        }
-        Poll::Pending
-    }
 }
 
 /// While it lives, somebody runs the client.
 pub(super) struct Running(pub(super) Arc<Desk>);
+
+impl Running {
+    pub(super) fn at(desk: Arc<Desk>) -> Self {
+        desk.show_phase(Phase::Syncing);
+        Running(desk)
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

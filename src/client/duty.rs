@@ -74,6 +74,7 @@ impl Duty {
         }
     }
 
+    #[cfg(feature = "client")]
     pub(super) fn now(&self) -> Millis {
         self.options.now()
     }
@@ -183,8 +184,8 @@ impl Duty {
         let Some(course) = &mut self.course else { return Ok(()) };
         let heard = self.stream.hear(ticket, news, course.engine(), &self.options)?;
         if let Some(is_open) = heard.turned {
-            self.desk.show(|status| status.is_streaming = is_open);
             self.desk.listeners.tell(&Event::Streaming(is_open));
+            self.desk.show(|status| status.is_streaming = is_open);
         }
         if heard.new > 0 {
             self.desk.listeners.tell(&Event::Heard(heard.new));
@@ -250,11 +251,11 @@ impl Duty {
             && let Some(course) = &mut self.course
         {
             let synced = course.take_synced();
+            // Told first: who sees the status has been told all that led to it.
+            self.desk.listeners.tell(&Event::Synced(synced.clone()));
             self.desk.show(|status| {
-                (status.phase, status.synced_at) = (Phase::Idle, Some(now));
-                status.synced = synced.clone();
+                (status.phase, status.synced_at, status.synced) = (Phase::Idle, Some(now), synced);
             });
-            self.desk.listeners.tell(&Event::Synced(synced));
         } else {
             self.desk.show_phase(Phase::Idle);
         }
@@ -276,8 +277,8 @@ impl Duty {
             }
         }
         if was_open {
-            self.desk.show(|status| status.is_streaming = false);
             self.desk.listeners.tell(&Event::Streaming(false));
+            self.desk.show(|status| status.is_streaming = false);
         }
     }
 
@@ -297,8 +298,8 @@ impl Duty {
 
     fn failed(&self, error: Error) {
         let error = Arc::new(error);
-        self.desk.show(|status| status.failure = Some(Arc::clone(&error)));
-        self.desk.listeners.tell(&Event::Failed(error));
+        self.desk.listeners.tell(&Event::Failed(Arc::clone(&error)));
+        self.desk.show(|status| status.failure = Some(error));
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Arriving {
 #[derive(Debug)]
 enum Body {
     Plain(Bounded),
-    Packed(GzDecoder<Bounded>),
+    Packed(Box<GzDecoder<Bounded>>),
 }
 
 impl Arriving {
@@ -43,7 +43,7 @@ impl Arriving {
         let into = Bounded { bytes: Vec::new(), max, is_over: false };
         let body = match encoding.map(|name| name.trim().to_ascii_lowercase()).as_deref() {
             None | Some("" | "identity") => Body::Plain(into),
-            Some("gzip" | "x-gzip") => Body::Packed(GzDecoder::new(into)),
+            Some("gzip" | "x-gzip") => Body::Packed(Box::new(GzDecoder::new(into))),
             Some(other) => {
                 let why =
                     format!("it comes as {:?}; only gzip was asked for", crate::algebra::shortened(other));

@@ -19,6 +19,7 @@ pub struct Handle {
 
 impl Handle {
     /// Ends it. What is unsent is kept, and an answer that is still on its way is asked for again by whoever runs next.
+    /// Said while nothing runs, it ends the next run at once.
     pub fn stop(&self) {
         self.desk.order(|orders| orders.stop = true);
     }
@@ -68,7 +69,7 @@ impl Handle {
     /// How it stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.desk.status()
+        self.desk.board.status()
     }
 
     /// What happens from now on.
@@ -79,11 +80,11 @@ impl Handle {
 
     /// Waits until it stands like this, or the time is over; whether it does.
     pub fn wait(&self, timeout: Duration, is: impl Fn(&Status) -> bool) -> bool {
-        self.desk.wait_until(Some(timeout), is)
+        self.desk.board.wait_until(timeout, is)
     }
 
     /// Awaits that it stands like this.
     pub async fn until(&self, is: impl Fn(&Status) -> bool) {
-        poll_fn(|context| self.desk.poll_until(context, &is)).await;
+        poll_fn(|context| self.desk.board.poll_until(context, &is)).await;
     }
 }

@@ -20,6 +20,7 @@ mod address;
 mod asynchronous;
 #[cfg(feature = "client")]
 mod blocking;
+mod board;
 mod course;
 mod credentials;
 mod desk;

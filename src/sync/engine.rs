@@ -282,7 +282,10 @@ impl Engine {
                     false => self.down_at.unwrap_or(now).0.saturating_add(self.options.down_interval_ms),
                 };
                 let due = match self.has_pending()? {
-                    true => due.min(now.0.saturating_add(self.options.up_interval_ms)),
+                    true => {
+                        let last = self.up_at.filter(|at| *at <= now).unwrap_or(now);
+                        due.min(last.0.saturating_add(self.options.up_interval_ms))
+                    }
                     false => due,
                 };
                 Ok(Next::Wait(Millis(due.max(now.0 + 1))))

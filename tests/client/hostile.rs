@@ -30,19 +30,22 @@ fn bomb() -> Vec<u8> {
     packed.finish().unwrap()
 }
 
+type Is = fn(&Error) -> bool;
+
 /// What comes, and what that is called.
-fn answers() -> Vec<(&'static str, Fault, fn(&Error) -> bool)> {
-    let is_shape: fn(&Error) -> bool = |error| matches!(error, Error::Unanswered { .. });
-    let is_long: fn(&Error) -> bool = |error| matches!(error, Error::TooLong { max: BYTES_MAX });
-    let is_packed: fn(&Error) -> bool = |error| matches!(error, Error::Packed { .. });
-    let is_silence: fn(&Error) -> bool = |error| matches!(error, Error::Offline { .. });
+fn answers() -> Vec<(&'static str, Fault, Is)> {
+    let is_shape: Is = |error| matches!(error, Error::Unanswered { .. });
+    let is_long: Is = |error| matches!(error, Error::TooLong { max: BYTES_MAX });
+    let is_packed: Is = |error| matches!(error, Error::Packed { .. });
+    let is_silence: Is = |error| matches!(error, Error::Offline { .. });
     let endless = |head: &str| {
         let head = format!("HTTP/1.1 {head}\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes();
         Fault::Endless(head, [b"1000\r\n".as_slice(), &[b'['; 4096], b"\r\n"].concat())
     };
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(b"{}").unwrap();
-    let gzip = gzip.finish().unwrap();
+    let mut cut = gzip.finish().unwrap();
+    cut.truncate(cut.len() - 9);
     vec![
         ("a page for people", raw("200 OK\r\ncontent-type: text/html", b"<html>hello</html>"), is_shape),
         ("nothing", raw("200 OK", b""), is_shape),
@@ -55,7 +58,7 @@ fn answers() -> Vec<(&'static str, Fault, fn(&Error) -> bool)> {
         ("without end", endless("200 OK"), is_long),
         ("without end, packed", endless("200 OK\r\ncontent-encoding: gzip"), is_packed),
         ("a bomb", raw("200 OK\r\ncontent-encoding: gzip", &bomb()), is_long),
-        ("cut while packed", raw("200 OK\r\ncontent-encoding: gzip", &gzip[..gzip.len() - 9]), is_packed),
+        ("cut while packed", raw("200 OK\r\ncontent-encoding: gzip", &cut), is_packed),
         ("another packing", raw("200 OK\r\ncontent-encoding: br", b"{}"), is_packed),
         ("not http", Fault::Raw(b"220 mail.example.org ESMTP\r\n".to_vec()), is_silence),
         ("cut short", Fault::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{".to_vec()), is_silence),
@@ -76,15 +79,17 @@ fn whatever_comes_is_a_typed_error_and_changes_nothing() {
     let runtime = runtime();
     let mut one = driver(&server, clock.of(short()));
     let mut other = async_driver(&server, clock.of(short()));
-    for (path, n) in [("/v1/changes", 3), ("/v1/bunches", 4)] {
+    let mut n = 1;
+    for path in ["/v1/changes", "/v1/bunches"] {
         for (what, fault, is) in answers() {
             let is_bunch = path == "/v1/bunches";
             if is_bunch && matches!(fault, Fault::Hang | Fault::Drip) {
                 continue;
             }
             if is_bunch {
+                n += 2;
                 commit(one.replica(), &[create(n)]);
-                commit(other.replica(), &[create(n + 10)]);
+                commit(other.replica(), &[create(n + 1)]);
             }
             let wrong = fault.clone();
             server.fails(move |asked| if asked == path { wrong.clone() } else { Fault::None });
@@ -112,5 +117,5 @@ fn whatever_comes_is_a_typed_error_and_changes_nothing() {
     server.works();
     assert_eq!(one.compare().unwrap().is_same(), Some(true));
     assert_eq!(runtime.block_on(other.compare()).unwrap().is_same(), Some(true));
-    assert_eq!(server.count(), 4);
+    assert_eq!(u128::from(server.count()), n + 1, "nothing that was written is lost");
 }

@@ -526,3 +526,22 @@ fn triggers_that_come_by_themselves_are_read_and_what_is_missing_between_them_is
         matches!(engine.next(NOW).unwrap(), Next::Ask(request) if matches!(request.ask, Ask::Changes { .. }))
     );
 }
+
+#[test]
+fn while_changes_are_told_as_they_happen_no_down_sync_is_due_by_itself() {
+    let interval = sync::Options::default().down_interval_ms;
+    let mut authority = Authority::new();
+    let mut engine = engine();
+    authority.sync(&mut engine);
+    assert_eq!(engine.next(NOW).unwrap(), Next::Wait(Millis(NOW.0 + interval)));
+    engine.is_told(true, NOW);
+    let late = Millis(NOW.0 + 9 * interval);
+    assert!(matches!(engine.next(late).unwrap(), Next::Wait(until) if until.0 > late.0 + 9 * interval));
+    // It was told until then, so there is nothing to catch up with at once: the one who tells may be back soon.
+    engine.is_told(false, late);
+    let due = Millis(late.0 + interval);
+    assert_eq!(engine.next(late).unwrap(), Next::Wait(due));
+    assert!(
+        matches!(engine.next(due).unwrap(), Next::Ask(request) if matches!(request.ask, Ask::Changes { .. }))
+    );
+}

@@ -44,7 +44,7 @@ impl AsyncDriver {
     /// # Errors
     /// Only if the runtime is shut down meanwhile. Whatever else goes wrong is told as an event and tried again.
     pub async fn run(&mut self) -> Result<(), Error> {
-        let running = Running(Arc::clone(&self.desk));
+        let running = Running::at(Arc::clone(&self.desk));
         let desk = &running.0;
         let options = self.connection.options().clone();
         let duty = Duty::new(self.replica.clone(), self.options, options.clone(), Arc::clone(desk));

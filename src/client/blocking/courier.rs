@@ -27,6 +27,29 @@ use crate::sync;
 /// touches the replica, so they are left to themselves once nobody wants to hear them: their sockets are shut down, and
 /// they end at once, or where a name is being looked up or a connection made, after
 /// [`Options::connect_ms_max`](crate::client::Options::connect_ms_max).
+///
+/// ```no_run
+/// use foldlog::client::{Connection, Courier, Credentials, Event, Options, Phase};
+/// use foldlog::replica::Replica;
+/// use foldlog::{journal, sync};
+///
+/// let replica = Replica::create("notes.replica", journal::Options::new())?;
+/// let credentials = Credentials::token("…")?.renewed_by(|| None); // or ask whoever gives out tokens
+/// let connection = Connection::new("https://sync.example.org".parse()?, credentials, Options::new())?;
+/// let courier = Courier::start(replica.clone(), sync::Options::default(), &connection)?;
+/// let events = courier.events();
+/// while let Some(event) = events.wait(std::time::Duration::from_secs(60)) {
+///     match event {
+///         Event::Conflicts(keys) => println!("decide about {keys:?}"),
+///         Event::Phase(Phase::Unauthorised) => println!("log in, and then `courier.set_token`"),
+///         _ => {}
+///     }
+/// }
+/// courier.suspend(); // the system puts the program to sleep: the file is free
+/// courier.resume();
+/// courier.stop();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Courier {
     handle: Handle,
@@ -43,10 +66,9 @@ impl Courier {
         let handle = Handle { desk: Arc::clone(&desk), credentials: connection.credentials().clone() };
         let duty = Duty::new(replica, options, connection.options().clone(), Arc::clone(&desk));
         let connection = connection.apart();
-        let run = move || {
-            let running = Running(desk);
-            run(duty, connection, &running.0);
-        };
+        // Before it does anything: whoever waits for what it does must not take it for stopped.
+        let running = Running::at(desk);
+        let run = move || run(duty, connection, &running.0);
         let started = thread::Builder::new().name("foldlog-sync".to_owned()).spawn(run);
         let thread = Some(started.map_err(|source| Error::Thread { source })?);
         Ok(Courier { handle, thread })
@@ -68,13 +90,11 @@ impl Courier {
     /// Until [`Courier::resume`](Handle::resume) everything that the replica is asked answers that it is suspended.
     pub fn suspend(&self) {
         self.handle.suspend();
-        let is_free = |phase| matches!(phase, Phase::Suspended) || self.has_ended();
-        // The thread may have ended by itself, so now and then that is looked at.
-        while !self.handle.wait(Duration::from_millis(100), |status| is_free(status.phase)) {}
-    }
-
-    fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        let is_free = |phase| matches!(phase, Phase::Suspended | Phase::Stopped);
+        // Somebody else may want it back meanwhile, so now and then that is looked at.
+        while self.handle.desk.is_to_be_suspended()
+            && !self.handle.wait(Duration::from_millis(100), |status| is_free(status.phase))
+        {}
     }
 
     fn end(&mut self) {

@@ -8,6 +8,20 @@ use crate::replica::Replica;
 use crate::sync::{self, Next, Want};
 
 /// Syncs a replica when it is told to, and waits until that is done. One replica has one driver at a time.
+///
+/// ```no_run
+/// use foldlog::client::{Connection, Credentials, Driver, Options};
+/// use foldlog::replica::Replica;
+/// use foldlog::{journal, sync};
+///
+/// let replica = Replica::create("notes.replica", journal::Options::new())?;
+/// let connection = Connection::new("http://127.0.0.1:8080".parse()?, Credentials::none(), Options::new())?;
+/// let mut driver = Driver::new(replica, sync::Options::default(), connection);
+/// let synced = driver.compare()?;
+/// println!("{} rows came, {} operations went", synced.rows_taken, synced.operations_sent);
+/// assert_eq!(synced.is_same(), Some(true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Driver {
     course: Course,
