@@ -187,6 +187,7 @@ fn silence_is_an_answer_and_what_failed_is_tried_when_asked_to() {
     }
 }
 
+#[cfg(any(feature = "tls-webpki", feature = "tls-platform"))]
 #[test]
 fn https_is_spoken() {
     // Nobody there, but the way there is ready.
