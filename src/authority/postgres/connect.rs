@@ -207,7 +207,8 @@ fn settings(options: &PostgresOptions) -> String {
     format!(
         "SET statement_timeout = {timeout_ms}; SET lock_timeout = {timeout_ms}; SET \
          idle_in_transaction_session_timeout = {idle_ms}; SET search_path = pg_catalog; SET client_min_messages = \
-         warning; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; SET \
+         warning; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET random_page_cost = \
+         0.1; SET seq_page_cost = 0.1; SET jit = off; SET \
          plan_cache_mode = force_generic_plan; SELECT set_config('synchronous_commit', 'on', false) WHERE \
          current_setting('synchronous_commit') = 'off'",
         idle_ms = timeout_ms.saturating_mul(2),

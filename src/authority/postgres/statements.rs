@@ -48,9 +48,10 @@ pub(super) fn holders(live: &str, columns: &[String]) -> String {
         .zip(&wanted)
         .map(|(column, wanted)| format!("held.{} = asked.{wanted}", quoted(column)))
         .collect();
+    // `OFFSET 0` keeps the planner from beginning with all that the account has, of which it may know nothing yet.
     format!(
-        "SELECT asked.place, held.id FROM unnest({}) WITH ORDINALITY AS asked ({}, place) JOIN ONLY {live} AS held ON \
-         held.account = $1 AND {}",
+        "SELECT asked.place, held.id FROM unnest({}) WITH ORDINALITY AS asked ({}, place), LATERAL (SELECT id FROM ONLY \
+         {live} AS held WHERE held.account = $1 AND {} OFFSET 0) AS held",
         arrays.join(", "),
         wanted.join(", "),
         same.join(" AND ")
