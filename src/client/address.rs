@@ -99,7 +99,9 @@ fn require_place(place: &str) -> Result<(), &'static str> {
         None => {
             let (host, port) = place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port)));
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-            if !host.bytes().all(is_name) {
+            // More than one colon is an IPv6 address that lost its brackets.
+            let is_bare = port.is_some_and(|port| port.contains(':'));
+            if is_bare || !host.bytes().all(is_name) {
                 return Err("its host is no name and no address; an IPv6 address stands in brackets: [::1]");
             }
             (host, port)

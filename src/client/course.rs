@@ -6,7 +6,7 @@ use super::message::{Carried, RETRY_AFTER_S_MAX};
 use super::options::Options;
 use super::synced::Synced;
 use crate::algebra::{Answer, Ask, Millis};
-use crate::replica::Replica;
+use crate::replica::{self, Replica};
 use crate::sync::{self, Engine, Next, Request, Taken, Want};
 
 /// A sync under way.
@@ -20,12 +20,22 @@ pub(super) struct Course {
     not_before: Option<Millis>,
     /// The operations of the open question.
     operations: u64,
+    /// Whether the last bunch held all there was when it was sealed.
+    was_all: bool,
 }
 
 impl Course {
     pub(super) fn new(replica: Replica, engine_options: sync::Options, options: Options) -> Self {
         let engine = Engine::new(replica, engine_options);
-        Course { engine, engine_options, options, synced: Synced::default(), not_before: None, operations: 0 }
+        Course {
+            engine,
+            engine_options,
+            options,
+            synced: Synced::default(),
+            not_before: None,
+            operations: 0,
+            was_all: false,
+        }
     }
 
     /// Begins from what is in the replica, which somebody else may have synced meanwhile: a question that was given up
@@ -71,11 +81,20 @@ impl Course {
         Ok(self.engine.online()?)
     }
 
+    /// Lets what was written since the last bunch was sealed wait for its interval; a backlog goes on at once.
+    pub(super) fn take_breath(&mut self) {
+        if self.was_all {
+            self.engine.up_is_enough();
+        }
+    }
+
     /// What to do next.
     pub(super) fn next(&mut self) -> Result<Next, Error> {
         let next = self.engine.next(self.options.now())?;
         if let Next::Ask(Request { ask: Ask::Deliver { bunch, .. }, .. }) = &next {
             self.operations = bunch.operations.len() as u64;
+            let status = self.engine.replica().journal().status().map_err(replica::Error::from)?;
+            self.was_all = status.pending.entities == 0;
         }
         Ok(next)
     }

@@ -156,7 +156,10 @@ impl Duty {
         match taken {
             Ok(taken) => {
                 let conflicts = match taken {
-                    Taken::Settled(settled) => settled.conflicting,
+                    Taken::Settled(settled) => {
+                        course.take_breath();
+                        settled.conflicting
+                    }
                     Taken::Rows(applied) => applied.conflicting,
                     Taken::Heard(_)
                     | Taken::Compared(_)

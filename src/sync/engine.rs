@@ -240,6 +240,12 @@ impl Engine {
         Ok(received.new)
     }
 
+    /// What is pending now is enough for this time: what is written meanwhile waits for its interval. Without this a
+    /// program that writes while a bunch is on its way is followed by one bunch after the other.
+    pub fn up_is_enough(&mut self) {
+        self.want.up = false;
+    }
+
     /// Says whether what changes elsewhere is told as it happens, as over a stream. While it is, no down sync is due
     /// by itself; once it is not any more, the next one is due an interval later.
     pub fn is_told(&mut self, is_told: bool, now: Millis) {

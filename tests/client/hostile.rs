@@ -14,7 +14,7 @@ use super::server::{Fault, Server};
 const BYTES_MAX: usize = 200_000;
 
 fn short() -> Options {
-    options().silence_ms_max(300).request_ms_max(600).answer_bytes_max(BYTES_MAX)
+    options().silence_ms_max(200).request_ms_max(400).answer_bytes_max(BYTES_MAX)
 }
 
 fn raw(head: &str, body: &[u8]) -> Fault {
@@ -22,11 +22,11 @@ fn raw(head: &str, body: &[u8]) -> Fault {
     Fault::Raw([head.as_bytes(), body].concat())
 }
 
-/// A gibibyte of blanks, packed.
+/// 64 MiB of blanks, packed.
 fn bomb() -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     let blanks = vec![b' '; 1 << 20];
-    (0..1024).for_each(|_| packed.write_all(&blanks).unwrap());
+    (0..64).for_each(|_| packed.write_all(&blanks).unwrap());
     packed.finish().unwrap()
 }
 

@@ -28,7 +28,7 @@ impl Drawn {
 fn two_devices_end_up_equal_whatever_the_network_does_to_their_messages() {
     let runtime = runtime();
     let (mut failures, mut syncs) = (0, 0);
-    for seed in 1..=12 {
+    for seed in 1..=8 {
         let server = Server::new();
         let clock = Clock::default();
         let options = || clock.of(options()).random(|| Uuid::new_v4().as_u128());

@@ -154,7 +154,21 @@ impl Streaming {
 }
 
 /// Sends a request, and gives the response with its body still to come.
+///
+/// A socket that was kept open may have been closed by the other side just then. Nobody can tell that from a cut, but
+/// whatever is asked may be asked twice, so it is asked once more at once.
 async fn run(client: &Client, outgoing: &Outgoing, held: &Held) -> Result<Response, Error> {
+    let sent = match send(client, outgoing, held).await {
+        Err(error) if error.is_request() && !error.is_connect() && !error.is_timeout() => {
+            send(client, outgoing, held).await
+        }
+        sent => sent,
+    };
+    // What goes wrong is told without the URL: a query may say more than logs should.
+    sent.map_err(|error| offline(&error.without_url()))
+}
+
+async fn send(client: &Client, outgoing: &Outgoing, held: &Held) -> Result<Response, reqwest::Error> {
     let method = if outgoing.body.is_some() { Method::POST } else { Method::GET };
     let mut request = client.request(method, &outgoing.url);
     for (name, value) in &outgoing.headers {
@@ -166,8 +180,7 @@ async fn run(client: &Client, outgoing: &Outgoing, held: &Held) -> Result<Respon
     if let Some(body) = &outgoing.body {
         request = request.body(body.clone());
     }
-    // What goes wrong is told without the URL: a query may say more than logs should.
-    request.send().await.map_err(|error| offline(&error.without_url()))
+    request.send().await
 }
 
 fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {

@@ -123,7 +123,22 @@ impl fmt::Debug for Connection {
 }
 
 /// Sends a request, and gives the response with its body still to come.
+///
+/// A socket that was kept open may have been closed by the other side just then. Nobody can tell that from a cut, but
+/// whatever is asked may be asked twice, so it is asked once more at once.
 pub(super) fn run(agent: &Agent, outgoing: &Outgoing, held: &Held) -> Result<http::Response<Body>, Error> {
+    let sent = match send(agent, outgoing, held)? {
+        Err(ureq::Error::Io(error)) if is_cut(&error) => send(agent, outgoing, held)?,
+        sent => sent,
+    };
+    sent.map_err(|error| offline(&error))
+}
+
+fn send(
+    agent: &Agent,
+    outgoing: &Outgoing,
+    held: &Held,
+) -> Result<Result<http::Response<Body>, ureq::Error>, Error> {
     let mut request = Request::builder().uri(&outgoing.url);
     for (name, value) in &outgoing.headers {
         request = request.header(*name, value);
@@ -132,11 +147,15 @@ pub(super) fn run(agent: &Agent, outgoing: &Outgoing, held: &Held) -> Result<htt
         request = request.header("authorization", format!("Bearer {token}"));
     }
     let invalid = |error: http::Error| Error::Setup { why: error.to_string() };
-    let response = match &outgoing.body {
+    Ok(match &outgoing.body {
         Some(body) => agent.run(request.method("POST").body(body.as_slice()).map_err(invalid)?),
         None => agent.run(request.method("GET").body(()).map_err(invalid)?),
-    };
-    response.map_err(|error| offline(&error))
+    })
+}
+
+fn is_cut(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 pub(super) fn read(body: Body, incoming: &mut Incoming) -> Result<(), Error> {
