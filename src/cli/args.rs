@@ -187,6 +187,11 @@ Examples:
   foldlog sync my.replica --url http://127.0.0.1:8470 --watch      until Ctrl-C, both ways as it happens")]
     Sync(SyncArgs),
     /// Make, list and revoke the tokens by which replicas sync with a served authority.
+    #[command(after_help = "\
+Examples:
+  foldlog token create anna > anna.token
+  foldlog token list
+  foldlog token revoke 3f29a1c07be4d852")]
     Token(TokenArgs),
     /// Show the project on a real log, in a temporary file.
     #[command(after_help = "Example:\n  foldlog demo")]
