@@ -98,6 +98,7 @@ pub mod authority;
 pub mod cli;
 #[cfg(any(feature = "client", feature = "client-async"))]
 pub mod client;
+mod clock;
 pub mod codec;
 pub mod journal;
 pub mod replica;

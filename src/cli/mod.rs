@@ -24,11 +24,9 @@ mod sync;
 mod words;
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 
-use crate::algebra::Millis;
 use args::{Args, Command};
 use failure::Failure;
 use output::Output;
@@ -88,10 +86,4 @@ fn dispatch(command: Command, output: &mut Output) -> Result<(), Failure> {
         Command::Sync(args) => sync::sync(&args, output),
         Command::Demo => demo::demo(output),
     }
-}
-
-/// The time by the system's clock.
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).min(Millis::MAX)
 }

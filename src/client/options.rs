@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -50,7 +50,7 @@ impl Options {
             answer_bytes_max: ANSWER_BYTES_MAX,
             stream_silence_ms_max: STREAM_SILENCE_MS_MAX,
             has_stream: true,
-            clock: Arc::new(system_clock),
+            clock: Arc::new(|| crate::clock::now().0),
             random: Arc::new(|| Uuid::new_v4().as_u128()),
         }
     }
@@ -142,9 +142,4 @@ impl fmt::Debug for Options {
 /// A timeout; none at all would be one of zero.
 pub(super) fn lasting(ms: u64) -> Duration {
     Duration::from_millis(ms.max(1))
-}
-
-fn system_clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

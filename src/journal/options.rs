@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Journal;
 use super::error::Error;
@@ -41,7 +40,7 @@ impl Options {
     pub fn new() -> Self {
         Options {
             cache_bytes: CACHE_BYTES_DEFAULT,
-            clock: Arc::new(system_clock),
+            clock: Arc::new(crate::clock::now),
             schema: None,
             replica: None,
         }
@@ -121,10 +120,4 @@ impl fmt::Debug for Options {
             .field("schema", &self.schema)
             .finish_non_exhaustive()
     }
-}
-
-fn system_clock() -> Millis {
-    // A clock before 1970 is a broken clock; stamps only need to move on, which they do without it.
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).min(Millis::MAX)
 }

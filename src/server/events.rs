@@ -13,9 +13,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::hub::Channel;
-use super::state::{Place, State, now};
+use super::state::{Place, State};
 use crate::algebra::{Answer, Ask, Cursors, Index};
 use crate::authority::Account;
+use crate::clock::now;
 use crate::codec::wire::{self, Details, Event, EventId, Kind, Route};
 
 /// How many triggers are read at once.

@@ -11,9 +11,10 @@ use axum::routing::{delete, get, post};
 
 use super::body;
 use super::events;
-use super::state::{State, now};
+use super::state::State;
 use crate::algebra::{Answer, Ask};
 use crate::authority::Account;
+use crate::clock::now;
 use crate::codec::wire::{self, Details, Kind, Reply, Route};
 
 /// How long whoever came at a bad time is asked to wait, in seconds.

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, header};
 use tokio::sync::watch;
@@ -11,8 +10,8 @@ use super::hub::Hub;
 use super::metrics::Metrics;
 use super::options::Options;
 use super::tokens::Tokens;
-use crate::algebra::Millis;
 use crate::authority::{Account, Authority};
+use crate::clock::now;
 use crate::codec::wire::{Details, Kind};
 
 pub(super) struct State {
@@ -90,12 +89,6 @@ impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         self.state.leaving().remove(&self.account);
     }
-}
-
-/// The time, in ms since the Unix epoch.
-pub(super) fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).min(Millis::MAX)
 }
 
 /// So many at once, of all and of one account.

@@ -8,10 +8,10 @@ use super::args::LosersArgs;
 use crate::algebra::Millis;
 use crate::cli::failure::Failure;
 use crate::cli::fold::object;
-use crate::cli::now;
 use crate::cli::output::Output;
 use crate::cli::show::ShowLine;
 use crate::cli::{replica, words};
+use crate::clock::now;
 use crate::replica::{Error, Lost, Side, Why};
 
 /// So many characters of a value stand in a line for a person.

@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::fold::object;
 use super::output::{Output, width};
 use super::{replica, words};
-use crate::cli::now;
+use crate::clock::now;
 use crate::replica::{Error, Replica};
 use args::ConflictsAction;
 use seen::Seen;

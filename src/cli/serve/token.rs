@@ -9,9 +9,9 @@ use crate::algebra::Millis;
 use crate::authority::Account;
 use crate::cli::failure::Failure;
 use crate::cli::fold::object;
-use crate::cli::now;
 use crate::cli::output::Output;
 use crate::cli::words;
+use crate::clock::now;
 use crate::server::{Token, TokenFile};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;

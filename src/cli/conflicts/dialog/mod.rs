@@ -8,8 +8,8 @@ use std::io::{self, BufRead, Read, Write};
 use super::seen::Seen;
 use crate::algebra::{EntityKey, State};
 use crate::cli::failure::Failure;
-use crate::cli::now;
 use crate::cli::words;
+use crate::clock::now;
 use crate::replica::{Error, Replica, Resolution};
 
 /// The longest line that is taken for an answer.
