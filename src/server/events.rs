@@ -12,9 +12,9 @@ use axum::http::{HeaderMap, HeaderValue, Response, header};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::hub::Channel;
-use super::state::{Place, State};
-use crate::algebra::{Answer, Ask, Cursors, Index};
+use super::hub::{Channel, joined};
+use super::state::{Place, State, bearer};
+use crate::algebra::{Answer, Ask, Cursors, Index, Trigger};
 use crate::authority::Account;
 use crate::clock::now;
 use crate::codec::wire::{self, Details, Event, EventId, Kind, Route};
@@ -33,7 +33,8 @@ pub(super) async fn stream(
     headers: &HeaderMap,
     query: &str,
 ) -> Result<Response<Body>, Details> {
-    let account = state.account(headers)?;
+    let bearer = bearer(headers)?.to_owned();
+    let account = state.account_of(&bearer)?;
     let place = state.streams.enter(&account);
     let place =
         place.ok_or_else(|| Details::new(Kind::Busy, "too many streams of this account or of all"))?;
@@ -47,14 +48,7 @@ pub(super) async fn stream(
     };
     // One chunk waits while another is on its way.
     let (chunks, body) = mpsc::channel(1);
-    let stream = Stream {
-        state: Arc::clone(state),
-        account,
-        headers: headers.clone(),
-        channel,
-        chunks,
-        _place: place,
-    };
+    let stream = Stream { state: Arc::clone(state), account, bearer, channel, chunks, _place: place };
     tokio::spawn(stream.run(woken, begun));
     let mut response = Response::new(Body::from_stream(ReceiverStream::new(body)));
     let headers = response.headers_mut();
@@ -128,8 +122,8 @@ fn unavailable() -> Details {
 struct Stream {
     state: Arc<State>,
     account: Account,
-    /// By which the token is looked at again: it may be revoked.
-    headers: HeaderMap,
+    /// Looked at again and again: it may be revoked.
+    bearer: String,
     channel: Arc<Channel>,
     chunks: Chunks,
     _place: Place,
@@ -171,7 +165,7 @@ impl Stream {
                 Ok(Err(_)) => return Err(Over),
                 Err(_) => self.send(Event::Alive).await?,
             }
-            if self.state.account(&self.headers).ok().as_ref() != Some(&self.account) {
+            if self.state.account_of(&self.bearer).ok().as_ref() != Some(&self.account) {
                 return Err(Over);
             }
         }
@@ -204,14 +198,17 @@ impl Stream {
             drop(reading);
             return Ok(Ok(self.resync().await?));
         };
-        let Some(until) = triggers.last().map(|trigger| trigger.index) else { return Ok(Ok(None)) };
-        self.channel.keep(generation, &triggers);
-        drop(reading);
-        let mut text = String::new();
-        for trigger in triggers {
+        let event = |trigger: Trigger| {
+            let (index, mut text) = (trigger.index, String::new());
             Event::Trigger { generation, trigger }.write(&mut text);
-        }
-        self.send_text(Bytes::from(text), index, until).await?;
+            (index, Bytes::from(text))
+        };
+        let events: Vec<(Index, Bytes)> = triggers.into_iter().map(event).collect();
+        let Some((until, _)) = events.last() else { return Ok(Ok(None)) };
+        let until = *until;
+        self.channel.keep(generation, &events);
+        drop(reading);
+        self.send_text(joined(events.iter()), index, until).await?;
         Ok(Ok(Some(EventId { index: until, ..at })))
     }
 

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use axum::body::Bytes;
 use tokio::sync::watch;
 
-use crate::algebra::{Generation, Index, Trigger};
+use crate::algebra::{Generation, Index};
 use crate::authority::Account;
-use crate::codec::wire::Event;
 
 /// So many events an account are kept as text, for streams that are about as far as the others.
 const RECENT_MAX: usize = 1_024;
@@ -81,34 +80,35 @@ impl Channel {
         if last.0 == above.0 + 1 {
             return Some((newest.clone(), *last));
         }
-        let mut text = Vec::new();
-        for (_, event) in recent.events.iter().filter(|(index, _)| *index > above) {
-            text.extend_from_slice(event);
-        }
-        Some((Bytes::from(text), *last))
+        Some((joined(recent.events.iter().filter(|(index, _)| *index > above)), *last))
     }
 
-    /// Keeps triggers that were read.
-    pub(super) fn keep(&self, generation: Generation, triggers: &[Trigger]) {
+    /// Keeps events that were read, without a gap.
+    pub(super) fn keep(&self, generation: Generation, read: &[(Index, Bytes)]) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known =
-            recent.events.back().zip(triggers.last()).is_some_and(|((last, _), read)| *last >= read.index);
+            recent.events.back().zip(read.last()).is_some_and(|((last, _), (read, _))| last >= read);
         // Of a stream that is far behind the others nothing is kept.
         if is_known && recent.generation == generation {
             return;
         }
-        for trigger in triggers {
-            let follows = recent.events.back().is_some_and(|(last, _)| last.0 + 1 == trigger.index.0);
+        for (index, event) in read {
+            let follows = recent.events.back().is_some_and(|(last, _)| last.0 + 1 == index.0);
             if !follows || recent.generation != generation {
                 recent.events.clear();
                 recent.generation = generation;
             }
-            let mut text = String::new();
-            Event::Trigger { generation, trigger: trigger.clone() }.write(&mut text);
-            recent.events.push_back((trigger.index, Bytes::from(text)));
+            recent.events.push_back((*index, event.clone()));
             if recent.events.len() > RECENT_MAX {
                 recent.events.pop_front();
             }
         }
     }
+}
+
+/// Events as one text.
+pub(super) fn joined<'e>(events: impl Iterator<Item = &'e (Index, Bytes)>) -> Bytes {
+    let mut text = Vec::new();
+    events.for_each(|(_, event)| text.extend_from_slice(event));
+    Bytes::from(text)
 }

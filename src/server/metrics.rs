@@ -1,6 +1,5 @@
 //! What a server counts, as Prometheus reads it. Names no account.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -28,7 +27,7 @@ pub(super) struct Metrics {
     registry: Registry,
     answered: Family<Answered, Counter>,
     took: Family<Path, Histogram, fn() -> Histogram>,
-    pub(super) operations: Counter<u64, AtomicU64>,
+    pub(super) operations: Counter,
     pub(super) streams: Gauge,
     pub(super) events: Counter,
 }

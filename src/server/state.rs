@@ -61,13 +61,11 @@ impl State {
 
     /// The account of whoever asks.
     pub(super) fn account(&self, headers: &HeaderMap) -> Result<Account, Details> {
-        let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = said.and_then(|said| {
-            let (scheme, rest) = said.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(rest.trim())
-        });
-        let missing = "send authorization: Bearer TOKEN; `foldlog token create ACCOUNT` makes one";
-        let bearer = bearer.ok_or_else(|| Details::new(Kind::Unauthorised, missing))?;
+        self.account_of(bearer(headers)?)
+    }
+
+    /// The account that a token speaks for.
+    pub(super) fn account_of(&self, bearer: &str) -> Result<Account, Details> {
         match self.tokens.account_of(bearer, now()) {
             Ok(Some(account)) if !self.leaving().contains(&account) => Ok(account),
             Ok(_) => Err(Details::new(Kind::Unauthorised, "the token is unknown, revoked or expired")),
@@ -77,6 +75,17 @@ impl State {
             }
         }
     }
+}
+
+/// The token that a request carries.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Details> {
+    let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = said.and_then(|said| {
+        let (scheme, rest) = said.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(rest.trim())
+    });
+    let missing = "send authorization: Bearer TOKEN; `foldlog token create ACCOUNT` makes one";
+    bearer.ok_or_else(|| Details::new(Kind::Unauthorised, missing))
 }
 
 /// An account that nobody comes in for until this is dropped.

@@ -133,10 +133,9 @@ impl TokenFile {
         now: Millis,
         expires: Option<Millis>,
     ) -> Result<Issued, TokenError> {
-        let [id, ..] = random();
-        let id: String = id.simple().to_string().chars().take(16).collect();
+        let id: String = Uuid::new_v4().simple().to_string().chars().take(16).collect();
         // Two random UUIDs have 244 random bits.
-        let [first, second] = random();
+        let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
         let bearer = format!("{PREFIX}{id}_{}{}", first.simple(), second.simple());
         let token = Token {
             id,
@@ -257,10 +256,6 @@ impl Tokens for TokenFile {
             Ok(())
         })
     }
-}
-
-fn random() -> [Uuid; 2] {
-    [Uuid::new_v4(), Uuid::new_v4()]
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
