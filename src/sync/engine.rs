@@ -1,14 +1,14 @@
 //! The engine itself.
 
 use crate::algebra::{
-    Answer, Ask, CollectionName, EntityKey, Epoch, FullRow, Generation, Index, Limits, LiveSets, Millis,
-    Outcomes, Page, Policy, ReplicaId, Trigger,
+    Answer, Ask, CollectionName, EntityKey, Epoch, Generation, Index, Limits, LiveSets, Millis, Outcomes,
+    Page, Policy, ReplicaId, Trigger,
 };
-use crate::journal;
 use crate::replica::{self, Applied, Replica, Settled, Standing, Status};
 use uuid::Uuid;
 
 use super::backoff::delay_ms;
+use super::fitting::{as_wrong_answer, name_of, name_of_ask, require_page, require_read, wrong};
 
 /// What is to be done. Wants add up: several are done in the engine's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -516,94 +516,5 @@ impl Engine {
         let delay = delay_ms(failures, low ^ high).max(at_least_ms);
         let at = Millis(now.0.saturating_add(delay)).min(Millis::MAX);
         Ok(self.replica.note_attempt(failures, at, false)?)
-    }
-}
-
-/// Refuses a page that cannot follow these cursors.
-fn require_page(
-    page: &Page,
-    cursors: &crate::algebra::Cursors,
-    generation: Option<Generation>,
-    rows_max: usize,
-) -> Result<(), Error> {
-    if generation.is_some_and(|known| known != page.generation) {
-        return Err(wrong("the page is of another generation".to_owned()));
-    }
-    if page.rows.len() > rows_max {
-        return Err(wrong(format!("{} rows where at most {rows_max} were asked for", page.rows.len())));
-    }
-    for (collection, cursor) in cursors {
-        let goes_back = page.cursors.get(collection).is_none_or(|now| now < cursor);
-        if goes_back && !sabotaged!(page_that_goes_back_taken) {
-            return Err(wrong(format!("the cursor of {collection} goes back")));
-        }
-    }
-    if page.has_more && page.cursors == *cursors {
-        return Err(wrong("there is more, but the cursors stand still".to_owned()));
-    }
-    let mut seen = std::collections::HashSet::new();
-    for row in &page.rows {
-        let collection = row.key.collection();
-        let from = cursors.get(collection).copied().unwrap_or_default();
-        let to = page.cursors.get(collection).copied().unwrap_or_default();
-        if row.epoch <= from || row.epoch > to {
-            return Err(wrong(format!("{} is of epoch {}, not above {from} up to {to}", row.key, row.epoch)));
-        }
-        if !seen.insert(&row.key) {
-            return Err(wrong(format!("{} stands twice", row.key)));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses rows of what was not asked for, or was told already.
-fn require_read(rows: &[FullRow], keys: Vec<EntityKey>) -> Result<(), Error> {
-    let mut left: std::collections::HashSet<EntityKey> = keys.into_iter().collect();
-    match rows.iter().find(|row| !left.remove(&row.key)) {
-        Some(row) => Err(wrong(format!("{} was not asked for, or stands twice", row.key))),
-        None => Ok(()),
-    }
-}
-
-fn wrong(why: String) -> Error {
-    Error::WrongAnswer { why }
-}
-
-/// What the replica refuses because of the answer is the answer's fault.
-fn as_wrong_answer(error: Error) -> Error {
-    match error {
-        Error::Replica { source: replica::Error::WrongAnswer { why } } => Error::WrongAnswer { why },
-        Error::Replica {
-            source:
-                replica::Error::Journal {
-                    source: source @ (journal::Error::WrongBunch { .. } | journal::Error::OutcomeCount { .. }),
-                },
-        } => Error::WrongAnswer { why: source.to_string() },
-        error => error,
-    }
-}
-
-fn name_of(answer: &Answer) -> &'static str {
-    match answer {
-        Answer::Delivered(_) => "outcomes",
-        Answer::Forked => "`forked`",
-        Answer::Changes(_) => "a page of changes",
-        Answer::StartOver { .. } => "`start over`",
-        Answer::Triggers(_) | Answer::TriggersTooOld => "triggers",
-        Answer::Rows(_) => "rows",
-        Answer::LiveSets(_) => "live sets",
-        Answer::Busy { .. } => "`busy`",
-        Answer::Unauthorised => "`unauthorised`",
-        Answer::Offline => "silence",
-    }
-}
-
-fn name_of_ask(ask: &Ask) -> &'static str {
-    match ask {
-        Ask::Deliver { .. } => "a bunch",
-        Ask::Changes { .. } => "a question for changes",
-        Ask::Triggers { .. } => "a question for triggers",
-        Ask::Reads { .. } => "a read",
-        Ask::LiveSets { .. } => "a comparison",
     }
 }

@@ -54,6 +54,7 @@
 
 mod backoff;
 mod engine;
+mod fitting;
 
 #[cfg(any(feature = "client", feature = "client-async"))]
 pub(crate) use backoff::delay_ms;
