@@ -318,14 +318,29 @@ fn the_demo_tells_its_story_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let told = ran(command(&["demo"]).env("TMPDIR", folder.path()).output().unwrap());
     assert_eq!(told.code, 0, "{}", told.err);
-    for part in
-        ["2,128 operations", "208 operations", "90.2 %", "71 creates, 104 updates, 33 deletes", "→  nothing"]
-    {
+    for part in [
+        "2,128 operations",
+        "208 operations",
+        "90.2 %",
+        "71 creates, 104 updates, 33 deletes",
+        "→  nothing",
+        "208 operations in     1 request",
+        "2,128 operations in 2,128 requests",
+        "! blob",
+        "1 lost value is kept",
+        "hold the same\n   238 files",
+    ] {
         assert!(told.out.contains(part), "{part} is not in\n{}", told.out);
     }
     assert!(told.out.lines().all(|line| line.chars().count() <= 80), "{}", told.out);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    assert_eq!(json(&done(&["demo", "--json"], ""))["sent"], 208);
+    let figures = json(&done(&["demo", "--json"], ""));
+    for (name, value) in [("sent", 208), ("conflicts", 1), ("live", 238)] {
+        assert_eq!(figures[name], value, "{name}");
+    }
+    assert_eq!(figures["phone"], json(r#"{"rows":208,"sent":2}"#));
+    let bytes = |way: &str| figures[way]["bytes"].as_u64().unwrap();
+    assert!(bytes("one_by_one") > 20 * bytes("folded"), "{figures}");
 }
 
 #[test]

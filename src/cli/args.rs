@@ -21,7 +21,7 @@ use super::sync::SyncArgs;
     max_term_width = 100,
     after_help = "\
 Start here:
-  foldlog demo                         a real log, journalled and folded, in ten seconds
+  foldlog demo                         two devices and their authority, in ten seconds
   foldlog fold ops.ndjson              what is left of a log, without a journal
   foldlog append my.journal ops.ndjson
   foldlog plan my.journal              what would be sent
@@ -193,7 +193,8 @@ Examples:
   foldlog token list
   foldlog token revoke 3f29a1c07be4d852")]
     Token(TokenArgs),
-    /// Show the project on a real log, in a temporary file.
+    /// Tell the whole story on real data: an authority on this machine, two devices, edits offline on both, what is
+    /// folded away, one conflict, and all the same in the end. In a temporary folder; nothing is left behind.
     #[command(after_help = "Example:\n  foldlog demo")]
     Demo,
 }

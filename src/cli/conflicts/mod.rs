@@ -13,6 +13,7 @@ mod seen;
 use serde_json::json;
 
 pub(super) use args::ConflictsArgs;
+pub(super) use seen::Seen;
 
 use super::failure::Failure;
 use super::fold::object;
@@ -21,7 +22,6 @@ use super::{replica, words};
 use crate::clock::now;
 use crate::replica::{Error, Replica};
 use args::ConflictsAction;
-use seen::Seen;
 
 pub(super) fn conflicts(args: &ConflictsArgs, output: &mut Output) -> Result<(), Failure> {
     match args.action.as_ref().unwrap_or(&ConflictsAction::List) {

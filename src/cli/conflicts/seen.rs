@@ -13,14 +13,14 @@ use crate::replica::{Conflict, ConflictKind, Replica};
 const FIELDS_NAMED_MAX: usize = 4;
 
 /// An open conflict, and what has the unique key that it is about.
-pub(super) struct Seen {
-    pub(super) conflict: Conflict,
+pub(in crate::cli) struct Seen {
+    pub(in crate::cli) conflict: Conflict,
     holder: Option<Version>,
 }
 
 impl Seen {
     /// All that are open.
-    pub(super) fn all(replica: &Replica) -> Result<Vec<Self>, Failure> {
+    pub(in crate::cli) fn all(replica: &Replica) -> Result<Vec<Self>, Failure> {
         replica.conflicts()?.into_iter().map(|conflict| Seen::with_holder(replica, conflict)).collect()
     }
 
@@ -86,24 +86,12 @@ impl Seen {
         .end()
     }
 
-    /// Its sides beside each other, in lines of a width.
+    /// All that there is to tell: what it is, its sides, and when they were changed.
     pub(super) fn told(&self, width: usize, now: Millis) -> Vec<String> {
-        let Conflict { kind, local, remote, .. } = &self.conflict;
-        let mut columns = match self.before() {
-            Some(before) => {
-                vec![Column::of("base", before), Column::side("local", local), Column::side("remote", remote)]
-            }
-            // Only what this side would send is in conflict.
-            None => vec![Column::of("remote", remote), Column::side("local", local)],
-        };
-        columns.extend(self.holder.as_ref().map(|holder| Column::of("holder", holder)));
-        let unique = match kind {
-            ConflictKind::Concurrent { .. } => &[][..],
-            ConflictKind::Clash { unique, .. } => unique,
-        };
         let mut lines = vec![self.words()];
-        lines.extend(beside(&columns, unique, width));
-        let ages: Vec<String> = columns
+        lines.extend(self.beside(width));
+        let ages: Vec<String> = self
+            .columns()
             .iter()
             .filter_map(|column| Some((column.title, column.version.stamps.latest()?)))
             .map(|(title, stamp)| format!("{title} {} ago", words::span(now.0.saturating_sub(stamp.at.0))))
@@ -112,6 +100,28 @@ impl Seen {
             lines.push(format!("last changed: {}", ages.join(", ")));
         }
         lines
+    }
+
+    /// Its sides beside each other, in lines of a width.
+    pub(in crate::cli) fn beside(&self, width: usize) -> Vec<String> {
+        let unique = match &self.conflict.kind {
+            ConflictKind::Concurrent { .. } => &[][..],
+            ConflictKind::Clash { unique, .. } => unique,
+        };
+        beside(&self.columns(), unique, width)
+    }
+
+    fn columns(&self) -> Vec<Column<'_>> {
+        let Conflict { local, remote, .. } = &self.conflict;
+        let mut columns = match self.before() {
+            Some(before) => {
+                vec![Column::of("base", before), Column::side("local", local), Column::side("remote", remote)]
+            }
+            // Only what this side would send is in conflict.
+            None => vec![Column::of("remote", remote), Column::side("local", local)],
+        };
+        columns.extend(self.holder.as_ref().map(|holder| Column::of("holder", holder)));
+        columns
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Reply {
 #[non_exhaustive]
 pub enum Unanswered {
     /// The request itself is refused, and would be again.
-    #[error("the authority refuses the request with status {}: {} {}", details.status, details.title, details.detail)]
+    #[error("the authority refuses the request with status {}: {}", details.status, details.words())]
     Refused {
         /// What it says.
         details: Box<Details>,

@@ -102,6 +102,16 @@ impl Details {
         Details { kind: Some(kind), status, title: title.to_owned(), detail: detail.into(), generation: None }
     }
 
+    /// Title and detail in one line, as far as there are any.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match (self.title.as_str(), self.detail.as_str()) {
+            ("", detail) => detail.to_owned(),
+            (title, "") => title.to_owned(),
+            (title, detail) => format!("{title}: {detail}"),
+        }
+    }
+
     /// Its body.
     #[must_use]
     pub fn to_json(&self) -> String {
