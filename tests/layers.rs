@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("workload", &["algebra"]),
     ("journal", &["algebra", "clock", "codec", "storage"]),
     ("replica", &["algebra", "codec", "journal"]),
-    ("sync", &["algebra", "journal", "replica"]),
+    ("sync", &["algebra", "codec", "journal", "replica"]),
     ("client", &["algebra", "clock", "codec", "journal", "replica", "sync"]),
     ("authority", &["algebra", "codec", "storage"]),
     ("server", &["algebra", "authority", "clock", "codec"]),

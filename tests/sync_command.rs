@@ -40,9 +40,14 @@ struct Served {
 
 impl Served {
     fn at(folder: &Path, address: &str) -> Self {
+        Served::with(folder, &["--listen", address])
+    }
+
+    fn with(folder: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_foldlog"))
             .current_dir(folder)
-            .args(["serve", "--listen", address])
+            .arg("serve")
+            .args(args)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -160,4 +165,39 @@ fn a_server_that_is_killed_at_any_moment_loses_nothing_that_it_acknowledged() {
     assert_eq!(laptop.replica().list(&notes).unwrap().len(), written);
     assert_eq!(phone.replica().unsent().unwrap(), []);
     println!("{acknowledged} of {written} operations were acknowledged before a death, none was lost");
+}
+
+#[test]
+fn where_the_authority_takes_less_at_once_more_requests_go_and_what_is_too_long_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let args = ["--listen", "127.0.0.1:0", "--max-body-bytes", "100000", "--max-operations", "70"];
+    let served = Served::with(folder, &args);
+    std::fs::write(folder.join("token"), done(folder, &["token", "create", "anna"])).unwrap();
+    done(folder, &["replica", "init", "phone"]);
+    let replica = Replica::open(folder.join("phone"), journal::Options::new()).unwrap();
+    // Text that packs badly, so that what is packed is too long as well: the server answers before it has all.
+    let mut random = blake3::Hasher::new();
+    let mut note = |bytes: usize| {
+        random.update(b"more");
+        let mut text = vec![0; bytes / 2];
+        random.finalize_xof().fill(&mut text);
+        let text: String = text.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = Uuid::new_v4();
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), id).unwrap();
+        (id, Operation::create(key, State::from_json(&format!(r#"{{"text":"{text}"}}"#)).unwrap()))
+    };
+    let mut all: Vec<Operation> = (0..400).map(|_| note(4_000).1).collect();
+    let (long, operation) = note(300_000);
+    all.push(operation);
+    replica.commit(&all, Durability::Durable).unwrap();
+    drop(replica);
+    let args = ["sync", "phone", "--url", &served.url, "--token-file", "token", "--json"];
+    let synced: serde_json::Value = serde_json::from_str(&done(folder, &args)).unwrap();
+    assert_eq!((synced["sent"].as_u64(), synced["parked"].as_u64()), (Some(400), Some(1)), "{synced}");
+    let parked = done(folder, &["parked", "phone"]);
+    assert!(parked.contains(&long.to_string()) && parked.contains("takes at once"), "{parked}");
+    done(folder, &["replica", "init", "laptop"]);
+    done(folder, &["sync", "laptop", "--url", &served.url, "--token-file", "token"]);
+    assert_eq!(done(folder, &["replica", "list", "laptop"]).lines().count(), 400);
 }

@@ -102,6 +102,8 @@ pub enum Answer {
     Rows(Vec<FullRow>),
     /// To [`Ask::LiveSets`]: every collection there is.
     LiveSets(LiveSets),
+    /// To [`Ask::Deliver`]: it is more than is taken at once. Nothing of it was taken.
+    TooLarge,
     /// Not now.
     Busy {
         /// Not before so many ms have passed.

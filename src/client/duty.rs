@@ -161,6 +161,7 @@ impl Duty {
                         settled.conflicting
                     }
                     Taken::Rows(applied) => applied.conflicting,
+                    Taken::TooLarge(settled) => settled.conflicting,
                     Taken::Heard(_)
                     | Taken::Compared(_)
                     | Taken::Renamed(_)

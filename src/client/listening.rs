@@ -44,6 +44,7 @@ pub(super) fn no_stream(answer: Result<Answer, Error>, now: Millis) -> Error {
             | Answer::StartOver { .. }
             | Answer::Delivered(_)
             | Answer::Forked
+            | Answer::TooLarge
             | Answer::Changes(_)
             | Answer::Rows(_)
             | Answer::LiveSets(_),

@@ -57,6 +57,7 @@ impl Synced {
                 self.parked += settled.parked.len() as u64;
                 self.conflicts.extend(settled.conflicting.iter().cloned());
             }
+            Taken::TooLarge(settled) => self.parked += settled.parked.len() as u64,
             Taken::Rows(applied) => {
                 self.rows_taken += applied.applied.len() as u64;
                 self.rows_known += applied.stale;

@@ -1,9 +1,10 @@
 //! The engine itself.
 
 use crate::algebra::{
-    Answer, Ask, CollectionName, EntityKey, Epoch, Generation, Index, Limits, LiveSets, Millis, Outcomes,
-    Page, Policy, ReplicaId, Trigger,
+    Answer, Ask, Bunch, CollectionName, EntityKey, Epoch, Generation, Index, Limits, LiveSets, Millis,
+    Outcome, Outcomes, Page, Policy, ReplicaId, Trigger,
 };
+use crate::codec::lines::planned_bytes;
 use crate::replica::{self, Applied, Replica, Settled, Standing, Status};
 use uuid::Uuid;
 
@@ -96,6 +97,9 @@ pub enum Taken {
     Heard(u64),
     /// What is live here was compared with what is live there.
     Compared(Compared),
+    /// A bunch was too large for the authority, or for what stands before it: smaller ones are sent. Where it could not
+    /// be smaller, what was in it is parked.
+    TooLarge(Settled),
     /// The file was copied, so the replica goes on under a new name.
     Renamed(ReplicaId),
     /// Everything is fetched anew from here on.
@@ -117,6 +121,10 @@ pub struct Compared {
     /// Collections that changed there since they were read. They are read and compared once more, a few times.
     pub behind: Vec<CollectionName>,
 }
+
+/// Why something is parked that no authority decided about.
+const TOO_LARGE: &str = "it is more than the authority, or what stands before it, takes at once: make it smaller, or \
+     have the limit there raised";
 
 /// How often a comparison is made once more because somebody was quicker.
 const COMPARISONS_MAX: u32 = 4;
@@ -155,6 +163,9 @@ pub struct Engine {
     is_told: bool,
     /// Comparisons in a row that came too late.
     compared: u32,
+    /// How large a bunch may be by now, and how many operations the last one had that was too large.
+    limits: Limits,
+    too_large: Option<usize>,
 }
 
 impl Engine {
@@ -173,6 +184,8 @@ impl Engine {
             up_at: None,
             is_told: false,
             compared: 0,
+            limits: options.limits,
+            too_large: None,
         }
     }
 
@@ -318,6 +331,7 @@ impl Engine {
             }
             (Ask::Deliver { .. }, Answer::Delivered(outcomes)) => self.settle(&outcomes, now, random),
             (Ask::Deliver { .. }, Answer::Forked) => self.rename(random),
+            (Ask::Deliver { bunch, .. }, Answer::TooLarge) => self.send_less(&bunch).map(Taken::TooLarge),
             (Ask::Deliver { .. }, Answer::StartOver { generation }) => {
                 self.replica.take_back_bunch(None)?;
                 self.begin_anew(Some(generation)).map(|()| Taken::StartsOver)
@@ -390,7 +404,7 @@ impl Engine {
         }
         if self.want.up {
             self.up_at = Some(now);
-            if let Some(bunch) = self.replica.seal(self.options.limits)? {
+            if let Some(bunch) = self.replica.seal(self.limits)? {
                 return Ok(Some(Ask::Deliver { replica: self.replica.id(), bunch, generation }));
             }
             self.want.up = false;
@@ -440,6 +454,25 @@ impl Engine {
             return Ok(Taken::Later);
         }
         Ok(Taken::Settled(settled))
+    }
+
+    /// Takes a bunch back that is too large, and makes those to come half as large. Should an attempt of it have been taken
+    /// whose answer was lost, the next bunch of its number is `forked`, and all is well. What cannot go in parts, or could
+    /// not be parted by the last halving, is parked, so that the rest can go on.
+    fn send_less(&mut self, bunch: &Bunch) -> Result<Settled, Error> {
+        let operations = bunch.operations.len();
+        self.want.up = true;
+        if operations <= 1 || self.too_large == Some(operations) {
+            self.too_large = None;
+            let refused = Outcome::Refused { reason: TOO_LARGE.to_owned() };
+            let outcomes = Outcomes { bunch: bunch.number, outcomes: vec![refused; operations] };
+            return Ok(self.replica.settle(&outcomes)?);
+        }
+        self.too_large = Some(operations);
+        let bytes: usize = bunch.operations.iter().map(planned_bytes).sum();
+        self.limits = Limits { operations: operations / 2, bytes: bytes / 2 };
+        self.replica.take_back_bunch(None)?;
+        Ok(Settled::default())
     }
 
     fn rename(&mut self, random: u128) -> Result<Taken, Error> {

@@ -74,6 +74,7 @@ pub(super) fn name_of(answer: &Answer) -> &'static str {
     match answer {
         Answer::Delivered(_) => "outcomes",
         Answer::Forked => "`forked`",
+        Answer::TooLarge => "`too large`",
         Answer::Changes(_) => "a page of changes",
         Answer::StartOver { .. } => "`start over`",
         Answer::Triggers(_) | Answer::TriggersTooOld => "triggers",

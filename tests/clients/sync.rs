@@ -545,3 +545,67 @@ fn while_changes_are_told_as_they_happen_no_down_sync_is_due_by_itself() {
         matches!(engine.next(due).unwrap(), Next::Ask(request) if matches!(request.ask, Ask::Changes { .. }))
     );
 }
+
+#[test]
+fn what_is_too_much_at_once_goes_in_parts_and_what_cannot_is_parked() {
+    let mut authority = Authority::new();
+    let mut engine = engine();
+    let text = |n: u128, bytes| {
+        Operation::create(key(n), state(&format!(r#"{{"text":"{n}{}"}}"#, "x".repeat(bytes))))
+    };
+    let all: Vec<Operation> = (1..=40).map(|n| text(n, if n == 17 { 5_000 } else { 50 })).collect();
+    engine.replica().commit(&all, Durability::Durable).unwrap();
+    engine.want_only(Want::SYNC);
+    let (mut refused, mut parked) = (0, Vec::new());
+    while let Next::Ask(request) = engine.next(NOW).unwrap() {
+        let is_too_large = match &request.ask {
+            Ask::Deliver { bunch, .. } => bunch.operations.len() > 12 || format!("{bunch:?}").len() > 5_000,
+            _ => false,
+        };
+        let answer = if is_too_large { Answer::TooLarge } else { authority.answer(&request.ask) };
+        refused += usize::from(is_too_large);
+        if let Taken::TooLarge(settled) = engine.answer(request.number, answer, NOW, 1).unwrap() {
+            parked.extend(settled.parked);
+        }
+    }
+    assert_eq!(parked, [key(17)]);
+    // 40, 20, 10 and less until the long one is alone.
+    assert!((3..=8).contains(&refused), "{refused}");
+    let told = engine.replica().journal().parked().unwrap();
+    assert!(format!("{told:?}").contains("takes at once"), "{told:?}");
+    let mut other = self::engine();
+    authority.sync(&mut other);
+    assert_eq!(other.replica().list(key(1).collection()).unwrap().len(), 39);
+    // It is still seen where it was written, and made smaller it goes.
+    assert!(engine.replica().get(&key(17)).unwrap().is_some());
+    engine.replica().commit(&[text(17, 10)], Durability::Durable).unwrap();
+    authority.sync(&mut engine);
+    assert_eq!(engine.replica().unsent().unwrap(), []);
+}
+
+#[test]
+fn what_cannot_be_parted_is_parked_as_one() {
+    let schema = r#"{"collections":{"notes":{"references":{"of":{"to":"notes","on_delete":"cascade"}}}}}"#;
+    let options = Options::new().schema(Schema::from_json(schema).unwrap());
+    let mut authority = Authority::new();
+    let mut engine = Engine::new(Replica::in_memory(options).unwrap(), sync::Options::default());
+    let child = |n: u128| Operation::create(key(n), state(&format!(r#"{{"of":"{}"}}"#, key(1).id())));
+    let all: Vec<Operation> = [create(1)].into_iter().chain((2..=9).map(child)).collect();
+    engine.replica().commit(&all, Durability::Durable).unwrap();
+    authority.sync(&mut engine);
+    engine.replica().commit(&[Operation::delete(key(1)), create(20)], Durability::Durable).unwrap();
+    engine.want_only(Want::SYNC);
+    let mut parked = Vec::new();
+    while let Next::Ask(request) = engine.next(NOW).unwrap() {
+        let answer = match &request.ask {
+            Ask::Deliver { bunch, .. } if bunch.operations.len() > 4 => Answer::TooLarge,
+            ask => authority.answer(ask),
+        };
+        if let Taken::TooLarge(settled) = engine.answer(request.number, answer, NOW, 1).unwrap() {
+            parked.extend(settled.parked);
+        }
+    }
+    parked.sort();
+    assert_eq!(parked, (1..=9).map(key).collect::<Vec<_>>());
+    assert_eq!(engine.replica().journal().status().unwrap().pending.entities, 0);
+}

@@ -126,6 +126,7 @@ fn without_generation(mut answer: Answer) -> Answer {
         Answer::StartOver { generation } => *generation = GENERATION,
         Answer::Delivered(_)
         | Answer::Forked
+        | Answer::TooLarge
         | Answer::Triggers(_)
         | Answer::TriggersTooOld
         | Answer::Rows(_)

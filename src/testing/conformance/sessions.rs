@@ -54,6 +54,7 @@ pub(super) fn comparable(mut answer: Answer) -> Answer {
         Answer::LiveSets(sets) => sets.retain(|_, (_, epoch)| epoch.0 > 0),
         Answer::Delivered(_)
         | Answer::Forked
+        | Answer::TooLarge
         | Answer::StartOver { .. }
         | Answer::Triggers(_)
         | Answer::TriggersTooOld
