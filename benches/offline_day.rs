@@ -33,7 +33,10 @@ fn main() {
         totals = [totals[0] + folded.took, totals[1] + unfolded.took];
         println!("round {round}, {operations} operations on {entities} entities");
         for (name, sent) in [("folded", &folded), ("one by one", &unfolded)] {
-            println!("  {name:<10} {:>6} requests {:>9} bytes {:>9.1?}", sent.requests, sent.bytes, sent.took);
+            println!(
+                "  {name:<10} {:>6} requests {:>9} bytes {:>9.1?}",
+                sent.requests, sent.bytes, sent.took
+            );
         }
     }
     println!("sooner by {:.1} times", totals[1].as_secs_f64() / totals[0].as_secs_f64());
@@ -58,7 +61,8 @@ impl Place {
         let authority = FileAuthority::create(folder.path().join("authority.redb"), Schema::default());
         let tokens = Arc::new(TokenFile::new(folder.path().join("tokens")));
         let authority = Arc::new(authority.expect("an authority"));
-        let running = server::serve("127.0.0.1:0", authority, tokens.clone(), server::Options::default(), None);
+        let running =
+            server::serve("127.0.0.1:0", authority, tokens.clone(), server::Options::default(), None);
         Place { running: running.expect("a server"), tokens, folder }
     }
 

@@ -48,6 +48,7 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("clap::", &["cli/", "main.rs"]),
     ("console::", &["cli/"]),
     ("indicatif::", &["cli/"]),
+    ("rlimit::", &["cli/"]),
     ("axum::", &["server/"]),
     ("flate2::", &["client/", "server/"]),
     ("hyper::", &["server/"]),

@@ -44,13 +44,11 @@ impl Served {
     }
 
     fn with(folder: &Path, args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_foldlog"))
-            .current_dir(folder)
-            .arg("serve")
-            .args(args)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Served::of(Command::new(env!("CARGO_BIN_EXE_foldlog")).current_dir(folder).arg("serve").args(args))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
         let url = said.rsplit(' ').next().unwrap().to_owned();
         assert!(url.starts_with("http://"), "{said}");
@@ -200,4 +198,28 @@ fn where_the_authority_takes_less_at_once_more_requests_go_and_what_is_too_long_
     done(folder, &["replica", "init", "laptop"]);
     done(folder, &["sync", "laptop", "--url", &served.url, "--token-file", "token"]);
     assert_eq!(done(folder, &["replica", "list", "laptop"]).lines().count(), 400);
+}
+
+#[cfg(unix)]
+#[test]
+fn more_clients_may_be_connected_than_a_program_is_given_files_at_first() {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    let folder = tempfile::tempdir().unwrap();
+    let limited =
+        format!("ulimit -S -n 64 && exec {:?} serve --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_foldlog"));
+    let mut shell = Command::new("sh");
+    shell.current_dir(folder.path()).args(["-c", &limited]);
+    let served = Served::of(&mut shell);
+    let address = served.url.strip_prefix("http://").unwrap();
+    let mut open = Vec::new();
+    for n in 0..200 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let mut piece = [0; 12];
+        stream.read_exact(&mut piece).unwrap_or_else(|error| panic!("connection {n}: {error}"));
+        assert_eq!(&piece, b"HTTP/1.1 200");
+        open.push(stream);
+    }
 }

@@ -21,6 +21,9 @@ pub(super) use args::{ServeArgs, TokenArgs};
 pub(super) use token::token;
 
 pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure> {
+    // A connection is a file, and systems give a program far fewer than it may ask for. What they do not give is refused
+    // when it is needed.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let schema = args.schema.as_ref().map(Source::schema).transpose()?;
     let opened = opened(args, schema)?;
     if let Some(accounts) = opened.renewed {
