@@ -56,6 +56,7 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("tokio::", &["authority/postgres/", "client/", "server/"]),
     ("tokio_rustls::", &["server/"]),
     ("unicode_width::", &["cli/"]),
+    ("utoipa::", &["server/openapi/"]),
     ("tokio_postgres::", &["authority/postgres/"]),
     ("deadpool_postgres::", &["authority/postgres/"]),
     ("proptest::", &["testing/"]),

@@ -10,6 +10,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use http_body_util::{BodyExt, Limited};
 
+use super::media;
 use super::options::Options;
 use crate::codec::wire::{Details, Kind, Reply};
 
@@ -20,7 +21,7 @@ const PACKED_BYTES_MIN: usize = 1_024;
 pub(super) async fn read(headers: &HeaderMap, body: Body, options: &Options) -> Result<Bytes, Details> {
     let json = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let kind = json.split(';').next().unwrap_or("").trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
+    if !kind.eq_ignore_ascii_case(media::JSON) {
         return Err(Details::new(Kind::MediaType, "send content-type: application/json"));
     }
     let time = Duration::from_millis(options.body_ms_max);
@@ -71,7 +72,7 @@ pub(super) fn response(reply: Reply, accepts_gzip: bool) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    let kind = if reply.status == 200 { "application/json" } else { "application/problem+json" };
+    let kind = if reply.status == 200 { media::JSON } else { media::PROBLEM };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding, accept"));

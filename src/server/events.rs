@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::hub::{Channel, joined};
+use super::media;
 use super::state::{Place, State, bearer};
 use crate::algebra::{Answer, Ask, Cursors, Index, Trigger};
 use crate::authority::Account;
@@ -52,7 +53,7 @@ pub(super) async fn stream(
     tokio::spawn(stream.run(woken, begun));
     let mut response = Response::new(Body::from_stream(ReceiverStream::new(body)));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media::EVENTS));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies that collect answers are asked not to.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -61,23 +62,27 @@ pub(super) async fn stream(
 
 /// Up to where the client says that it has heard: by the header that browsers send, or by the query.
 fn heard(headers: &HeaderMap, query: &str) -> Result<Option<EventId>, Details> {
-    let malformed = |why: String| Details::new(Kind::Malformed, why);
-    if let Some(said) = headers.get("last-event-id") {
-        let said = said.to_str().map_err(|_| malformed("last-event-id is not text".to_owned()))?;
-        if !said.is_empty() {
-            return said
-                .parse()
-                .map(Some)
-                .map_err(|problem: crate::codec::lines::Problem| malformed(problem.to_string()));
-        }
+    if let Some(id) = last_event(headers)? {
+        return Ok(Some(id));
     }
     let request = wire::Request { route: Route::Triggers, text: query.to_owned() };
-    match request.ask().map_err(|problem| malformed(problem.to_string()))? {
+    match request.ask().map_err(|problem| Details::new(Kind::Malformed, problem.to_string()))? {
         Ask::Triggers { above, generation: Some(generation), .. } => {
             Ok(Some(EventId { generation, index: above }))
         }
         _ => Ok(None),
     }
+}
+
+/// The last event that a client says it heard, by the header that browsers send.
+pub(super) fn last_event(headers: &HeaderMap) -> Result<Option<EventId>, Details> {
+    let malformed = |why: String| Details::new(Kind::Malformed, why);
+    let Some(said) = headers.get("last-event-id") else { return Ok(None) };
+    let said = said.to_str().map_err(|_| malformed("last-event-id is not text".to_owned()))?;
+    if said.is_empty() {
+        return Ok(None);
+    }
+    said.parse().map(Some).map_err(|problem: crate::codec::lines::Problem| malformed(problem.to_string()))
 }
 
 /// Where a stream begins, and whether what lies before is not kept.

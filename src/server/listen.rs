@@ -23,7 +23,7 @@ use super::tokens::Tokens;
 use crate::authority::{Account, Authority};
 
 /// The most bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// How long to wait when no connection can be taken, as when there are no more files to be had.
 const ACCEPT_DELAY: Duration = Duration::from_millis(100);

@@ -12,14 +12,17 @@
 //! | tell one account of another | every question goes to the account of its token, and to no other |
 //! | lose what was acknowledged | an answer leaves after the authority says that it is durable |
 //!
-//! What it speaks is in [`codec::wire`](crate::codec::wire).
+//! What it speaks is in [`codec::wire`](crate::codec::wire); it tells that itself, as an OpenAPI document.
 
 mod body;
 mod events;
 mod hub;
 mod listen;
+mod media;
 mod metrics;
+mod openapi;
 mod options;
+mod path;
 mod router;
 mod signal;
 mod state;

@@ -12,6 +12,7 @@ use axum::routing::{delete, get, post};
 use super::body;
 use super::events;
 use super::state::State;
+use super::{media, openapi, path};
 use crate::algebra::{Answer, Ask};
 use crate::authority::Account;
 use crate::clock::now;
@@ -27,9 +28,10 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route(Route::Reads.path(), post(reads))
         .route(Route::Triggers.path(), get(triggers))
         .route(Route::Digests.path(), get(digests))
-        .route("/v1/account", delete(erase))
-        .route("/healthz", get(healthz))
-        .route("/metrics", get(metrics))
+        .route(path::ACCOUNT, delete(erase))
+        .route(path::HEALTH, get(healthz))
+        .route(path::METRICS, get(metrics))
+        .route(path::OPENAPI, get(document))
         .fallback(|| async {
             refused(Details::new(Kind::NotFound, "the paths are those of protocol version 1: /v1/…"))
         })
@@ -56,9 +58,9 @@ async fn digests(Extract(state): Extract<Arc<State>>, request: Request<Body>) ->
 /// A page of triggers, or a stream of them for whoever accepts one.
 async fn triggers(Extract(state): Extract<Arc<State>>, request: Request<Body>) -> Response<Body> {
     let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let wants_stream = accepted.flat_map(|value| value.split(',')).any(|one| {
-        one.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
-    });
+    let wants_stream = accepted
+        .flat_map(|value| value.split(','))
+        .any(|one| one.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(media::EVENTS)));
     if !wants_stream {
         return counted(state, Route::Triggers, request).await;
     }
@@ -91,6 +93,10 @@ async fn answered(
     state.require_staying(&account)?;
     let query = head.uri.query().unwrap_or("").to_owned();
     let headers = head.headers;
+    if route == Route::Triggers {
+        // A page begins where its query says, but what is wrong is never passed over.
+        events::last_event(&headers)?;
+    }
     let body = match route.has_body() {
         true => Some(body::read(&headers, body, &state.options).await?),
         false => None,
@@ -137,7 +143,7 @@ fn answer(state: &State, account: &Account, ask: &Ask) -> Result<Reply, Details>
 async fn erase(Extract(state): Extract<Arc<State>>, headers: HeaderMap) -> Response<Body> {
     let began = Instant::now();
     let response = erased(&state, &headers).await.unwrap_or_else(refused);
-    state.metrics.answered("/v1/account", response.status().as_u16(), began.elapsed());
+    state.metrics.answered(path::ACCOUNT, response.status().as_u16(), began.elapsed());
     response
 }
 
@@ -174,15 +180,19 @@ async fn healthz(Extract(state): Extract<Arc<State>>) -> Response<Body> {
     if *state.is_ending.borrow() {
         return refused(Details::new(Kind::Unavailable, "the server ends"));
     }
-    plain("application/json", r#"{"status":"ok"}"#.to_owned())
+    plain(media::JSON, r#"{"status":"ok"}"#)
 }
 
 async fn metrics(Extract(state): Extract<Arc<State>>) -> Response<Body> {
-    plain("application/openmetrics-text; version=1.0.0; charset=utf-8", state.metrics.text())
+    plain(media::METRICS, state.metrics.text())
 }
 
-fn plain(kind: &'static str, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
+async fn document() -> Response<Body> {
+    plain(media::JSON, openapi::text())
+}
+
+fn plain(kind: &'static str, text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

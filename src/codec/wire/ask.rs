@@ -12,7 +12,7 @@ use crate::codec::lines::write::{Writer, write_list};
 use crate::codec::lines::{Line, Problem, ReadList};
 
 /// How many rows or triggers are answered at once where a request does not say.
-const COUNT_DEFAULT: usize = 1_000;
+pub(crate) const COUNT_DEFAULT: usize = 1_000;
 
 /// What is asked, by the path it is asked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

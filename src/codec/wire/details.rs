@@ -68,6 +68,12 @@ impl Kind {
         }
     }
 
+    /// What `type` says of it.
+    #[must_use]
+    pub fn urn(self) -> String {
+        format!("{PREFIX}{}", self.said().0)
+    }
+
     fn of(status: u16, name: &str) -> Option<Self> {
         Kind::ALL.into_iter().find(|kind| {
             let (known, its, _) = kind.said();
@@ -117,7 +123,7 @@ impl Details {
     pub fn to_json(&self) -> String {
         let mut out = String::new();
         let mut writer = Writer::new(&mut out);
-        let name = self.kind.map(|kind| format!("{PREFIX}{}", kind.said().0));
+        let name = self.kind.map(Kind::urn);
         writer.string("type", name.as_deref().unwrap_or("about:blank"));
         writer.string("title", &self.title);
         writer.whole("status", u64::from(self.status));

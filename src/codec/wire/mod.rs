@@ -20,6 +20,8 @@ mod map;
 mod tests;
 
 pub use answer::{Reply, Unanswered};
+#[cfg(feature = "server")]
+pub(crate) use ask::COUNT_DEFAULT;
 pub use ask::{Request, Route};
 pub use details::{Details, Kind};
 pub use event::{EVENT_BYTES_MAX, Event, EventId, Events};
