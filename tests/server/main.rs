@@ -3,6 +3,7 @@
 
 mod account;
 mod http;
+mod openapi;
 mod refusals;
 mod room;
 mod streams;

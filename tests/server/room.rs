@@ -10,7 +10,7 @@ use super::Server;
 use super::http::{Client, read};
 
 /// A request whose body is asked for, and has not come.
-fn begun(client: &Client) -> TcpStream {
+pub(crate) fn begun(client: &Client) -> TcpStream {
     let mut stream = client.connect();
     let head = format!(
         "POST /v1/changes HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
