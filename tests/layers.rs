@@ -52,7 +52,10 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("axum::", &["server/"]),
     ("flate2::", &["client/", "server/"]),
     ("hyper::", &["server/"]),
+    ("jsonwebtoken::", &["server/jwt/"]),
     ("prometheus_client::", &["server/"]),
+    // Not rustls's module of that name.
+    ("use ring::", &["server/jwt/"]),
     ("tokio::", &["authority/postgres/", "client/", "server/"]),
     ("tokio_rustls::", &["server/"]),
     ("unicode_width::", &["cli/"]),

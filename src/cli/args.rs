@@ -173,12 +173,13 @@ Examples:
   foldlog serve                                            authority.redb, http://127.0.0.1:8470
   foldlog serve --data /srv/notes.redb --schema schema.json --listen 0.0.0.0:8470 \\
     --certificate chain.pem --key key.pem
+  foldlog serve --jwt-key login.pem --jwt-audience notes   who has a token that `login` signed may sync, too
   foldlog serve --restored                                 once, after authority.redb came back from a backup
 
 Then, elsewhere:
   foldlog token create anna                                a token for the account anna
   foldlog sync my.replica --url http://127.0.0.1:8470 --token foldlog_…")]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Sync a replica with a served authority: down, then up.
     #[command(after_help = "\
 Examples:

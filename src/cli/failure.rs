@@ -72,6 +72,12 @@ impl From<crate::server::TokenError> for Failure {
     }
 }
 
+impl From<crate::server::JwtKeyError> for Failure {
+    fn from(error: crate::server::JwtKeyError) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
 impl From<crate::algebra::Error> for Failure {
     fn from(error: crate::algebra::Error) -> Self {
         Failure::Failed(error.to_string())

@@ -12,11 +12,14 @@
 //! | tell one account of another | every question goes to the account of its token, and to no other |
 //! | lose what was acknowledged | an answer leaves after the authority says that it is durable |
 //!
+//! Who may ask is said by [`Tokens`]: those of a [`TokenFile`], signed ones (`Jwt`, with the feature `jwt`), or both.
 //! What it speaks is in [`codec::wire`](crate::codec::wire); it tells that itself, as an OpenAPI document.
 
 mod body;
 mod events;
 mod hub;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod listen;
 mod media;
 mod metrics;
@@ -31,6 +34,8 @@ mod tokens;
 
 use thiserror::Error;
 
+#[cfg(feature = "jwt")]
+pub use jwt::{FileOrJwt, JWT_BYTES_MAX, JWT_LEEWAY_S, Jwt, JwtExpected, JwtKeyError, JwtRefused};
 pub use listen::{Running, Waker, serve};
 pub use options::{Options, STREAM_ALIVE_MS};
 pub use signal::wait_for_signal;

@@ -22,7 +22,7 @@ use crate::algebra::Millis;
 use crate::authority::{Account, NoAccount};
 
 /// How a token begins, so that one that leaked is recognised.
-const PREFIX: &str = "foldlog_";
+pub(super) const PREFIX: &str = "foldlog_";
 
 /// Says whose a token is.
 pub trait Tokens: Send + Sync {

@@ -3,6 +3,8 @@
 
 mod account;
 mod http;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod openapi;
 mod refusals;
 mod room;

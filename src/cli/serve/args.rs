@@ -29,6 +29,17 @@ pub(in crate::cli) struct ServeArgs {
     /// The file of the tokens; by default the data's with `.tokens` behind its name.
     #[arg(long, value_name = "FILE")]
     pub(super) tokens: Option<PathBuf>,
+    /// Take tokens that another program signs (JWT), too: their `sub` is the account, and they need an `exp`. The file is
+    /// a public key (PEM: RS256, ES256 or EdDSA) or a shared secret of at least 32 bytes (HS256). Such a token is good
+    /// until its `exp`; an account that is erased begins anew with it, empty.
+    #[arg(long, value_name = "FILE")]
+    pub(super) jwt_key: Option<PathBuf>,
+    /// This server's name, which a JWT's `aud` has to hold; without a name a JWT must have no `aud`.
+    #[arg(long, value_name = "NAME", requires = "jwt_key")]
+    pub(super) jwt_audience: Option<String>,
+    /// Who signs, which a JWT's `iss` has to be.
+    #[arg(long, value_name = "NAME", requires = "jwt_key")]
+    pub(super) jwt_issuer: Option<String>,
     /// A certificate with those that vouch for it (PEM): speak TLS.
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(super) certificate: Option<PathBuf>,

@@ -15,7 +15,10 @@ use super::output::{Output, say};
 use super::words;
 use crate::algebra::Schema;
 use crate::authority::{Authority, FileAuthority};
-use crate::server::{Certificate, Options, TokenFile, Waker, serve as begin, wait_for_signal};
+use crate::server::{
+    Certificate, FileOrJwt, Jwt, JwtExpected, JwtKeyError, Options, TokenFile, Tokens, Waker, serve as begin,
+    wait_for_signal,
+};
 
 pub(super) use args::{ServeArgs, TokenArgs};
 pub(super) use token::token;
@@ -35,13 +38,19 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
     let path = token::tokens_of(&args.data, args.tokens.as_ref());
     let tokens = TokenFile::new(&path);
     let issued = tokens.list()?.len();
+    let jwt = jwt(args)?;
+    let signed = jwt.as_ref().map(Jwt::algorithm);
+    let tokens: Arc<dyn Tokens> = match jwt {
+        Some(jwt) => Arc::new(FileOrJwt { file: tokens, jwt }),
+        None => Arc::new(tokens),
+    };
     let certificate = match (&args.certificate, &args.key) {
         (Some(certificate), Some(key)) => Some(Certificate::read(certificate, key)?),
         (Some(_) | None, _) => None,
     };
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let options = options(args);
-    let running = begin(&args.listen, opened.authority, Arc::new(tokens), options, certificate)?;
+    let running = begin(&args.listen, opened.authority, tokens, options, certificate)?;
     // Held until the server has ended.
     let _watching = (opened.watch)(running.waker());
     let url = format!("{scheme}://{}", running.address());
@@ -50,7 +59,11 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
         0 => "without a schema any collection may be written; --schema FILE names them".to_owned(),
         count => format!("the schema has {}", words::counted(count as u64, "collection", "collections")),
     });
+    if let (Some(algorithm), Some(key)) = (signed, &args.jwt_key) {
+        said.push(format!("JWTs signed by {algorithm} are checked by {}", key.display()));
+    }
     said.push(match issued {
+        0 if signed.is_some() => format!("no other tokens in {}", path.display()),
         0 => format!(
             "nobody can sync yet: `foldlog token create ACCOUNT --tokens {}` makes a token",
             path.display()
@@ -83,6 +96,11 @@ struct Opened {
     watch: Watching,
     /// How many accounts began anew, where that was asked for.
     renewed: Option<u64>,
+}
+
+fn jwt(args: &ServeArgs) -> Result<Option<Jwt>, JwtKeyError> {
+    let expected = JwtExpected { audience: args.jwt_audience.clone(), issuer: args.jwt_issuer.clone() };
+    args.jwt_key.as_ref().map(|key| Jwt::read(key, expected)).transpose()
 }
 
 fn opened(args: &ServeArgs, schema: Option<Schema>) -> Result<Opened, Failure> {
