@@ -76,6 +76,7 @@ fn who_has_a_token_that_another_program_signed_syncs_with_it() {
         ["--listen", "127.0.0.1:0", "--jwt-key", "login.key", "--jwt-audience", "notes", "--jwt-issuer"];
     let (said, code) = refused(folder, &[&["serve"], &serve[..], &["login"]].concat());
     assert!(said.contains("login.key") && code == Some(1), "{said}");
+    assert!(!folder.join("authority.redb").exists());
     std::fs::write(folder.join("login.key"), "too short").unwrap();
     let (said, _) = refused(folder, &[&["serve"], &serve[..], &["login"]].concat());
     assert!(said.contains("login.key") && said.contains("32 bytes"), "{said}");

@@ -28,6 +28,8 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
     // when it is needed.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let schema = args.schema.as_ref().map(Source::schema).transpose()?;
+    // What is wrong with it is told before anything is made or renewed.
+    let jwt = jwt(args)?;
     let opened = opened(args, schema)?;
     if let Some(accounts) = opened.renewed {
         say(&format!(
@@ -38,7 +40,6 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
     let path = token::tokens_of(&args.data, args.tokens.as_ref());
     let tokens = TokenFile::new(&path);
     let issued = tokens.list()?.len();
-    let jwt = jwt(args)?;
     let signed = jwt.as_ref().map(Jwt::algorithm);
     let tokens: Arc<dyn Tokens> = match jwt {
         Some(jwt) => Arc::new(FileOrJwt { file: tokens, jwt }),
