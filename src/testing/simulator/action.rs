@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algebra::Policy;
+use super::setting::schema;
+use crate::algebra::{Policy, Schema};
 use crate::workload::random::Random;
 
 /// One thing that happens. Numbers point at "the n-th of what is there", counted round and round.
@@ -123,6 +124,14 @@ pub struct Given {
     pub policies: [Policy; 3],
     /// What happens.
     pub actions: Vec<Action>,
+}
+
+impl Given {
+    /// The schema of the simulation's clients and its authority.
+    #[must_use]
+    pub fn schema(&self) -> Schema {
+        schema(self.policies)
+    }
 }
 
 /// The simulation of a seed.

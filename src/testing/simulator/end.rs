@@ -2,20 +2,47 @@
 
 use std::collections::BTreeSet;
 
+use super::acknowledged::Acknowledged;
 use super::brief::{brief_answer, brief_ask, brief_taken};
+use super::remote::Remote;
 use super::setting::entity;
 use super::world::{Simulated, World, failed};
-use crate::algebra::{EntityKey, Millis};
+use crate::algebra::{Answer, EntityKey, Millis, Policy};
 use crate::replica::{self, Status};
-use crate::sync::{self, Next, Want};
+use crate::sync::{self, Engine, Next, Want};
 use crate::testing::laws::{Violation, require};
-use crate::testing::values::{Token, kept, tokens};
+use crate::testing::values::{Token, Values, kept, tokens};
 
-impl World {
+/// Clients that lived through something else than a simulation, and what is known of that.
+#[derive(Debug, Default)]
+pub struct Lived {
+    /// The policies of the three collections.
+    pub policies: [Policy; 3],
+    /// The clients; nobody else uses them any more. Of the simulation's [entities](super::entity) they know no others.
+    pub clients: Vec<Engine>,
+    /// What was written, and what became of it so far.
+    pub values: Values,
+    /// What they were told is accepted.
+    pub acknowledged: Acknowledged,
+    /// How late it is, in ms since the Unix epoch.
+    pub now: u64,
+}
+
+/// Brings clients to the end of a simulation: all comes to rest, and the laws are looked at.
+///
+/// # Errors
+/// The first law that does not hold.
+pub fn come_to_rest(lived: Lived, remote: &mut dyn Remote) -> Result<Simulated, Violation> {
+    let mut world = World::of(lived, remote)?;
+    world.settle_down()?;
+    world.finish()
+}
+
+impl World<'_> {
     /// The network is good and nobody writes: every client syncs, twice.
     pub(super) fn settle_down(&mut self) -> Result<(), Violation> {
         self.messages.clear();
-        self.link.forget_refusals();
+        self.remote.be_calm(true)?;
         for round in 0..3 {
             for place in 0..self.clients.len() {
                 // The first round answers what is open, which may be from before a restore.
@@ -46,7 +73,11 @@ impl World {
             let Next::Ask(request) = client.engine.next(now).map_err(failed("going on"))? else {
                 return Ok(());
             };
-            let answer = self.answered(&request.ask)?;
+            let answer = self.answered(place, &request.ask)?;
+            require("convergence", !matches!(answer, Answer::Offline | Answer::Busy { .. }), || {
+                format!("nothing is in the way, and client {place} is answered {answer:?}")
+            })?;
+            self.acknowledge(place, &answer)?;
             let random = u128::from(self.now) | 1 << 100;
             let client = self.client(place)?;
             let shown = brief_answer(&answer);
@@ -70,7 +101,8 @@ impl World {
     /// The laws, at the end.
     pub(super) fn finish(&mut self) -> Result<Simulated, Violation> {
         let wrong = |error: replica::Error| Violation { law: "reading", found: error.to_string() };
-        let there = self.live();
+        let there = self.remote.live()?;
+        self.acknowledged.check(&self.remote.rows()?, self.is_pruned)?;
         let mut found: BTreeSet<Token> =
             there.iter().flat_map(|(key, state)| tokens(key, Some(state))).collect();
         for client in &self.clients {

@@ -13,20 +13,30 @@
 //! | 9 convergence | after two syncs each, authority and clients see the same live set, parked and held aside |
 //! | statuses | all 0, parked and held aside |
 //! | 10 nothing lost | every value that was written is live, or was overwritten by somebody who saw it, or is kept |
+//! | nothing acknowledged is lost | what a client was told is accepted is there, or something later is |
 //!
 //! Faults: lost, doubled, late and reordered messages; answers lost after they were applied; partitions; crashes on a
 //! storage that keeps an arbitrary part of what was not synced; files that are copied and go on twice; an authority
 //! that is restored from a backup; clocks that are years off and run backwards.
+//!
+//! The authority is one in memory, a call away, or whatever a [`Remote`] stands for: a server behind a real network, with
+//! faults of its own. Then a seed is no longer the same world every time.
 
+mod acknowledged;
 mod action;
 mod brief;
 mod end;
 mod kept;
+mod remote;
 mod setting;
 mod world;
 
+pub use acknowledged::Acknowledged;
 pub use action::{Action, Given, given};
-pub use world::{Simulated, simulate};
+pub use end::{Lived, come_to_rest};
+pub use remote::Remote;
+pub use setting::entity;
+pub use world::{Simulated, simulate, simulate_on};
 
 use super::laws::Violation;
 

@@ -45,7 +45,10 @@ pub(super) fn schema(policies: [Policy; 3]) -> Schema {
     Schema::new(declared).expect("the simulation's schema is valid")
 }
 
-pub(super) fn entity(number: u64) -> EntityKey {
+/// The n-th of the nine entities, counted round and round: three folders, four notes, two tags.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "no name or id of the simulation's is refused")]
+pub fn entity(number: u64) -> EntityKey {
     let number = number % 9;
     let (collection, id) = match number {
         0..=2 => ("folders", number),

@@ -4,20 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use uuid::Uuid;
-
+use super::acknowledged::Acknowledged;
 use super::action::{Action, Given};
 use super::brief::{brief_answer, brief_ask, brief_taken, shown};
-use super::setting::{entity, id_text, name, opened, schema};
+use super::end::Lived;
+use super::remote::{InMemory, Remote};
+use super::setting::{entity, id_text, opened, schema};
 use crate::algebra::{
-    Answer, Ask, EntityKey, Epoch, Generation, Index, Millis, Operation, Outcome, Patch, Policy, Schema,
-    State,
+    Answer, Ask, EntityKey, Index, Millis, Operation, Outcome, Patch, Policy, Schema, State,
 };
-use crate::authority::{MemoryStore, Store};
-use crate::codec::wire::{Reply, Request};
 use crate::journal::Durability;
 use crate::replica::{self, Replica, Resolution};
-use crate::scenario::Link;
 use crate::sync::{self, Engine, Next, Want};
 use crate::testing::laws::{Violation, require};
 use crate::testing::values::Values;
@@ -32,8 +29,12 @@ pub struct Simulated {
     pub operations: u64,
     /// Messages that arrived.
     pub arrived: u64,
+    /// Questions that nobody answered, or not now.
+    pub unanswered: u64,
     /// Bunches that the authority answered.
     pub bunches: u64,
+    /// Operations that a client was told are accepted.
+    pub acknowledged: u64,
     /// Crashes.
     pub crashes: u64,
     /// Files that were copied.
@@ -59,7 +60,9 @@ impl std::ops::AddAssign for Simulated {
         self.actions += more.actions;
         self.operations += more.operations;
         self.arrived += more.arrived;
+        self.unanswered += more.unanswered;
         self.bunches += more.bunches;
+        self.acknowledged += more.acknowledged;
         self.crashes += more.crashes;
         self.copies += more.copies;
         self.restores += more.restores;
@@ -86,19 +89,42 @@ pub(super) struct Client {
     pub(super) life: u64,
 }
 
+impl Client {
+    fn new(name: String, storage: FaultyStorage, engine: Engine, clock: Arc<AtomicU64>) -> Self {
+        let (skew, heard, life, was_aside) = (0, Index(0), 0, BTreeSet::new());
+        Client { name, storage, engine, clock, skew, heard, was_aside, life }
+    }
+}
+
 /// A message on its way.
 #[derive(Clone, Debug)]
 pub(super) enum Message {
-    Ask { client: usize, life: u64, number: u64, ask: Ask },
-    Answer { client: usize, life: u64, number: u64, answer: Answer },
+    Ask {
+        client: usize,
+        life: u64,
+        number: u64,
+        ask: Ask,
+    },
+    /// With what was restored when it was given: what it says is of that life of the authority's.
+    Answer {
+        client: usize,
+        life: u64,
+        number: u64,
+        answer: Answer,
+        restores: u64,
+    },
 }
 
-pub(super) struct World {
+pub(super) struct World<'r> {
     pub(super) schema: Schema,
     pub(super) clients: Vec<Client>,
-    pub(super) link: Link,
-    pub(super) backup: Option<MemoryStore>,
-    pub(super) generations: u128,
+    pub(super) remote: &'r mut dyn Remote,
+    /// What was live at the authority when it was last looked at.
+    pub(super) there: BTreeMap<EntityKey, State>,
+    pub(super) acknowledged: Acknowledged,
+    /// What had been acknowledged when the authority's data were copied.
+    pub(super) backed_up: Acknowledged,
+    pub(super) is_pruned: bool,
     pub(super) messages: Vec<Message>,
     pub(super) now: u64,
     pub(super) values: Values,
@@ -115,7 +141,15 @@ const TEN_YEARS_MS: i64 = 315_360_000_000;
 /// # Errors
 /// The first law that does not hold.
 pub fn simulate(given: &Given) -> Result<Simulated, Violation> {
-    let mut world = World::new(given)?;
+    simulate_on(given, &mut InMemory::new(given.schema()))
+}
+
+/// Plays what is given on another authority, or another way to it. That one serves [`Given::schema`].
+///
+/// # Errors
+/// The first law that does not hold.
+pub fn simulate_on(given: &Given, remote: &mut dyn Remote) -> Result<Simulated, Violation> {
+    let mut world = World::new(given, remote)?;
     let mut actions = given.actions.iter().enumerate();
     let played = actions
         .try_for_each(|(number, action)| {
@@ -137,34 +171,49 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sync::Error) -> Violati
     move |error| Violation { law: doing, found: error.to_string() }
 }
 
-impl World {
-    fn new(given: &Given) -> Result<Self, Violation> {
-        let schema = schema(given.policies);
-        let mut world = World {
-            link: Link::new(schema.clone()),
-            schema,
-            clients: Vec::new(),
-            backup: None,
-            generations: 1,
-            messages: Vec::new(),
-            now: START,
-            values: Values::default(),
-            done: Simulated::default(),
-            account: Vec::new(),
-        };
+impl<'r> World<'r> {
+    fn new(given: &Given, remote: &'r mut dyn Remote) -> Result<Self, Violation> {
+        let mut world = World::empty(given.schema(), remote, START)?;
         for number in 0..given.clients as u64 {
             let (storage, clock) = (FaultyStorage::new(), Arc::new(AtomicU64::new(START)));
             let engine = opened(&storage, &world.schema, &clock, number)?;
-            let name = format!("client {number}");
-            let (skew, heard, life, was_aside) = (0, Index(0), 0, BTreeSet::new());
-            world.clients.push(Client { name, storage, engine, clock, skew, heard, was_aside, life });
+            world.clients.push(Client::new(format!("client {number}"), storage, engine, clock));
         }
         for place in 0..world.clients.len() {
             // Who knows nothing claims nothing: a change of what was never read is no conflict, and replaces
             // without a word. What is lost is looked for among those who know what they change.
             world.sync(place, Want::DOWN)?;
         }
+        world.remote.be_calm(false)?;
         Ok(world)
+    }
+
+    /// A world with clients that are there already.
+    pub(super) fn of(lived: Lived, remote: &'r mut dyn Remote) -> Result<Self, Violation> {
+        let Lived { policies, clients, values, acknowledged, now } = lived;
+        let mut world = World { values, acknowledged, ..World::empty(schema(policies), remote, now)? };
+        for (number, engine) in clients.into_iter().enumerate() {
+            let (storage, clock) = (FaultyStorage::new(), Arc::new(AtomicU64::new(now)));
+            world.clients.push(Client::new(format!("client {number}"), storage, engine, clock));
+        }
+        Ok(world)
+    }
+
+    fn empty(schema: Schema, remote: &'r mut dyn Remote, now: u64) -> Result<Self, Violation> {
+        Ok(World {
+            schema,
+            clients: Vec::new(),
+            there: remote.live()?,
+            remote,
+            acknowledged: Acknowledged::default(),
+            backed_up: Acknowledged::default(),
+            is_pruned: false,
+            messages: Vec::new(),
+            now,
+            values: Values::default(),
+            done: Simulated::default(),
+            account: Vec::new(),
+        })
     }
 
     fn pick(&self, client: u64) -> usize {
@@ -205,27 +254,26 @@ impl World {
             Action::Crash { client, seed } => self.crash(self.pick(client), seed)?,
             Action::Copy { client } => self.copy(self.pick(client))?,
             Action::Backup => {
-                self.backup = Some(self.link.store.clone());
+                self.remote.back_up()?;
+                self.backed_up = self.acknowledged.clone();
                 return Ok(());
             }
             Action::Restore => {
-                if let Some(mut backup) = self.backup.clone() {
+                if self.remote.has_backup() {
                     self.forget_overwritten()?;
-                    self.generations += 1;
-                    backup.restored_as(Generation(Uuid::from_u128(self.generations)));
-                    self.link.store = backup;
+                    self.remote.restore()?;
+                    self.there = self.remote.live()?;
+                    self.acknowledged = self.backed_up.clone();
                     self.done.restores += 1;
                 }
                 return Ok(());
             }
             Action::Prune => {
-                for collection in ["folders", "notes", "tags"] {
-                    self.link.store.prune(&name(collection), Epoch(u64::MAX >> 1));
-                }
-                return Ok(());
+                self.is_pruned = true;
+                return self.remote.prune();
             }
             Action::Refuse { entity: number } => {
-                self.link.refuse(entity(number), "refused by the simulation".to_owned());
+                self.remote.refuse(entity(number));
                 return Ok(());
             }
             Action::Resolve { client, conflict, how } => self.resolve(self.pick(client), conflict, how)?,
@@ -263,11 +311,12 @@ impl World {
             let bunch = replica.journal().open_bunch();
             let bunch = bunch.map_err(|error| Violation { law: "reading", found: error.to_string() })?;
             let Some(bunch) = bunch else { continue };
-            let answered = match self.link.store.answer(replica.id(), bunch.number) {
-                Ok(answered) => answered.filter(|(id, _)| *id == bunch.id),
-                Err(never) => match never {},
-            };
-            let outcomes = answered.map(|(_, outcomes)| outcomes.outcomes).unwrap_or_default();
+            let generation = replica.standing();
+            let generation = generation
+                .map_err(|error| Violation { law: "reading", found: error.to_string() })?
+                .generation;
+            let answered = self.remote.recorded(replica.id(), &bunch, generation)?;
+            let outcomes = answered.map(|answered| answered.outcomes).unwrap_or_default();
             for (planned, outcome) in bunch.operations.iter().zip(&outcomes) {
                 if let Outcome::Accepted { overwrote: Some(fields), .. } = outcome {
                     let by = format!("bunch {} of {}, in what was not restored", bunch.number, client.name);
@@ -385,42 +434,50 @@ impl World {
         Ok(place)
     }
 
-    /// What the authority answers, both the question and the answer as they travel.
-    pub(super) fn answered(&mut self, ask: &Ask) -> Result<Answer, Violation> {
-        let before = self.live();
-        let request = Request::of(ask);
-        let arrived = request.ask().map_err(|problem| on_the_wire(problem, &request.text))?;
-        require("the wire", Request::of(&arrived) == request, || format!("{arrived:?} came of {ask:?}"))?;
-        let given = self.link.answer(&arrived, Millis(self.now));
-        let reply = Reply::of(&given);
-        let answered = reply.answer(request.route).map_err(|error| on_the_wire(error, &reply.body))?;
-        require("the wire", answered == given, || format!("{answered:?} came of {given:?}"))?;
-        // Where the later one counts, a later delete takes what it reaches, seen or not: that is its name.
-        let after = self.live();
-        for (key, state) in before {
+    /// What the authority answers.
+    pub(super) fn answered(&mut self, client: usize, ask: &Ask) -> Result<Answer, Violation> {
+        let answered = self.remote.answer(client, ask, Millis(self.now))?;
+        self.done.unanswered += u64::from(matches!(answered, Answer::Offline | Answer::Busy { .. }));
+        self.look_there()?;
+        Ok(answered)
+    }
+
+    /// Where the later one counts, a later delete takes what it reaches, seen or not: that is its name.
+    fn look_there(&mut self) -> Result<(), Violation> {
+        let after = self.remote.live()?;
+        for (key, state) in std::mem::take(&mut self.there) {
             if self.schema.policy(key.collection()) == Policy::Newest && !after.contains_key(&key) {
                 self.values.note(&key, Some(&state), None, "a later delete");
             }
         }
-        Ok(answered)
+        self.there = after;
+        Ok(())
     }
 
-    pub(super) fn live(&self) -> BTreeMap<EntityKey, State> {
-        self.link.live().map(|(key, state)| (key.clone(), state.clone())).collect()
+    /// Notes what a client is about to be told of its open bunch.
+    pub(super) fn acknowledge(&mut self, place: usize, answer: &Answer) -> Result<(), Violation> {
+        let Answer::Delivered(outcomes) = answer else { return Ok(()) };
+        let open = self.client(place)?.engine.replica().journal().open_bunch();
+        let open = open.map_err(|error| Violation { law: "reading", found: error.to_string() })?;
+        if let Some(bunch) = open.filter(|bunch| bunch.number == outcomes.bunch) {
+            self.done.acknowledged += self.acknowledged.note(&bunch, outcomes);
+        }
+        Ok(())
     }
 
     fn arrive(&mut self, message: Message) -> Result<usize, Violation> {
         self.done.arrived += 1;
         match message {
             Message::Ask { client, life, number, ask } => {
-                let answer = self.answered(&ask)?;
+                let answer = self.answered(client, &ask)?;
                 let (asked, answered) = (brief_ask(&ask), brief_answer(&answer));
                 self.account.push(format!("client {client} asked {asked}; answered {answered}"));
                 self.done.bunches += u64::from(matches!(answer, Answer::Delivered(_)));
-                self.messages.push(Message::Answer { client, life, number, answer });
+                let restores = self.done.restores;
+                self.messages.push(Message::Answer { client, life, number, answer, restores });
                 Ok(client)
             }
-            Message::Answer { client: place, life, number, answer } => {
+            Message::Answer { client: place, life, number, answer, restores } => {
                 let now = Millis(self.now);
                 let random = u128::from(self.now).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
                 let client = self.client(place)?;
@@ -428,7 +485,11 @@ impl World {
                     return Ok(place);
                 }
                 let shown = format!("{answer:?}");
-                let taken = client.engine.answer(number, answer, now, random);
+                // What was given before a restore may be gone with it.
+                if restores == self.done.restores {
+                    self.acknowledge(place, &answer)?;
+                }
+                let taken = self.client(place)?.engine.answer(number, answer, now, random);
                 self.account.push(format!("client {place} took: {}", brief_taken(&taken)));
                 match taken {
                     Ok(sync::Taken::Renamed(_)) => self.done.renamed += 1,
@@ -457,7 +518,7 @@ impl World {
 
     fn hear(&mut self, place: usize, lost: u64) -> Result<usize, Violation> {
         let heard = self.client(place)?.heard;
-        let new = self.link.triggers_above(heard);
+        let new = self.remote.triggers_above(heard)?;
         let client = self.client(place)?;
         client.heard = new.last().map_or(heard, |trigger| trigger.index);
         let left: Vec<_> =
@@ -489,16 +550,7 @@ impl World {
         let clock = Arc::new(AtomicU64::new(now));
         let engine = opened(&storage, &schema, &clock, 0)?;
         let (name, heard) = (format!("a copy of {}", client.name), client.heard);
-        self.clients.push(Client {
-            name,
-            storage,
-            engine,
-            clock,
-            skew: 0,
-            heard,
-            was_aside: BTreeSet::new(),
-            life: 0,
-        });
+        self.clients.push(Client { heard, ..Client::new(name, storage, engine, clock) });
         self.done.copies += 1;
         Ok(self.clients.len() - 1)
     }
@@ -593,8 +645,4 @@ fn seen(replica: &Replica) -> Result<BTreeMap<EntityKey, Option<State>>, Violati
         Ok((key, state))
     });
     all.collect()
-}
-
-fn on_the_wire(why: impl std::fmt::Display, text: &str) -> Violation {
-    Violation { law: "the wire", found: format!("{why}: {text}") }
 }

@@ -1,0 +1,35 @@
+//! Clients and a server over loopback, with somebody between them who cuts, delays and doubles what goes by, and servers
+//! that die: the laws hold that hold in the simulator, and nothing is lost that was acknowledged.
+//!
+//! ```text
+//! clients of the simulator ─→ Connection ─→ proxy: cuts, delays, doubles, kills ─→ server ─→ file, process, PostgreSQL
+//!                                                what the simulation looks at itself goes past the proxy ─↗
+//! ```
+//!
+//! `FOLDLOG_ROUNDS` says how many rounds of each kind are played, `FOLDLOG_FIRST_SEED` with which seed they begin. What
+//! goes wrong comes from the seed alone, when it does not: threads and sockets have a will of their own.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod couriers;
+mod crowd;
+mod file;
+mod host;
+mod http;
+mod network;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod process;
+mod proxy;
+mod schedule;
+mod worlds;
+
+/// A number that the environment may name.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The seeds of as many rounds as are asked for, or of these.
+fn seeds(rounds: u64) -> std::ops::Range<u64> {
+    let first = number("FOLDLOG_FIRST_SEED", 1);
+    first..first + number("FOLDLOG_ROUNDS", rounds)
+}

@@ -1,0 +1,120 @@
+//! The simulator's worlds, with a real server and a bad network in the authority's place.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use foldlog::algebra::Schema;
+use foldlog::testing::simulator::{Action, Given, Simulated, given, simulate_on};
+
+use crate::file::FileHost;
+use crate::host::Host;
+use crate::network::Network;
+use crate::process::ProcessHost;
+use crate::schedule::Weather;
+use crate::seeds;
+
+/// What happens in each world, besides what the end brings.
+const ACTIONS: usize = 200;
+
+/// What came of worlds.
+#[derive(Debug, Default)]
+struct Played {
+    worlds: u64,
+    simulated: Simulated,
+    requests: u64,
+    cut: u64,
+    cut_when_done: u64,
+    doubled: u64,
+    late: u64,
+    deaths: u64,
+    took: Duration,
+}
+
+/// The world of a seed. In every other one the authority is restored from a backup in the middle of it all.
+fn world(seed: u64) -> Given {
+    let clients = 3 + usize::try_from(seed % 3).unwrap();
+    let mut world = given(seed, clients, ACTIONS);
+    if seed.is_multiple_of(2) {
+        world.actions.insert(ACTIONS / 3, Action::Backup);
+        world.actions.insert(ACTIONS / 3 * 2, Action::Restore);
+    }
+    world
+}
+
+fn play<H: Host + 'static>(
+    seeds: impl Iterator<Item = u64>,
+    weather: Weather,
+    host: impl Fn(Schema) -> H,
+) -> Played {
+    let (begun, mut played) = (Instant::now(), Played::default());
+    for seed in seeds {
+        let world = world(seed);
+        let mut network = Network::new(Arc::new(host(world.schema())), seed, weather);
+        match simulate_on(&world, &mut network) {
+            Ok(simulated) => played.simulated += simulated,
+            Err(violation) => panic!("seed {seed}: {violation}\n{:?}", network.proxy().counts()),
+        }
+        let counts = network.proxy().counts();
+        played.worlds += 1;
+        for (sum, count) in [
+            (&mut played.requests, &counts.requests),
+            (&mut played.cut, &counts.cut),
+            (&mut played.cut_when_done, &counts.cut_when_done),
+            (&mut played.doubled, &counts.doubled),
+            (&mut played.late, &counts.late),
+            (&mut played.deaths, &counts.deaths),
+        ] {
+            *sum += count.load(Ordering::Relaxed);
+        }
+    }
+    played.took = begun.elapsed();
+    println!("{played:?}");
+    played
+}
+
+/// That nothing of what is tested for never came up.
+fn require_all(played: &Played) {
+    let Simulated { acknowledged, bunches, crashes, restores, resolved, unanswered, .. } = played.simulated;
+    let Played { cut_when_done, doubled, late, .. } = *played;
+    for reached in
+        [acknowledged, bunches, crashes, restores, resolved, unanswered, cut_when_done, doubled, late]
+    {
+        assert!(reached > 0, "something never came up: {played:?}");
+    }
+}
+
+#[test]
+fn whatever_a_network_does_all_agree_in_the_end_and_nothing_is_lost() {
+    let played = play(seeds(10), Weather::BAD, FileHost::new);
+    require_all(&played);
+}
+
+#[test]
+fn a_server_that_ends_and_begins_again_all_the_time_changes_nothing() {
+    let played = play(seeds(4).map(|seed| seed + 10_000), Weather::BAD.deadly(20, 10), FileHost::new);
+    assert!(played.deaths > 0, "{played:?}");
+}
+
+#[test]
+fn a_server_that_is_killed_between_commit_and_answer_loses_nothing() {
+    let weather = Weather::BAD.deadly(40, 12);
+    let played = play(seeds(8).map(|seed| seed + 20_000), weather, |schema| ProcessHost::new(&schema));
+    require_all(&played);
+    assert!(played.deaths > 0, "{played:?}");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_postgres_that_is_stopped_as_by_a_power_cut_loses_nothing() {
+    use crate::postgres::{PostgresHost, postgres};
+    let Some((postgres, _turn)) = postgres("a_postgres_that_is_stopped_as_by_a_power_cut_loses_nothing")
+    else {
+        return;
+    };
+    let weather = Weather::BAD.deadly(20, 3);
+    let played =
+        play(seeds(4).map(|seed| seed + 30_000), weather, |schema| PostgresHost::new(postgres, schema));
+    require_all(&played);
+    assert!(played.deaths > 0, "{played:?}");
+}
