@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use foldlog::Uuid;
 use foldlog::algebra::{Answer, Ask, EntityKey, Limits, Millis, Operation, Patch, Policy, ReplicaId, State};
@@ -19,6 +19,7 @@ use foldlog::testing::{FaultyStorage, Unsynced};
 use crate::file::FileHost;
 use crate::host::Host;
 use crate::network::{Network, connection};
+use crate::panics;
 use crate::process::ProcessHost;
 use crate::schedule::{Random, Weather};
 use crate::seeds;
@@ -26,7 +27,13 @@ use crate::seeds;
 const CLIENTS: u64 = 4;
 
 /// What each of them does.
-const TURNS: u64 = 60;
+const TURNS: u64 = 80;
+
+/// How long a client waits when nobody answered.
+const NAP: Duration = Duration::from_millis(15);
+
+/// Longer than any of them lives.
+const LIFE_MAX: Duration = Duration::from_secs(120);
 
 /// What all of them have to say.
 #[derive(Default)]
@@ -71,13 +78,19 @@ impl Member {
 
     /// What a client's program does, and how it syncs.
     fn live(&mut self, noted: &Mutex<Noted>) {
-        for _ in 0..TURNS {
+        let (begun, mut turns) = (Instant::now(), 0);
+        while turns < TURNS {
+            assert!(begun.elapsed() < LIFE_MAX, "client {} gets no answers any more", self.id);
+            turns += 1;
             match self.random.below(20) {
                 0 => self.crash(noted),
                 1 | 2 => self.resolve(noted),
                 3..=11 => self.operate(noted),
                 _ => {
-                    self.sync(Want::SYNC, noted);
+                    // Who is not answered tries again.
+                    while self.random.below(4) > 0 && !self.sync(Want::SYNC, noted) {
+                        thread::sleep(NAP);
+                    }
                 }
             }
             let found = self.engine.replica().check().unwrap();
@@ -186,6 +199,7 @@ fn crowd(
     weather: Weather,
     beside: impl Fn(&AtomicBool) + Sync,
 ) {
+    panics::watch();
     let mut network = Network::new(host.clone(), seed, weather);
     let noted = Mutex::default();
     let url = network.proxy().url();
@@ -226,6 +240,7 @@ fn crowd(
     if let Err(violation) = ended {
         panic!("seed {seed}: {violation}");
     }
+    panics::require_none();
     assert!(accepted > 20 && unanswered > 0, "seed {seed}: too little happened");
 }
 
@@ -266,7 +281,8 @@ fn a_server_that_is_killed_under_load_loses_nothing() {
     for seed in seeds(3).map(|seed| seed + 40_000) {
         let given = given(seed);
         let host: Arc<dyn Host> = Arc::new(ProcessHost::new(&given.schema()));
-        crowd(seed, host.clone(), &given, Weather::BAD, |is_over| torment(&*host, seed, 40, is_over));
+        let weather = Weather::BAD.deadly(30, 20);
+        crowd(seed, host.clone(), &given, weather, |is_over| torment(&*host, seed, 120, is_over));
     }
 }
 

@@ -16,6 +16,7 @@ mod file;
 mod host;
 mod http;
 mod network;
+mod panics;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;

@@ -1,7 +1,7 @@
 //! The command `foldlog serve`, as a process of its own that is killed without a warning.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Mutex;
@@ -19,8 +19,7 @@ pub(crate) struct ProcessHost {
 struct Process {
     child: Child,
     address: SocketAddr,
-    /// Kept, so that it may speak.
-    _says: BufReader<ChildStderr>,
+    says: BufReader<ChildStderr>,
 }
 
 impl ProcessHost {
@@ -52,7 +51,7 @@ impl ProcessHost {
             assert!(says.read_line(&mut line).unwrap() > 0, "{said}{:?}", child.wait());
             said.push_str(&line);
             if let Some((_, address)) = line.trim_end().rsplit_once("http://") {
-                return Process { child, address: address.parse().unwrap(), _says: says };
+                return Process { child, address: address.parse().unwrap(), says };
             }
         }
     }
@@ -62,6 +61,9 @@ impl Process {
     fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        let mut said = String::new();
+        self.says.read_to_string(&mut said).unwrap();
+        assert!(!said.contains("panicked"), "{said}");
     }
 }
 

@@ -141,7 +141,7 @@ impl Shared {
                 thread::sleep(after);
                 self.die();
                 // Whether it had come so far shows later.
-                drop(server.read_to_end(&mut Vec::new()));
+                drop(Message::read(&mut BufReader::new(server)));
                 return Ok(false);
             }
             Fault::Delay(long) => {
