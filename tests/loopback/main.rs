@@ -6,8 +6,9 @@
 //!                                                what the simulation looks at itself goes past the proxy ─↗
 //! ```
 //!
-//! `FOLDLOG_ROUNDS` says how many rounds of each kind are played, `FOLDLOG_FIRST_SEED` with which seed they begin. What
-//! goes wrong comes from the seed alone, when it does not: threads and sockets have a will of their own.
+//! `FOLDLOG_ROUNDS` says how many rounds of each kind are played, `FOLDLOG_FIRST_SEED` with which seed they begin, and
+//! `FOLDLOG_ACTIONS` how much happens in each. What is done and what goes wrong comes from the seed, when it does not:
+//! threads and sockets have a will of their own.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod couriers;
@@ -15,6 +16,7 @@ mod crowd;
 mod file;
 mod host;
 mod http;
+mod member;
 mod network;
 mod panics;
 #[cfg(feature = "postgres")]
@@ -33,4 +35,9 @@ fn number(name: &str, default: u64) -> u64 {
 fn seeds(rounds: u64) -> std::ops::Range<u64> {
     let first = number("FOLDLOG_FIRST_SEED", 1);
     first..first + number("FOLDLOG_ROUNDS", rounds)
+}
+
+/// How much happens in a round, besides what its end brings.
+fn actions() -> u64 {
+    number("FOLDLOG_ACTIONS", 240)
 }

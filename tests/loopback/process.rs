@@ -45,14 +45,20 @@ impl ProcessHost {
         command.args(["--max-requests", "64"]).args(more).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut says = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        loop {
-            let mut line = String::new();
-            assert!(says.read_line(&mut line).unwrap() > 0, "{said}{:?}", child.wait());
-            said.push_str(&line);
-            if let Some((_, address)) = line.trim_end().rsplit_once("http://") {
-                return Process { child, address: address.parse().unwrap(), says };
-            }
+        let address = told(&mut says);
+        Process { child, address, says }
+    }
+}
+
+/// The address that a server says it is served on.
+fn told(says: &mut impl BufRead) -> SocketAddr {
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        assert!(says.read_line(&mut line).unwrap() > 0, "it does not serve: {said}");
+        said.push_str(&line);
+        if let Some((_, address)) = line.trim_end().rsplit_once("http://") {
+            return address.parse().unwrap();
         }
     }
 }

@@ -13,10 +13,7 @@ use crate::network::Network;
 use crate::panics;
 use crate::process::ProcessHost;
 use crate::schedule::Weather;
-use crate::seeds;
-
-/// What happens in each world, besides what the end brings.
-const ACTIONS: usize = 240;
+use crate::{actions, seeds};
 
 /// What came of worlds.
 #[derive(Debug, Default)]
@@ -36,7 +33,8 @@ struct Played {
 /// in the middle of it all.
 fn world(seed: u64) -> Given {
     let clients = 3 + usize::try_from(seed % 3).unwrap();
-    let mut world = given(seed, clients, ACTIONS);
+    let actions = usize::try_from(actions()).unwrap();
+    let mut world = given(seed, clients, actions);
     for action in &mut world.actions {
         match *action {
             Action::Lose { message } | Action::GiveUp { client: message } => {
@@ -49,8 +47,8 @@ fn world(seed: u64) -> Given {
         }
     }
     if seed.is_multiple_of(2) {
-        world.actions.insert(ACTIONS / 3, Action::Backup);
-        world.actions.insert(ACTIONS / 3 * 2, Action::Restore);
+        world.actions.insert(actions / 3, Action::Backup);
+        world.actions.insert(actions / 3 * 2, Action::Restore);
     }
     world
 }
