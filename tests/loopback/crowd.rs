@@ -109,7 +109,7 @@ fn what_clients_do_at_once_over_a_bad_network_is_not_lost() {
 
 #[test]
 fn a_server_that_is_killed_under_load_loses_nothing() {
-    for seed in seeds(3).map(|seed| seed + 40_000) {
+    for seed in seeds(2).map(|seed| seed + 40_000) {
         let given = given(seed);
         let host: Arc<dyn Host> = Arc::new(ProcessHost::new(&given.schema()));
         let weather = Weather::BAD.deadly(30, 20);
@@ -123,9 +123,9 @@ fn a_postgres_that_is_stopped_under_load_loses_nothing_and_its_server_goes_on_by
     use crate::postgres::{PostgresHost, postgres};
     let name = "a_postgres_that_is_stopped_under_load_loses_nothing_and_its_server_goes_on_by_itself";
     let Some((postgres, _turn)) = postgres(name) else { return };
-    for seed in seeds(2).map(|seed| seed + 50_000) {
+    for seed in seeds(1).map(|seed| seed + 50_000) {
         let given = given(seed);
         let host: Arc<dyn Host> = Arc::new(PostgresHost::new(postgres, given.schema()));
-        crowd(seed, host, &given, Weather::BAD, Some(300));
+        crowd(seed, host, &given, Weather::BAD, Some(400));
     }
 }

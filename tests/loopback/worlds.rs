@@ -88,11 +88,9 @@ fn play<H: Host + 'static>(
 
 /// That nothing of what is tested for never came up.
 fn require_all(played: &Played) {
-    let Simulated { acknowledged, bunches, crashes, restores, resolved, unanswered, .. } = played.simulated;
+    let Simulated { acknowledged, bunches, crashes, restores, unanswered, .. } = played.simulated;
     let Played { cut_when_done, doubled, late, .. } = *played;
-    for reached in
-        [acknowledged, bunches, crashes, restores, resolved, unanswered, cut_when_done, doubled, late]
-    {
+    for reached in [acknowledged, bunches, crashes, restores, unanswered, cut_when_done, doubled, late] {
         assert!(reached > 0, "something never came up: {played:?}");
     }
 }
@@ -112,7 +110,7 @@ fn a_server_that_ends_and_begins_again_all_the_time_changes_nothing() {
 #[test]
 fn a_server_that_is_killed_between_commit_and_answer_loses_nothing() {
     let weather = Weather::BAD.deadly(100, 15);
-    let played = play(seeds(8).map(|seed| seed + 20_000), weather, |schema| ProcessHost::new(&schema));
+    let played = play(seeds(6).map(|seed| seed + 20_000), weather, |schema| ProcessHost::new(&schema));
     require_all(&played);
     assert!(played.deaths > 0, "{played:?}");
 }
@@ -127,7 +125,7 @@ fn a_postgres_that_is_stopped_without_a_warning_loses_nothing() {
     };
     let weather = Weather::BAD.deadly(60, 2);
     let played =
-        play(seeds(3).map(|seed| seed + 30_000), weather, |schema| PostgresHost::new(postgres, schema));
+        play(seeds(2).map(|seed| seed + 30_000), weather, |schema| PostgresHost::new(postgres, schema));
     assert!(played.simulated.restores > 0 && played.simulated.acknowledged > 0, "{played:?}");
     assert!(played.deaths > 0, "{played:?}");
 }

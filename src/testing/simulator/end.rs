@@ -6,7 +6,7 @@ use super::acknowledged::Acknowledged;
 use super::brief::{brief_answer, brief_ask, brief_taken};
 use super::remote::Remote;
 use super::setting::entity;
-use super::world::{Simulated, World, failed};
+use super::world::{Simulated, World, failed, live};
 use crate::algebra::{Answer, EntityKey, Millis, Policy};
 use crate::replica::{self, Status};
 use crate::sync::{self, Engine, Next, Want};
@@ -101,8 +101,9 @@ impl World<'_> {
     /// The laws, at the end.
     pub(super) fn finish(&mut self) -> Result<Simulated, Violation> {
         let wrong = |error: replica::Error| Violation { law: "reading", found: error.to_string() };
-        let there = self.remote.live()?;
-        self.acknowledged.check(&self.remote.rows()?, self.is_pruned)?;
+        let rows = self.remote.rows()?;
+        self.acknowledged.check(&rows, self.is_pruned)?;
+        let there = live(rows);
         let mut found: BTreeSet<Token> =
             there.iter().flat_map(|(key, state)| tokens(key, Some(state))).collect();
         for client in &self.clients {

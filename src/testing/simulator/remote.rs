@@ -1,13 +1,11 @@
 //! The authority of a simulation, and the way to it: in memory, or whatever a test puts in its place.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::setting::name;
 use crate::algebra::{
     Answer, Ask, Bunch, EntityKey, Epoch, FullRow, Generation, Index, Millis, Outcomes, ReplicaId, Schema,
-    State, Trigger,
+    Trigger,
 };
 use crate::authority::{MemoryStore, Store};
 use crate::codec::wire::{Reply, Request};
@@ -29,16 +27,6 @@ pub trait Remote {
     /// # Errors
     /// An authority that cannot be read.
     fn rows(&mut self) -> Result<Vec<FullRow>, Violation>;
-
-    /// What is live at the authority.
-    ///
-    /// # Errors
-    /// An authority that cannot be read.
-    fn live(&mut self) -> Result<BTreeMap<EntityKey, State>, Violation> {
-        let live =
-            self.rows()?.into_iter().filter_map(|row| Some((row.key, row.version.existence.live()?.clone())));
-        Ok(live.collect())
-    }
 
     /// The triggers above an index; none where they are too old.
     ///
@@ -122,10 +110,6 @@ impl Remote for InMemory {
             writer: stored.writer,
         };
         Ok(self.link.store.entities().map(row).collect())
-    }
-
-    fn live(&mut self) -> Result<BTreeMap<EntityKey, State>, Violation> {
-        Ok(self.link.live().map(|(key, state)| (key.clone(), state.clone())).collect())
     }
 
     fn triggers_above(&mut self, above: Index) -> Result<Vec<Trigger>, Violation> {

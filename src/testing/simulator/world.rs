@@ -11,7 +11,8 @@ use super::end::Lived;
 use super::remote::{InMemory, Remote};
 use super::setting::{entity, id_text, opened, schema};
 use crate::algebra::{
-    Answer, Ask, EntityKey, Index, Millis, Operation, Outcome, Patch, Policy, Schema, State,
+    Answer, Ask, EntityKey, Existence, FullRow, Index, Millis, Operation, Outcome, Patch, Policy, Schema,
+    State,
 };
 use crate::journal::Durability;
 use crate::replica::{self, Replica, Resolution};
@@ -203,7 +204,7 @@ impl<'r> World<'r> {
         Ok(World {
             schema,
             clients: Vec::new(),
-            there: remote.live()?,
+            there: live(remote.rows()?),
             remote,
             acknowledged: Acknowledged::default(),
             backed_up: Acknowledged::default(),
@@ -262,7 +263,7 @@ impl<'r> World<'r> {
                 if self.remote.has_backup() {
                     self.forget_overwritten()?;
                     self.remote.restore()?;
-                    self.there = self.remote.live()?;
+                    self.there = live(self.remote.rows()?);
                     self.acknowledged = self.backed_up.clone();
                     self.done.restores += 1;
                 }
@@ -442,9 +443,12 @@ impl<'r> World<'r> {
         Ok(answered)
     }
 
-    /// Where the later one counts, a later delete takes what it reaches, seen or not: that is its name.
+    /// Looks at what the authority holds: nothing acknowledged is lost at any time. Where the later one counts, a later
+    /// delete takes what it reaches, seen or not: that is its name.
     fn look_there(&mut self) -> Result<(), Violation> {
-        let after = self.remote.live()?;
+        let rows = self.remote.rows()?;
+        self.acknowledged.check(&rows, self.is_pruned)?;
+        let after = live(rows);
         for (key, state) in std::mem::take(&mut self.there) {
             if self.schema.policy(key.collection()) == Policy::Newest && !after.contains_key(&key) {
                 self.values.note(&key, Some(&state), None, "a later delete");
@@ -634,6 +638,15 @@ impl<'r> World<'r> {
         }
         Ok(place)
     }
+}
+
+/// What is live of what the authority holds.
+pub(super) fn live(rows: Vec<FullRow>) -> BTreeMap<EntityKey, State> {
+    let live = |row: FullRow| match row.version.existence {
+        Existence::Live(state) => Some((row.key, state)),
+        Existence::Dead(_) | Existence::Absent => None,
+    };
+    rows.into_iter().filter_map(live).collect()
 }
 
 /// What a client's program sees.
