@@ -39,8 +39,8 @@ fn prepared() -> FaultyStorage {
 
 /// Every row of a table.
 fn rows(path: &Path, table: Rows) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let txn = by_hand(path).begin_read().unwrap();
-    let table = txn.open_table(table).unwrap();
+    let db = by_hand(path);
+    let table = db.begin_read().unwrap().open_table(table).unwrap();
     let rows = table.iter().unwrap().map(|row| row.unwrap());
     rows.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).collect()
 }

@@ -42,7 +42,8 @@ fn of_an_erased_account_no_key_is_left_in_any_table_and_its_number_is_not_given_
     let before = observed(&authority, &account("anna")).unwrap();
     // The second account that was made has the number 2.
     let of_ben = |path: &std::path::Path| {
-        let txn = by_hand(path).begin_read().unwrap();
+        let db = by_hand(path);
+        let txn = db.begin_read().unwrap();
         let mut found = Vec::new();
         for table in TABLES {
             let rows = txn.open_table(table).unwrap();

@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use foldlog::Uuid;
 use foldlog::algebra::{Answer, Ask, Cursors, Epoch, Generation, Index, Millis};
 use foldlog::authority::Account;
-use foldlog::codec::wire::{Details, Kind};
+use foldlog::codec::wire::{Details, Kind, Request};
 use foldlog::journal::Durability;
 use foldlog::server::Options;
 
@@ -147,7 +147,9 @@ fn bodies_that_are_too_large_or_of_another_kind_are_refused_unread() {
     device.replica().commit(&[create(1), create(2), create(3)], Durability::Durable).unwrap();
     let bunch = device.replica().seal(foldlog::algebra::Limits::default()).unwrap().unwrap();
     let ask = Ask::Deliver { replica: device.replica().id(), bunch, generation: None };
-    assert!(client.ask(&ask).unwrap_err().to_string().contains("at most 2 operations"));
+    let text = Request::of(&ask).text;
+    let details = expect(&client.send("POST", "/v1/bunches", &[json], text.as_bytes()), Kind::TooLarge);
+    assert!(details.detail.contains("at most 2 operations"), "{}", details.detail);
 }
 
 #[test]

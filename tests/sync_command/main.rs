@@ -1,10 +1,11 @@
 //! The command as its user meets it over a network: a server, two devices, and a server that dies at any moment.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::io::{BufRead, BufReader};
+mod https;
+mod served;
+
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use foldlog::algebra::{CollectionName, EntityKey, Operation, State};
@@ -12,86 +13,9 @@ use foldlog::client::{Connection, Credentials, Driver, Options};
 use foldlog::journal::{self, Durability};
 use foldlog::replica::Replica;
 use foldlog::{Uuid, sync};
+use served::{Served, done, refused};
 
 const LISTENING_MAX: Duration = Duration::from_secs(20);
-
-fn foldlog(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_foldlog")).current_dir(folder).args(args).output().unwrap()
-}
-
-/// Standard output of a command that does what it is told.
-fn done(folder: &Path, args: &[&str]) -> String {
-    let output = foldlog(folder, args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// What a command says that does not do what it is told, and its exit code.
-fn refused(folder: &Path, args: &[&str]) -> (String, Option<i32>) {
-    let output = foldlog(folder, args);
-    assert!(!output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
-    (String::from_utf8(output.stderr).unwrap(), output.status.code())
-}
-
-struct Served {
-    child: Child,
-    url: String,
-}
-
-impl Served {
-    fn at(folder: &Path, address: &str) -> Self {
-        Served::with(folder, &["--listen", address])
-    }
-
-    fn with(folder: &Path, args: &[&str]) -> Self {
-        Served::of(Command::new(env!("CARGO_BIN_EXE_foldlog")).current_dir(folder).arg("serve").args(args))
-    }
-
-    fn of(command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let said = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
-        let url = said.rsplit(' ').next().unwrap().to_owned();
-        assert!(url.starts_with("http://"), "{said}");
-        Served { child, url }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// `{"sub":"anna","exp":4102444800,"aud":"notes","iss":"login"}`, signed by HS256 and the secret below.
-const SIGNED: &str = "\
-    eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm5hIiwiZXhwIjo0MTAyNDQ0ODAwLCJhdWQiOiJub3RlcyI\
-    sImlzcyI6ImxvZ2luIn0.wKW-ZVByx_jmZf4lHYz7C8kdHAR8CjAh1T7BynWF360";
-
-#[test]
-fn who_has_a_token_that_another_program_signed_syncs_with_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let serve =
-        ["--listen", "127.0.0.1:0", "--jwt-key", "login.key", "--jwt-audience", "notes", "--jwt-issuer"];
-    let (said, code) = refused(folder, &[&["serve"], &serve[..], &["login"]].concat());
-    assert!(said.contains("login.key") && code == Some(1), "{said}");
-    assert!(!folder.join("authority.redb").exists());
-    std::fs::write(folder.join("login.key"), "too short").unwrap();
-    let (said, _) = refused(folder, &[&["serve"], &serve[..], &["login"]].concat());
-    assert!(said.contains("login.key") && said.contains("32 bytes"), "{said}");
-    let (said, code) = refused(folder, &["serve", "--jwt-audience", "notes"]);
-    assert!(said.contains("--jwt-key") && code == Some(2), "{said}");
-    std::fs::write(folder.join("login.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
-    std::fs::write(folder.join("token"), SIGNED).unwrap();
-    done(folder, &["replica", "init", "phone"]);
-    done(folder, &["replica", "put", "phone", "notes", r#"{"title":"milk"}"#]);
-    for (issuer, is_good) in [("another", false), ("login", true)] {
-        let served = Served::with(folder, &[&serve[..], &[issuer]].concat());
-        let sync = ["sync", "phone", "--url", &served.url, "--token-file", "token"];
-        assert_eq!(foldlog(folder, &sync).status.success(), is_good, "{issuer}");
-    }
-}
 
 #[test]
 fn two_devices_of_an_account_end_up_alike_and_what_is_wrong_is_told() {
