@@ -103,20 +103,18 @@ async fn stream(address: &str, token: &str) -> TcpStream {
          {token}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("a request");
-    let mut piece = [0; 4_096];
-    let read = stream.read(&mut piece).await.expect("an answer");
-    assert!(piece[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&piece[..read]));
+    let mut answer = Vec::with_capacity(4_096);
+    stream.read_buf(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     stream
 }
 
 /// Waits until the stream tells of a trigger.
 async fn told(mut stream: TcpStream) -> TcpStream {
     let mut heard = Vec::new();
-    let mut piece = [0; 4_096];
     loop {
-        let read = stream.read(&mut piece).await.expect("an event");
+        let read = stream.read_buf(&mut heard).await.expect("an event");
         assert!(read > 0, "the stream ended");
-        heard.extend_from_slice(&piece[..read]);
         if String::from_utf8_lossy(&heard).contains("event: trigger") {
             return stream;
         }
