@@ -47,7 +47,7 @@ pub use tokens::{Issued, Token, TokenError, TokenFile, Tokens};
 #[non_exhaustive]
 pub enum Error {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another server running there?")]
+    #[error("cannot listen on {address}: {source}; {}", todo(source))]
     Listen {
         /// The address.
         address: String,
@@ -69,4 +69,13 @@ pub enum Error {
         #[from]
         source: std::io::Error,
     },
+}
+
+/// What to do about an address.
+fn todo(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => "is another server running there?",
+        std::io::ErrorKind::PermissionDenied => "a port from 1024 on needs no rights",
+        _ => "give one of this machine's with a port, such as 127.0.0.1:8470",
+    }
 }

@@ -13,7 +13,7 @@ use foldlog::client::{Connection, Credentials, Driver, Options};
 use foldlog::journal::{self, Durability};
 use foldlog::replica::Replica;
 use foldlog::{Uuid, sync};
-use served::{Served, done, refused};
+use served::{Served, done, foldlog, refused};
 
 const LISTENING_MAX: Duration = Duration::from_secs(20);
 
@@ -65,6 +65,36 @@ fn two_devices_of_an_account_end_up_alike_and_what_is_wrong_is_told() {
     assert_eq!(listed["account"], "anna");
     done(folder, &["token", "revoke", listed["id"].as_str().unwrap()]);
     refused(folder, &["sync", "phone", "--url", url, "--token-file", "anna.token"]);
+}
+
+/// `{"sub":"anna","exp":4102444800,"aud":"notes","iss":"login"}`, signed by HS256 and the secret below.
+const SIGNED: &str = "\
+    eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm5hIiwiZXhwIjo0MTAyNDQ0ODAwLCJhdWQiOiJub3RlcyI\
+    sImlzcyI6ImxvZ2luIn0.wKW-ZVByx_jmZf4lHYz7C8kdHAR8CjAh1T7BynWF360";
+
+#[test]
+fn who_has_a_token_that_another_program_signed_syncs_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let serve =
+        ["--listen", "127.0.0.1:0", "--jwt-key", "login.key", "--jwt-audience", "notes", "--jwt-issuer"];
+    let (said, code) = refused(folder, &[&["serve"], &serve[..], &["login"]].concat());
+    assert!(said.contains("login.key") && code == Some(1), "{said}");
+    assert!(!folder.join("authority.redb").exists());
+    std::fs::write(folder.join("login.key"), "too short").unwrap();
+    let (said, _) = refused(folder, &[&["serve"], &serve[..], &["login"]].concat());
+    assert!(said.contains("login.key") && said.contains("32 bytes"), "{said}");
+    let (said, code) = refused(folder, &["serve", "--jwt-audience", "notes"]);
+    assert!(said.contains("--jwt-key") && code == Some(2), "{said}");
+    std::fs::write(folder.join("login.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    std::fs::write(folder.join("token"), SIGNED).unwrap();
+    done(folder, &["replica", "init", "phone"]);
+    done(folder, &["replica", "put", "phone", "notes", r#"{"title":"milk"}"#]);
+    for (issuer, is_good) in [("another", false), ("login", true)] {
+        let served = Served::with(folder, &[&serve[..], &[issuer]].concat());
+        let sync = ["sync", "phone", "--url", &served.url, "--token-file", "token"];
+        assert_eq!(foldlog(folder, &sync).status.success(), is_good, "{issuer}");
+    }
 }
 
 #[test]
@@ -175,5 +205,21 @@ fn more_clients_may_be_connected_than_a_program_is_given_files_at_first() {
         stream.read_exact(&mut piece).unwrap_or_else(|error| panic!("connection {n}: {error}"));
         assert_eq!(&piece, b"HTTP/1.1 200");
         open.push(stream);
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (address, todo) in [
+        (taken.as_str(), "another server"),
+        ("nonsense", "such as 127.0.0.1:8470"),
+        ("192.0.2.1:1", "such as"),
+    ] {
+        let (said, code) = refused(folder.path(), &["serve", "--listen", address]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(address) && said.contains(todo), "{said}");
     }
 }

@@ -51,33 +51,3 @@ impl Drop for Served {
         let _ = self.child.wait();
     }
 }
-
-/// `{"sub":"anna","exp":4102444800,"aud":"notes","iss":"login"}`, signed by HS256 and the secret below.
-const SIGNED: &str = "\
-    eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm5hIiwiZXhwIjo0MTAyNDQ0ODAwLCJhdWQiOiJub3RlcyI\
-    sImlzcyI6ImxvZ2luIn0.wKW-ZVByx_jmZf4lHYz7C8kdHAR8CjAh1T7BynWF360";
-
-#[test]
-pub(crate) fn who_has_a_token_that_another_program_signed_syncs_with_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let serve =
-        ["--listen", "127.0.0.1:0", "--jwt-key", "login.key", "--jwt-audience", "notes", "--jwt-issuer"];
-    let (said, code) = refused(folder, &[&["serve"], &serve[..], &["login"]].concat());
-    assert!(said.contains("login.key") && code == Some(1), "{said}");
-    assert!(!folder.join("authority.redb").exists());
-    std::fs::write(folder.join("login.key"), "too short").unwrap();
-    let (said, _) = refused(folder, &[&["serve"], &serve[..], &["login"]].concat());
-    assert!(said.contains("login.key") && said.contains("32 bytes"), "{said}");
-    let (said, code) = refused(folder, &["serve", "--jwt-audience", "notes"]);
-    assert!(said.contains("--jwt-key") && code == Some(2), "{said}");
-    std::fs::write(folder.join("login.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
-    std::fs::write(folder.join("token"), SIGNED).unwrap();
-    done(folder, &["replica", "init", "phone"]);
-    done(folder, &["replica", "put", "phone", "notes", r#"{"title":"milk"}"#]);
-    for (issuer, is_good) in [("another", false), ("login", true)] {
-        let served = Served::with(folder, &[&serve[..], &[issuer]].concat());
-        let sync = ["sync", "phone", "--url", &served.url, "--token-file", "token"];
-        assert_eq!(foldlog(folder, &sync).status.success(), is_good, "{issuer}");
-    }
-}
