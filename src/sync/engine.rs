@@ -470,7 +470,10 @@ impl Engine {
         }
         self.too_large = Some(operations);
         let bytes: usize = bunch.operations.iter().map(planned_bytes).sum();
-        self.limits = Limits { operations: operations / 2, bytes: bytes / 2 };
+        // It may have been sealed under larger limits than there are now.
+        let Limits { operations: operations_max, bytes: bytes_max } = self.limits;
+        self.limits =
+            Limits { operations: operations_max.min(operations / 2), bytes: bytes_max.min(bytes / 2) };
         self.replica.take_back_bunch(None)?;
         Ok(Settled::default())
     }

@@ -609,3 +609,26 @@ fn what_cannot_be_parted_is_parked_as_one() {
     assert_eq!(parked, (1..=9).map(key).collect::<Vec<_>>());
     assert_eq!(engine.replica().journal().status().unwrap().pending.entities, 0);
 }
+
+#[test]
+fn a_bunch_from_before_smaller_limits_that_is_too_large_does_not_raise_them() {
+    let replica = Replica::in_memory(Options::new()).unwrap();
+    let all: Vec<Operation> = (1..=40).map(create).collect();
+    replica.commit(&all, Durability::Durable).unwrap();
+    assert_eq!(replica.seal(Limits::default()).unwrap().unwrap().operations.len(), 40);
+    let limits = Limits { operations: 5, ..Limits::default() };
+    let mut engine = Engine::new(replica, sync::Options { limits, ..sync::Options::default() });
+    let mut authority = Authority::new();
+    let mut delivered = Vec::new();
+    while let Next::Ask(request) = engine.next(NOW).unwrap() {
+        let answer = match &request.ask {
+            Ask::Deliver { bunch, .. } if bunch.operations.len() == 40 => Answer::TooLarge,
+            ask => authority.answer(ask),
+        };
+        if let (Ask::Deliver { bunch, .. }, Answer::Delivered(_)) = (&request.ask, &answer) {
+            delivered.push(bunch.operations.len());
+        }
+        engine.answer(request.number, answer, NOW, 1).unwrap();
+    }
+    assert_eq!(delivered, [5; 8]);
+}
