@@ -54,8 +54,7 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
             let mut rows = Vec::new();
             for key in keys.iter().take(ROWS_MAX) {
                 if let Some(stored) = store.entity(key)? {
-                    let (key, version) = (key.clone(), stored.version);
-                    rows.push(FullRow { key, version, epoch: stored.epoch, writer: stored.writer });
+                    rows.push(stored.row(key.clone()));
                 }
             }
             Ok(Answer::Rows(rows))

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::index::LiveIndex;
 use super::store::{Store, Stored};
 use crate::algebra::{
-    Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, FullRow, Generation, Index,
-    LiveSets, Outcomes, Page, ReplicaId, Schema, Trigger,
+    Action, BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Generation, Index, LiveSets,
+    Outcomes, Page, ReplicaId, Schema, Trigger,
 };
 
 /// A store in memory, indexed as its schema asks for. A clone is a backup.
@@ -184,8 +184,7 @@ impl Store for MemoryStore {
                 page.floors.insert(collection.clone(), self.floor(collection)?);
                 let Ok(key) = EntityKey::new(collection.clone(), *id) else { continue };
                 if let Some(stored) = self.entities.get(&key) {
-                    let Stored { version, epoch, writer, .. } = stored.clone();
-                    page.rows.push(FullRow { key, version, epoch, writer });
+                    page.rows.push(stored.clone().row(key));
                 }
             }
             // Epochs whose entity was changed again later are passed over too.

@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use crate::algebra::{
-    BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, Generation, Index, LiveSets, Outcomes,
-    Page, ReplicaId, Trigger, Version, Writer,
+    BunchNumber, CollectionName, Cursors, Digest, EntityKey, Epoch, FullRow, Generation, Index, LiveSets,
+    Outcomes, Page, ReplicaId, Trigger, Version, Writer,
 };
 
 /// An entity as a store keeps it, tombstones with their last state included.
@@ -22,6 +22,11 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// As clients are told of it.
+    pub(crate) fn row(self, key: EntityKey) -> FullRow {
+        FullRow { key, version: self.version, epoch: self.epoch, writer: self.writer }
+    }
+
     /// The epoch at which a field was last changed; 0 where it never was.
     #[must_use]
     pub fn epoch_of(&self, field: &str) -> Epoch {

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::one::One;
 use super::tables::{Bytes, behind, damaged, engine, epoch_key, opened, trigger_key};
-use crate::algebra::{CollectionName, Cursors, Epoch, FullRow, Index, Page, Trigger};
+use crate::algebra::{CollectionName, Cursors, Epoch, Index, Page, Trigger};
 use crate::authority::answer::PAGE_BYTES_MAX;
-use crate::authority::{Error, Store, Stored};
+use crate::authority::{Error, Store};
 use crate::codec::accounts::{CollectionRecord, TriggersRecord};
 use crate::codec::frame::FrameKind;
 
@@ -58,15 +58,14 @@ impl<T: ReadableTable<Bytes, Bytes>> One<'_, T> {
             if epoch_key(account, record.number, stored.epoch.0, key.id()) != place {
                 return Err(self.misplaced(&format!("the order of {collection}")));
             }
-            let Stored { version, epoch, writer, .. } = stored;
-            *bytes += version.existence.state().map_or(0, |state| state.as_json().len());
+            *bytes += stored.version.existence.state().map_or(0, |state| state.as_json().len());
             // One row always fits. The rest is not even read: a page stands in memory at once.
             if *bytes > PAGE_BYTES_MAX && !page.rows.is_empty() {
                 page.has_more = true;
                 return Ok(ControlFlow::Break(()));
             }
-            last = Some(epoch);
-            page.rows.push(FullRow { key, version, epoch, writer });
+            last = Some(stored.epoch);
+            page.rows.push(stored.row(key));
             Ok(ControlFlow::Continue(()))
         })?;
         // Epochs whose entity was changed again later are passed over too.

@@ -4,7 +4,6 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::super::answer::PAGE_BYTES_MAX;
-use super::super::store::Stored;
 use super::error::PostgresError;
 use super::pipeline::Call;
 use super::row::{get, stored};
@@ -69,10 +68,10 @@ impl PostgresStore<'_> {
         let rows = self.session.borrow_mut().asked(call)?;
         rows.iter()
             .map(|row| {
-                let (id, Stored { version, epoch, writer, .. }, _) = stored(row)?;
+                let (id, stored, _) = stored(row)?;
                 let key = EntityKey::new(collection.clone(), id)
                     .map_err(|error| PostgresError::damaged(format!("a row of {collection}"), error))?;
-                Ok(FullRow { key, version, epoch, writer })
+                Ok(stored.row(key))
             })
             .collect()
     }

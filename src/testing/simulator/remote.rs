@@ -103,13 +103,7 @@ impl Remote for InMemory {
     }
 
     fn rows(&mut self) -> Result<Vec<FullRow>, Violation> {
-        let row = |(key, stored): (&EntityKey, &crate::authority::Stored)| FullRow {
-            key: key.clone(),
-            version: stored.version.clone(),
-            epoch: stored.epoch,
-            writer: stored.writer,
-        };
-        Ok(self.link.store.entities().map(row).collect())
+        Ok(self.link.store.entities().map(|(key, stored)| stored.clone().row(key.clone())).collect())
     }
 
     fn triggers_above(&mut self, above: Index) -> Result<Vec<Trigger>, Violation> {
