@@ -25,25 +25,23 @@ pub(super) fn one_by_one(
     log: &[Operation],
 ) -> Result<Sent, Failure> {
     let replica = ReplicaId(uuid::Uuid::now_v7());
-    deliver(connection, replica, 1, made)?;
+    deliver(connection, &asked(replica, 1, made))?;
+    let each =
+        (2..).zip(log).map(|(number, operation)| asked(replica, number, std::slice::from_ref(operation)));
+    let asks: Vec<Ask> = each.collect();
+    // A single operation is too short to be packed.
+    let bytes = asks.iter().map(|ask| Request::of(ask).text.len() as u64).sum();
     let mut progress = Progress::new("operations sent one by one");
     let began = Instant::now();
-    let (mut bytes, mut requests) = (0, 0);
-    for (number, operation) in (2..).zip(log) {
-        bytes += deliver(connection, replica, number, std::slice::from_ref(operation))?;
-        requests += 1;
-        progress.at(requests);
+    for (sent, ask) in (1..).zip(&asks) {
+        deliver(connection, ask)?;
+        progress.at(sent);
     }
-    Ok(Sent { operations: requests, requests, bytes, took: began.elapsed() })
+    let (requests, took) = (asks.len() as u64, began.elapsed());
+    Ok(Sent { operations: requests, requests, bytes, took })
 }
 
-/// Has a bunch of operations taken, and says how long its body was: too short to be packed, where it is one operation.
-fn deliver(
-    connection: &Connection,
-    replica: ReplicaId,
-    number: u64,
-    operations: &[Operation],
-) -> Result<u64, Failure> {
+fn asked(replica: ReplicaId, number: u64, operations: &[Operation]) -> Ask {
     let planned = |(place, operation): (u64, &Operation)| Planned {
         operation: operation.clone(),
         // Whoever does not keep what the authority holds claims nothing.
@@ -54,10 +52,12 @@ fn deliver(
         touched: None,
     };
     let (bunch, _) = bunch_with_text(BunchNumber(number), (1..).zip(operations).map(planned).collect());
-    let ask = Ask::Deliver { replica, bunch, generation: None };
-    let bytes = Request::of(&ask).text.len() as u64;
-    match connection.ask(&ask)? {
-        Answer::Delivered(_) => Ok(bytes),
+    Ask::Deliver { replica, bunch, generation: None }
+}
+
+fn deliver(connection: &Connection, ask: &Ask) -> Result<(), Failure> {
+    match connection.ask(ask)? {
+        Answer::Delivered(_) => Ok(()),
         answer => Err(Failure::Failed(format!("the authority answers an operation with {answer:?}"))),
     }
 }
