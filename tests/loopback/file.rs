@@ -8,15 +8,16 @@ use std::thread;
 use std::time::Duration;
 
 use foldlog::algebra::{Millis, Schema};
-use foldlog::authority::{Account, Error, FileAuthority};
-use foldlog::server::{Options, Running, TokenFile, serve};
+use foldlog::authority::{Error, FileAuthority};
+use foldlog::server::Running;
 
-use crate::host::{ACCOUNT, Host};
+use crate::door::Door;
+use crate::host::Host;
 
 pub(crate) struct FileHost {
-    folder: tempfile::TempDir,
+    /// The data stand in its folder.
+    door: Door,
     schema: Schema,
-    token: String,
     served: Mutex<Option<Served>>,
 }
 
@@ -27,20 +28,17 @@ struct Served {
 
 impl FileHost {
     pub(crate) fn new(schema: Schema) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let tokens = TokenFile::new(folder.path().join("tokens"));
-        let token = tokens.issue(&Account::new(ACCOUNT).unwrap(), Millis(0), None).unwrap().bearer;
-        let host = FileHost { folder, schema, token, served: Mutex::default() };
+        let host = FileHost { door: Door::new(), schema, served: Mutex::default() };
         host.live();
         host
     }
 
     fn data(&self) -> PathBuf {
-        self.folder.path().join("authority.redb")
+        self.door.folder.path().join("authority.redb")
     }
 
     fn copy(&self) -> PathBuf {
-        self.folder.path().join("copy")
+        self.door.folder.path().join("copy")
     }
 
     fn served(&self, is_restored: bool) -> Served {
@@ -48,10 +46,7 @@ impl FileHost {
         if is_restored {
             assert_eq!(authority.renew_generations().unwrap(), 1);
         }
-        let tokens = Arc::new(TokenFile::new(self.folder.path().join("tokens")));
-        let options = Options { account_requests_max: 64, ..Options::default() };
-        let running = serve("127.0.0.1:0", authority.clone(), tokens, options, None).unwrap();
-        Served { running, authority }
+        Served { running: self.door.serve(authority.clone()), authority }
     }
 
     /// Whoever had it open before may be about to let go of it.
@@ -103,6 +98,6 @@ impl Host for FileHost {
     }
 
     fn token(&self) -> &str {
-        &self.token
+        &self.door.token
     }
 }

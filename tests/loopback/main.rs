@@ -13,6 +13,7 @@
 
 mod couriers;
 mod crowd;
+mod door;
 mod file;
 mod host;
 mod http;

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use foldlog::Uuid;
-use foldlog::algebra::{CollectionName, Epoch, Millis, Schema};
+use foldlog::algebra::{CollectionName, Epoch, Schema};
 use foldlog::authority::Account;
 use foldlog::authority::postgres::{PostgresAuthority, PostgresOptions};
-use foldlog::server::{Options, Running, TokenFile, serve};
+use foldlog::server::Running;
 use foldlog::testing::postgres::Server;
 use tokio_postgres::NoTls;
 
+use crate::door::Door;
 use crate::host::{ACCOUNT, Host};
 
 /// The one server that is stopped and started here. Whoever does that has it alone.
@@ -81,8 +82,7 @@ pub(crate) struct PostgresHost {
     postgres: &'static Postgres,
     database: String,
     schema: Schema,
-    tokens: tempfile::TempDir,
-    token: String,
+    door: Door,
     served: Mutex<Option<Served>>,
 }
 
@@ -93,13 +93,10 @@ struct Served {
 
 impl PostgresHost {
     pub(crate) fn new(postgres: &'static Postgres, schema: Schema) -> Self {
-        let tokens = tempfile::tempdir().unwrap();
-        let file = TokenFile::new(tokens.path().join("tokens"));
-        let token = file.issue(&Account::new(ACCOUNT).unwrap(), Millis(0), None).unwrap().bearer;
         let database = format!("loopback_{}", Uuid::new_v4().simple());
         postgres.start();
         postgres.say(&[format!("CREATE DATABASE {database}")]);
-        let host = PostgresHost { postgres, database, schema, tokens, token, served: Mutex::default() };
+        let host = PostgresHost { postgres, database, schema, door: Door::new(), served: Mutex::default() };
         host.live();
         host
     }
@@ -112,10 +109,7 @@ impl PostgresHost {
         if is_restored {
             assert_eq!(authority.restored().unwrap(), 1);
         }
-        let tokens = Arc::new(TokenFile::new(self.tokens.path().join("tokens")));
-        let options = Options { account_requests_max: 64, ..Options::default() };
-        let running = serve("127.0.0.1:0", authority.clone(), tokens, options, None).unwrap();
-        Served { running, authority }
+        Served { running: self.door.serve(authority.clone()), authority }
     }
 
     /// With nobody connected to either, makes one database as the other is.
@@ -169,6 +163,6 @@ impl Host for PostgresHost {
     }
 
     fn token(&self) -> &str {
-        &self.token
+        &self.door.token
     }
 }

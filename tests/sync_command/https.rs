@@ -5,6 +5,13 @@ use std::process::{Command, Output};
 
 use super::served::{Served, done};
 
+/// Makes a certificate for this machine, with its key, that nobody else vouches for.
+fn make_certificate(folder: &Path, name: &str) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.join(format!("{name}.pem")), made.cert.pem()).unwrap();
+    std::fs::write(folder.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+}
+
 /// Syncs on a system that trusts the certificates in a file, and no others.
 fn synced(folder: &Path, url: &str, trusted: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_foldlog"));
@@ -18,11 +25,8 @@ fn synced(folder: &Path, url: &str, trusted: &str) -> Output {
 fn https_goes_to_whom_the_system_trusts_and_to_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    for name in ["served", "other"] {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        std::fs::write(folder.join(format!("{name}.pem")), made.cert.pem()).unwrap();
-        std::fs::write(folder.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
-    }
+    make_certificate(folder, "served");
+    make_certificate(folder, "other");
     let args = ["--listen", "127.0.0.1:0", "--certificate", "served.pem", "--key", "served.key"];
     let served = Served::with(folder, &args);
     let (scheme, port) = (served.url.split_once("://").unwrap().0, served.url.rsplit_once(':').unwrap().1);
@@ -50,13 +54,8 @@ fn https_goes_to_whom_the_system_trusts_and_to_nobody_else() {
 fn a_certificate_that_is_none_or_has_another_key_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let made = |name: &str| {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        std::fs::write(folder.join(format!("{name}.pem")), made.cert.pem()).unwrap();
-        std::fs::write(folder.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
-    };
-    made("one");
-    made("two");
+    make_certificate(folder, "one");
+    make_certificate(folder, "two");
     for (certificate, key, named) in [
         ("one.pem", "two.key", "one.pem"),
         ("one.key", "one.key", "one.key"),
