@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use memchr::memchr2;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -392,16 +393,15 @@ impl<'a> Iterator for Entries<'a> {
 
 /// Where the string that began just before these bytes ends: the place of its closing quote.
 fn string_end(bytes: &[u8]) -> Option<usize> {
-    let mut is_escaped = false;
-    for (at, &byte) in bytes.iter().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            b'"' => return Some(at),
-            _ => {}
+    let mut from = 0;
+    loop {
+        let at = from + memchr2(b'"', b'\\', bytes.get(from..)?)?;
+        if bytes.get(at) == Some(&b'"') {
+            return Some(at);
         }
+        // Behind the backslash and what it escapes.
+        from = at + 2;
     }
-    None
 }
 
 /// Where the value that these bytes begin with ends: the next comma outside of strings and brackets.

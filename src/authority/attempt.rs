@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use foldhash::fast::RandomState;
+
 use super::deliver::Rules;
 use super::store::{Store, Stored};
 use super::units;
@@ -22,8 +24,8 @@ pub(super) struct Given<'a, S> {
     pub(super) replica: ReplicaId,
     pub(super) operations: Vec<Arrived<'a>>,
     /// The operations on each entity, by their places.
-    pub(super) of: HashMap<&'a EntityKey, Vec<usize>>,
-    by_group: HashMap<&'a Group, Vec<usize>>,
+    pub(super) of: HashMap<&'a EntityKey, Vec<usize>, RandomState>,
+    by_group: HashMap<&'a Group, Vec<usize>, RandomState>,
 }
 
 /// One operation.
@@ -142,8 +144,8 @@ impl<'a, S: Store> Given<'a, S> {
             rules,
             replica,
             operations: Vec::new(),
-            of: HashMap::new(),
-            by_group: HashMap::new(),
+            of: HashMap::default(),
+            by_group: HashMap::default(),
         };
         for (place, planned) in operations.iter().enumerate() {
             let key = &planned.operation.key;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 
+use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 use super::index::LiveIndex;
@@ -17,7 +18,7 @@ use crate::algebra::{
 pub struct MemoryStore {
     schema: Schema,
     generation: Generation,
-    entities: HashMap<EntityKey, Stored>,
+    entities: HashMap<EntityKey, Stored, RandomState>,
     /// Which entity was changed last at an epoch.
     by_epoch: BTreeMap<CollectionName, BTreeMap<Epoch, Uuid>>,
     /// What is live in each collection, and its last epoch.

@@ -1,7 +1,8 @@
 //! The world in the making: a store, and what a bunch has changed in it so far.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 use super::index::LiveIndex;
@@ -20,7 +21,7 @@ pub(super) struct Touched {
 pub(super) struct World<'s, S> {
     store: &'s S,
     pub(super) schema: &'s Schema,
-    touched: BTreeMap<EntityKey, Touched>,
+    touched: HashMap<EntityKey, Touched, RandomState>,
     /// In the order in which they were first touched.
     order: Vec<EntityKey>,
     /// Of what was touched.
@@ -29,7 +30,7 @@ pub(super) struct World<'s, S> {
 
 impl<'s, S: Store> World<'s, S> {
     pub(super) fn new(store: &'s S, schema: &'s Schema) -> Self {
-        World { store, schema, touched: BTreeMap::new(), order: Vec::new(), live: LiveIndex::default() }
+        World { store, schema, touched: HashMap::default(), order: Vec::new(), live: LiveIndex::default() }
     }
 
     /// The entity as it was before the bunch.

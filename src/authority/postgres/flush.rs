@@ -1,15 +1,15 @@
 //! Writing what was put: a statement for each table and what happens to its rows, however many there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use super::error::PostgresError;
-use super::held::{Held, Place};
+use super::held::{Held, Place, Recorded};
 use super::own::Own;
 use super::pipeline::Call;
 use super::row::Rows;
-use super::tables::Tables;
+use super::tables::{Table, Tables};
 use super::values::counted;
 use crate::algebra::{Action, CollectionName, Schema, Trigger};
 use crate::codec::lines::Line;
@@ -45,7 +45,7 @@ impl Target<'_> {
         for key in &unwritten.order {
             let Some(slot) = held.entities.get_mut(key) else { continue };
             let Some(stored) = &slot.stored else { continue };
-            let table = self.tables.get(key.collection()).ok_or_else(|| no_table(key.collection()))?;
+            let table = self.table(key.collection())?;
             let changes = by_collection.entry(key.collection()).or_default();
             let is_live = stored.version.existence.is_live();
             let rows = match (slot.place, is_live) {
@@ -76,90 +76,82 @@ impl Target<'_> {
             let filled = groups.into_iter().filter(|(rows, _)| !rows.is_empty());
             calls.extend(filled.map(|(rows, says)| rows.call(says, self.account)));
         }
-        self.triggers(held, &unwritten.triggers, &mut calls)?;
-        self.counters(held, &unwritten.counters.into_iter().collect::<Vec<_>>(), &mut calls)?;
-        for (replica, bunch) in &unwritten.answers {
-            let Some(Some((digest, outcomes))) = held.answers.get(&(*replica, *bunch)) else { continue };
-            let call = Call::new(&self.own.record).with(self.account).with(replica.0);
-            calls.push(call.with(bunch.0.cast_signed()).with(digest.0.to_vec()).with(outcomes.to_line()));
+        if !unwritten.triggers.is_empty() {
+            self.forget_triggers(held, &mut calls)?;
         }
-        Ok(calls)
+        let (mut answers, mut counters) = (unwritten.answers.into_iter(), unwritten.counters);
+        let rows = unwritten.triggers.chunk_by(|one, next| one.sender == next.sender);
+        let mut rows = rows.flat_map(|same| same.chunks(TRIGGERS_A_ROW_MAX));
+        loop {
+            let (triggers, answer) = (rows.next().unwrap_or_default(), answers.next());
+            if triggers.is_empty() && counters.is_empty() && answer.is_none() {
+                return Ok(calls);
+            }
+            let call = Call::new(&self.own.beside).with(self.account);
+            let call = self.with_triggers(call, triggers, held.triggers_from)?;
+            let call = self.with_counters(call, held, std::mem::take(&mut counters))?;
+            calls.push(with_answer(call, held, answer));
+        }
     }
 
-    fn triggers(
-        &self,
-        held: &mut Held,
-        triggers: &[Trigger],
-        calls: &mut Vec<Call>,
-    ) -> Result<(), PostgresError> {
-        if triggers.is_empty() {
-            return Ok(());
-        }
-        for same in triggers.chunk_by(|one, next| one.sender == next.sender) {
-            for part in same.chunks(TRIGGERS_A_ROW_MAX) {
-                calls.push(self.trigger_row(part)?);
-            }
-        }
+    /// Forgets the oldest triggers where there are too many.
+    fn forget_triggers(&self, held: &mut Held, calls: &mut Vec<Call>) -> Result<(), PostgresError> {
         let kept = held.last_trigger.saturating_sub(held.triggers_from);
         if kept > self.triggers_max.saturating_add(self.triggers_max / 10) {
             held.triggers_from = held.last_trigger.saturating_sub(self.triggers_max);
             let until = counted("a trigger's index", held.triggers_from)?;
             calls.push(Call::new(&self.own.forget_triggers).with(self.account).with(until));
         }
-        let last = counted("a trigger's index", held.last_trigger)?;
-        let from = counted("a trigger's index", held.triggers_from)?;
-        calls.push(Call::new(&self.own.passed).with(self.account).with(last).with(from));
         Ok(())
     }
 
-    fn trigger_row(&self, triggers: &[Trigger]) -> Result<Call, PostgresError> {
-        let index = |trigger: Option<&Trigger>| {
-            counted("a trigger's index", trigger.map_or(0, |trigger| trigger.index.0))
-        };
-        let number = |trigger: &Trigger| {
-            let collection = trigger.key.collection();
-            self.tables.get(collection).map(|table| table.number).ok_or_else(|| no_table(collection))
-        };
-        let numbers: Vec<i32> = triggers.iter().map(number).collect::<Result<_, _>>()?;
-        let epochs: Vec<i64> =
-            triggers.iter().map(|trigger| counted("an epoch", trigger.epoch.0)).collect::<Result<_, _>>()?;
-        let ids: Vec<Uuid> = triggers.iter().map(|trigger| trigger.key.id()).collect();
-        let deletes: Vec<bool> = triggers.iter().map(|trigger| trigger.action == Action::Delete).collect();
-        Ok(Call::new(&self.own.trigger)
-            .with(self.account)
-            .with(index(triggers.last())?)
-            .with(index(triggers.first())?)
-            .with(triggers.first().and_then(|trigger| trigger.sender))
-            .with(numbers)
-            .with(ids)
-            .with(epochs)
-            .with(deletes))
+    fn with_triggers(&self, call: Call, triggers: &[Trigger], from: u64) -> Result<Call, PostgresError> {
+        let index = |trigger: &Trigger| counted("a trigger's index", trigger.index.0);
+        let (mut numbers, mut ids) = (Vec::new(), Vec::new());
+        let (mut epochs, mut deletes) = (Vec::new(), Vec::new());
+        for trigger in triggers {
+            numbers.push(self.table(trigger.key.collection())?.number);
+            ids.push(trigger.key.id());
+            epochs.push(counted("an epoch", trigger.epoch.0)?);
+            deletes.push(trigger.action == Action::Delete);
+        }
+        let call = call.with(triggers.first().map(index).transpose()?);
+        let call = call.with(triggers.last().map(index).transpose()?);
+        let call = call.with(triggers.first().and_then(|trigger| trigger.sender));
+        let call = call.with(numbers).with(ids).with(epochs).with(deletes);
+        Ok(call.with(counted("a trigger's index", from)?))
     }
 
-    fn counters(
+    fn with_counters(
         &self,
+        call: Call,
         held: &Held,
-        collections: &[CollectionName],
-        calls: &mut Vec<Call>,
-    ) -> Result<(), PostgresError> {
-        if collections.is_empty() {
-            return Ok(());
-        }
+        collections: BTreeSet<CollectionName>,
+    ) -> Result<Call, PostgresError> {
         let (mut numbers, mut lasts, mut floors) = (Vec::new(), Vec::new(), Vec::new());
         let (mut counts, mut sums) = (Vec::new(), Vec::new());
         for collection in collections {
-            let table = self.tables.get(collection).ok_or_else(|| no_table(collection))?;
-            let counter = held.counters.get(collection).copied().unwrap_or_default();
-            numbers.push(table.number);
+            let counter = held.counters.get(&collection).copied().unwrap_or_default();
+            numbers.push(self.table(&collection)?.number);
             lasts.push(counted("an epoch", counter.last.0)?);
             floors.push(counted("an epoch", counter.floor.0)?);
             counts.push(counted("a number of entities", counter.live.count)?);
             sums.push(counter.live.sum.0.to_vec());
         }
-        let call = Call::new(&self.own.count).with(self.account).with(numbers).with(lasts);
-        calls.push(call.with(floors).with(counts).with(sums));
-        Ok(())
+        Ok(call.with(numbers).with(lasts).with(floors).with(counts).with(sums))
     }
+
+    fn table(&self, collection: &CollectionName) -> Result<&Table, PostgresError> {
+        self.tables.get(collection).ok_or_else(|| no_table(collection))
+    }
+}
+
+fn with_answer(call: Call, held: &Held, answer: Option<Recorded>) -> Call {
+    let recorded = answer.and_then(|of| Some((of, held.answers.get(&of)?.as_ref()?)));
+    let call = call.with(recorded.map(|((replica, _), _)| replica.0));
+    let call = call.with(recorded.map(|((_, bunch), _)| bunch.0.cast_signed()));
+    let call = call.with(recorded.map(|(_, (digest, _))| digest.0.to_vec()));
+    call.with(recorded.map(|(_, (_, outcomes))| outcomes.to_line()))
 }
 
 /// The rules refuse what the schema does not name, so nothing of it is written.

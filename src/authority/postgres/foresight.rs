@@ -4,6 +4,7 @@
 //! |---|---|
 //! | every operation | its entity |
 //! | what will be live | what it refers to, who holds its unique keys |
+//! | what is patched | what it refers to as it is, in the same round trip |
 //! | a parent that is gone | the same of it, as its child may bring it back: upwards |
 //! | what is deleted | who refers to it; of those that go with it the same: downwards |
 //!
@@ -11,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 use super::held::Held;
@@ -26,11 +28,16 @@ pub(super) struct Wants {
     pub(super) holders: BTreeMap<(CollectionName, Vec<String>), BTreeSet<Vec<String>>>,
     /// Who refers to these.
     pub(super) referrers: BTreeMap<CollectionName, BTreeSet<Uuid>>,
+    /// What these refer to, by collection and field, as they are stored.
+    pub(super) targets: BTreeMap<(CollectionName, String), BTreeSet<Uuid>>,
 }
 
 impl Wants {
     pub(super) fn is_empty(&self) -> bool {
-        self.entities.is_empty() && self.holders.is_empty() && self.referrers.is_empty()
+        self.entities.is_empty()
+            && self.holders.is_empty()
+            && self.referrers.is_empty()
+            && self.targets.is_empty()
     }
 
     pub(super) fn entity(&mut self, key: &EntityKey) {
@@ -45,8 +52,8 @@ pub(super) struct Foresight<'a> {
     patches: Vec<(&'a EntityKey, &'a Patch)>,
     targets: Vec<EntityKey>,
     parents: Vec<EntityKey>,
-    seen_targets: HashSet<EntityKey>,
-    seen_parents: HashSet<EntityKey>,
+    seen_targets: HashSet<EntityKey, RandomState>,
+    seen_parents: HashSet<EntityKey, RandomState>,
     wants: Wants,
 }
 
@@ -58,8 +65,8 @@ impl<'a> Foresight<'a> {
             patches: Vec::new(),
             targets: Vec::new(),
             parents: Vec::new(),
-            seen_targets: HashSet::new(),
-            seen_parents: HashSet::new(),
+            seen_targets: HashSet::default(),
+            seen_parents: HashSet::default(),
             wants: Wants::default(),
         };
         let held = Held::default();
@@ -73,6 +80,7 @@ impl<'a> Foresight<'a> {
                 Change::Update(Update::Patch(patch)) => {
                     // As much as it says by itself.
                     foresight.live(&held, key, &State::empty().with(patch));
+                    foresight.kept_targets(key, patch);
                     foresight.patches.push((key, patch));
                 }
                 Change::Delete => foresight.gone(key),
@@ -134,6 +142,16 @@ impl<'a> Foresight<'a> {
                 let (collection, fields, values) = asked;
                 self.wants.holders.entry((collection, fields)).or_default().insert(values);
             }
+        }
+    }
+
+    /// What an entity refers to by the fields that a patch leaves as they are.
+    fn kept_targets(&mut self, key: &EntityKey, patch: &Patch) {
+        let declared = self.schema.collection(key.collection());
+        let references = declared.into_iter().flat_map(|declared| declared.references());
+        for (field, _) in references.filter(|(field, _)| patch.raw(field).is_none()) {
+            let place = (key.collection().clone(), field.to_owned());
+            self.wants.targets.entry(place).or_default().insert(key.id());
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 use super::super::store::Stored;
@@ -46,9 +47,9 @@ pub(super) type Recorded = (ReplicaId, BunchNumber);
 
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    pub(super) entities: HashMap<EntityKey, Slot>,
-    pub(super) holders: HashMap<Asked, Vec<Uuid>>,
-    pub(super) referrers: HashMap<Referred, Vec<Uuid>>,
+    pub(super) entities: HashMap<EntityKey, Slot, RandomState>,
+    pub(super) holders: HashMap<Asked, Vec<Uuid>, RandomState>,
+    pub(super) referrers: HashMap<Referred, Vec<Uuid>, RandomState>,
     pub(super) counters: BTreeMap<CollectionName, Counter>,
     pub(super) answers: HashMap<Recorded, Option<(Digest, Outcomes)>>,
     pub(super) last_trigger: u64,
@@ -61,7 +62,7 @@ pub(super) struct Held {
 /// What was put and is not in the tables yet.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
-    entities: HashSet<EntityKey>,
+    entities: HashSet<EntityKey, RandomState>,
     /// In the order in which they came.
     pub(super) order: Vec<EntityKey>,
     pub(super) counters: BTreeSet<CollectionName>,

@@ -90,12 +90,11 @@ pub(super) struct Own {
     /// Which schema is served, and the answer to a replica's (`$2`) bunch (`$3`).
     pub(super) answer: String,
     pub(super) counters: String,
-    pub(super) record: String,
-    pub(super) count: String,
-    pub(super) trigger: String,
+    /// Writes what stands beside the rows, in one statement: triggers (`$2` to `$9`) and counters (`$10` to `$14`, an
+    /// array a column), and records an answer (`$15` to `$18`); nulls where there are none.
+    pub(super) beside: String,
     pub(super) triggers: String,
     pub(super) forget_triggers: String,
-    pub(super) passed: String,
 }
 
 impl Own {
@@ -117,25 +116,22 @@ impl Own {
                 "SELECT collection, last_epoch, floor, live_count, live_sum FROM NS.counters WHERE account = \
                           $1",
             ),
-            record: of(
-                "INSERT INTO NS.answers (account, replica, bunch, digest, outcomes) VALUES ($1, $2, $3, $4, $5)",
-            ),
-            count: of(
-                "INSERT INTO NS.counters (account, collection, last_epoch, floor, live_count, live_sum) SELECT \
-                       $1, given.* FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[]) \
-                       AS given ON CONFLICT (account, collection) DO UPDATE SET last_epoch = excluded.last_epoch, \
-                       floor = excluded.floor, live_count = excluded.live_count, live_sum = excluded.live_sum",
-            ),
-            trigger: of(
-                "INSERT INTO NS.triggers (account, last, first, sender, collections, ids, epochs, deletes) \
-                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            beside: of(
+                "WITH told AS (INSERT INTO NS.triggers (account, first, last, sender, collections, ids, epochs, deletes) \
+                 SELECT $1::bigint, $2::bigint, $3::bigint, $4::uuid, $5::integer[], $6::uuid[], $7::bigint[], \
+                 $8::boolean[] WHERE $3 IS NOT NULL), passed AS (UPDATE NS.accounts SET last_trigger = $3, triggers_from \
+                 = $9::bigint WHERE number = $1 AND $3 IS NOT NULL), counted AS (INSERT INTO NS.counters (account, \
+                 collection, last_epoch, floor, live_count, live_sum) SELECT $1, given.* FROM unnest($10::integer[], \
+                 $11::bigint[], $12::bigint[], $13::bigint[], $14::bytea[]) AS given ON CONFLICT (account, collection) DO \
+                 UPDATE SET last_epoch = excluded.last_epoch, floor = excluded.floor, live_count = excluded.live_count, \
+                 live_sum = excluded.live_sum) INSERT INTO NS.answers (account, replica, bunch, digest, outcomes) SELECT \
+                 $1, $15::uuid, $16::bigint, $17::bytea, $18::text WHERE $15 IS NOT NULL",
             ),
             triggers: of(
                 "SELECT first, sender, collections, ids, epochs, deletes FROM NS.triggers WHERE account = $1 \
                           AND last > $2 ORDER BY last LIMIT $3",
             ),
             forget_triggers: of("DELETE FROM NS.triggers WHERE account = $1 AND last <= $2"),
-            passed: of("UPDATE NS.accounts SET last_trigger = $2, triggers_from = $3 WHERE number = $1"),
         }
     }
 }

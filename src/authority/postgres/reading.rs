@@ -20,6 +20,7 @@ pub(super) enum Asking<'t> {
     Entities(CollectionName, BTreeSet<Uuid>),
     Holders(CollectionName, Vec<String>, Vec<Vec<String>>),
     Referrers(CollectionName, &'t Reference, CollectionName, BTreeSet<Uuid>),
+    Targets(CollectionName),
 }
 
 /// The statements for what is wanted. What has no table is nowhere, and nobody holds or refers to it.
@@ -61,6 +62,14 @@ pub(super) fn asked<'t>(
             }
         }
     }
+    for ((from, field), ids) in wants.targets {
+        let references = tables.get(&from).into_iter().flat_map(|table| &table.references);
+        for reference in references.filter(|reference| reference.field == field) {
+            let given: Vec<Uuid> = ids.iter().copied().collect();
+            let call = Call::new(&reference.targets).with(account).with(given);
+            all.push((Asking::Targets(reference.to.clone()), call));
+        }
+    }
     all
 }
 
@@ -89,6 +98,11 @@ pub(super) fn take(
             for (values, mut ids) in values.into_iter().zip(found) {
                 ids.sort_unstable();
                 held.holders.insert((collection.clone(), fields.clone(), values), ids);
+            }
+        }
+        Asking::Targets(collection) => {
+            for row in rows {
+                take_row(held, schema, &collection, row)?;
             }
         }
         Asking::Referrers(from, reference, to, parents) => {

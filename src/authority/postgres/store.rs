@@ -88,6 +88,16 @@ impl PostgresStore<'_> {
         Ok(())
     }
 
+    /// Makes sure that an entity is held, or that there is none.
+    fn require(&self, key: &EntityKey) -> Result<(), PostgresError> {
+        if self.held.borrow().entities.contains_key(key) {
+            return Ok(());
+        }
+        let mut wants = Wants::default();
+        wants.entity(key);
+        self.read(wants)
+    }
+
     fn target(&self) -> Target<'_> {
         Target {
             tables: &self.shared.tables,
@@ -117,12 +127,7 @@ impl Store for PostgresStore<'_> {
     type Error = PostgresError;
 
     fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, PostgresError> {
-        if let Some(slot) = self.held.borrow().entities.get(key) {
-            return Ok(slot.stored.clone());
-        }
-        let mut wants = Wants::default();
-        wants.entity(key);
-        self.read(wants)?;
+        self.require(key)?;
         Ok(self.held.borrow().entities.get(key).and_then(|slot| slot.stored.clone()))
     }
 
@@ -204,10 +209,12 @@ impl Store for PostgresStore<'_> {
         if self.shared.tables.get(key.collection()).is_none() {
             return Err(no_table(key.collection()));
         }
-        let before = self.entity(key)?.unwrap_or_default();
+        self.require(key)?;
         let mut held = self.held.borrow_mut();
-        let counter = held.counters.entry(key.collection().clone()).or_default();
-        if let Some(state) = before.version.existence.live() {
+        let Held { entities, counters, .. } = &mut *held;
+        let before = entities.get(key).and_then(|slot| slot.stored.as_ref());
+        let counter = counters.entry(key.collection().clone()).or_default();
+        if let Some(state) = before.and_then(|before| before.version.existence.live()) {
             counter.live.remove(key.id(), state);
         }
         if let Some(state) = stored.version.existence.live() {

@@ -82,6 +82,8 @@ pub(super) struct Reference {
     pub(super) index: String,
     /// Finds who refers: `$1` the account, `$2` the ids referred to. Gives the row, and the id that it refers to.
     pub(super) referrers: String,
+    /// Finds what is referred to: `$1` the account, `$2` the ids that refer.
+    pub(super) targets: String,
 }
 
 impl ColumnKind {
@@ -182,6 +184,14 @@ impl Table {
                 row_columns(),
                 quoted = quoted(&column)
             );
+            let target = format!("{namespace}.{}", quoted(&name("live", &[reference.to.as_str()])));
+            // As an array, so that the planner joins nothing.
+            let targets = format!(
+                "SELECT {} FROM {target} WHERE account = $1 AND id = ANY (ARRAY (SELECT DISTINCT {} FROM ONLY {live} WHERE \
+                 account = $1 AND id = ANY ($2)))",
+                row_columns(),
+                quoted(&column)
+            );
             references.push(Reference {
                 field: field.to_owned(),
                 to: reference.to.clone(),
@@ -189,6 +199,7 @@ impl Table {
                 constraint: name("foreign", &texts),
                 index: name("index", &texts),
                 referrers,
+                targets,
             });
         }
         let says = Statements::new(&live, &archive, &columns);
