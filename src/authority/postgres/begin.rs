@@ -1,9 +1,9 @@
 //! Beginnings: an account is found, made or locked, and what is needed of it at first is read with it.
 //!
 //! ```text
-//! first trip   begin ─ account ─ schema served, answer recorded ─ counters ─ what the bunch names
+//! first trip   begin ─ account, schema served, answer recorded, counters ─ what the bunch names
 //! more trips   what that leads to: parents that are gone, what a delete takes
-//! last trip    rows ─ triggers ─ counters ─ answer ─ commit ─ notify
+//! last trip    rows ─ triggers, counters, answer ─ commit ─ notify
 //! ```
 //!
 //! Invariant: what was read under a number is taken only where that is the account's number still.
@@ -37,8 +37,6 @@ const NUMBERS_MAX: usize = 50_000;
 struct Found {
     number: i64,
     generation: Generation,
-    last_trigger: u64,
-    triggers_from: u64,
 }
 
 impl Shared {
@@ -55,20 +53,14 @@ impl Shared {
         };
         let mut foresight = Foresight::new(&self.schema, operations);
         let first = foresight.wanted();
-        let begin =
-            || vec![Call::plain("BEGIN"), Call::new(&self.own.lock).with(account.as_str().to_owned())];
-        let (found, held) = self.begun(&mut session, account, begin, ask, &first)?;
-        let is_new = found.is_none();
-        let (found, held) = match found {
-            Some(found) => (found, held),
+        let begun = self.begun(&mut session, account, Some(Call::plain("BEGIN")), ask, &first)?;
+        let is_new = begun.is_none();
+        let (found, held) = match begun {
+            Some(begun) => begun,
             None => {
-                let make = Call::new(&self.own.make).with(account.as_str().to_owned()).with(Uuid::new_v4());
-                let lock = Call::new(&self.own.lock).with(account.as_str().to_owned());
-                let rows = session.said(&[make, lock])?;
+                session.asked(self.make(account))?;
                 // Made and erased again by others, between the two.
-                let Some(found) = found_in(rows.last())? else { return Err(overtaken()) };
-                let held = self.held(&mut session, found, ask, &first)?;
-                (found, held)
+                self.begun(&mut session, account, None, ask, &first)?.ok_or_else(overtaken)?
             }
         };
         let mut store = self.store(account, session, found, held);
@@ -85,134 +77,96 @@ impl Shared {
         if let Ask::Reads { keys } = ask {
             keys.iter().take(ROWS_MAX).for_each(|key| first.entity(key));
         }
-        let begin = || {
-            let begin = Call::plain("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-            vec![begin, Call::new(&self.own.find).with(account.as_str().to_owned())]
-        };
-        let (found, held) = self.begun(&mut session, account, begin, Some(ask), &first)?;
-        if let Some(found) = found {
+        let begin = || Some(Call::plain("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+        if let Some((found, held)) = self.begun(&mut session, account, begin(), Some(ask), &first)? {
             return Ok(self.store(account, session, found, held));
         }
         session.end();
-        let make = Call::new(&self.own.make).with(account.as_str().to_owned()).with(Uuid::new_v4());
-        session.said_last(&[make])?;
-        match self.begun(&mut session, account, begin, Some(ask), &first)? {
-            (Some(found), held) => Ok(self.store(account, session, found, held)),
-            (None, _) => Err(overtaken()),
-        }
+        session.said_last(&[self.make(account)])?;
+        let begun = self.begun(&mut session, account, begin(), Some(ask), &first)?;
+        let (found, held) = begun.ok_or_else(overtaken)?;
+        Ok(self.store(account, session, found, held))
     }
 
-    /// Begins a transaction and finds the account, reading at once what is needed of it where its number is known.
+    /// Finds the account, reading at once what is needed of it where its number is known; none where there is none.
     fn begun(
         &self,
         session: &mut Session<'_>,
         account: &Account,
-        begin: impl Fn() -> Vec<Call>,
+        begin: Option<Call>,
         ask: Option<&Ask>,
         first: &Wants,
-    ) -> Result<(Option<Found>, Held), PostgresError> {
+    ) -> Result<Option<(Found, Held)>, PostgresError> {
         let known = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(account).copied();
-        let mut calls = begin();
-        let beginning = calls.len();
-        let mut held = Held::default();
-        let mut askings = Vec::new();
-        if let Some(number) = known {
-            calls.extend(self.beginning(number, ask));
-            let more = asked(&self.tables, number, first.clone(), &mut held);
-            for (asking, call) in more {
-                askings.push(asking);
-                calls.push(call);
-            }
-        }
-        let answers = session.said(&calls)?;
-        let found = found_in(answers.get(beginning.saturating_sub(1)))?;
-        let Some(found) = found else { return Ok((None, Held::default())) };
-        if known != Some(found.number) {
-            self.note(account, found.number);
-            let held = self.held(session, found, ask, first)?;
-            return Ok((Some(found), held));
-        }
-        let mut rest = answers.into_iter().skip(beginning);
-        self.take_beginning(&mut held, found, ask, rest.next(), rest.next())?;
-        for (asking, rows) in askings.into_iter().zip(rest) {
-            take(&mut held, &self.schema, asking, &rows)?;
-        }
-        Ok((Some(found), held))
-    }
-
-    /// What is needed at first of an account that was found.
-    fn held(
-        &self,
-        session: &mut Session<'_>,
-        found: Found,
-        ask: Option<&Ask>,
-        first: &Wants,
-    ) -> Result<Held, PostgresError> {
-        let mut held = Held::default();
-        let mut calls = self.beginning(found.number, ask);
-        let (askings, more): (Vec<_>, Vec<_>) =
-            asked(&self.tables, found.number, first.clone(), &mut held).into_iter().unzip();
-        calls.extend(more);
-        let mut answers = session.said(&calls)?.into_iter();
-        self.take_beginning(&mut held, found, ask, answers.next(), answers.next())?;
-        for (asking, rows) in askings.into_iter().zip(answers) {
-            take(&mut held, &self.schema, asking, &rows)?;
-        }
-        Ok(held)
-    }
-
-    /// Which schema is served, whether the bunch was answered before, and how far everything is.
-    fn beginning(&self, account: i64, ask: Option<&Ask>) -> Vec<Call> {
         let (replica, bunch) = recorded(ask);
-        vec![self.answer_call(account, replica, bunch), Call::new(&self.own.counters).with(account)]
+        let call = Call::new(&self.own.begun).with(account.as_str().to_owned()).with(is_writing(ask));
+        let mut calls: Vec<Call> = begin.into_iter().collect();
+        let place = calls.len();
+        calls.push(call.with(replica.0).with(bunch.0.cast_signed()));
+        let mut held = Held::default();
+        let asked_of = |number: i64, held: &mut Held| -> (Vec<_>, Vec<Call>) {
+            asked(&self.tables, number, first.clone(), held).into_iter().unzip()
+        };
+        let (mut askings, more) = known.map(|number| asked_of(number, &mut held)).unwrap_or_default();
+        calls.extend(more);
+        let mut answers = session.said(&calls)?;
+        let mut rows = answers.split_off(place.saturating_add(1).min(answers.len()));
+        let Some(row) = answers.get(place).and_then(|rows| rows.first()) else { return Ok(None) };
+        let number: i64 = get(row, 0)?;
+        if known != Some(number) {
+            self.note(account, number);
+            held = Held::default();
+            let calls;
+            (askings, calls) = asked_of(number, &mut held);
+            rows = if calls.is_empty() { Vec::new() } else { session.said(&calls)? };
+        }
+        let found = self.found(row, ask, &mut held)?;
+        for (asking, rows) in askings.into_iter().zip(rows) {
+            take(&mut held, &self.schema, asking, &rows)?;
+        }
+        Ok(Some((found, held)))
     }
 
-    fn take_beginning(
-        &self,
-        held: &mut Held,
-        found: Found,
-        ask: Option<&Ask>,
-        answer: Option<Vec<Row>>,
-        counters: Option<Vec<Row>>,
-    ) -> Result<(), PostgresError> {
-        let answer = answer.unwrap_or_default();
-        let served: i64 = match answer.first() {
-            Some(row) => get(row, 0)?,
-            None => return Err(PostgresError::damaged("the layout", "it is empty")),
-        };
-        let writes = match ask {
-            None | Some(Ask::Deliver { .. }) => true,
-            Some(Ask::Changes { .. } | Ask::Triggers { .. } | Ask::Reads { .. } | Ask::LiveSets { .. }) => {
-                false
-            }
-        };
-        if writes && served != self.served {
+    /// What is needed at first of an account.
+    fn found(&self, row: &Row, ask: Option<&Ask>, held: &mut Held) -> Result<Found, PostgresError> {
+        if is_writing(ask) && get::<i64>(row, 4)? != self.served {
             return Err(PostgresError::OtherSchema);
         }
-        held.answers.insert(recorded(ask), self.answer_of(&answer)?);
-        (held.last_trigger, held.triggers_from) = (found.last_trigger, found.triggers_from);
-        for row in counters.unwrap_or_default() {
-            let number: i32 = get(&row, 0)?;
+        held.last_trigger = uncounted("a trigger's index", get(row, 2)?)?;
+        held.triggers_from = uncounted("a trigger's index", get(row, 3)?)?;
+        held.answers.insert(recorded(ask), answer_of(get(row, 5)?, get(row, 6)?)?);
+        // Null where there is none.
+        let numbers: Option<Vec<i32>> = get(row, 7)?;
+        let column = |place: usize| -> Result<Vec<i64>, PostgresError> {
+            Ok(get::<Option<_>>(row, place)?.unwrap_or_default())
+        };
+        let (lasts, floors, counts) = (column(8)?, column(9)?, column(10)?);
+        let sums: Vec<&[u8]> = get::<Option<Vec<&[u8]>>>(row, 11)?.unwrap_or_default();
+        let counters = lasts.into_iter().zip(floors).zip(counts).zip(sums);
+        for (number, (((last, floor), count), sum)) in numbers.unwrap_or_default().into_iter().zip(counters) {
             // Another server may have made it; here it is not served.
             let Some(collection) = self.tables.names.get(&number) else { continue };
-            held.counters.insert(collection.clone(), counter(&row)?);
+            held.counters.insert(collection.clone(), counter(last, floor, count, sum)?);
         }
-        Ok(())
+        Ok(Found { number: get(row, 0)?, generation: Generation(get(row, 1)?) })
     }
 
-    pub(super) fn answer_call(&self, account: i64, replica: ReplicaId, bunch: BunchNumber) -> Call {
-        Call::new(&self.own.answer).with(account).with(replica.0).with(bunch.0.cast_signed())
+    /// Makes an account, unless there is one.
+    fn make(&self, account: &Account) -> Call {
+        Call::new(&self.own.make).with(account.as_str().to_owned()).with(Uuid::new_v4())
     }
 
-    /// The recorded answer, if there is one.
-    pub(super) fn answer_of(&self, rows: &[Row]) -> Result<Option<(Digest, Outcomes)>, PostgresError> {
-        let Some(row) = rows.first() else { return Ok(None) };
-        let (digest, outcomes): (Option<&[u8]>, Option<&str>) = (get(row, 1)?, get(row, 2)?);
-        let Some((digest, outcomes)) = digest.zip(outcomes) else { return Ok(None) };
-        let damaged = |why: String| PostgresError::damaged("a recorded answer", why);
-        let digest = <[u8; 32]>::try_from(digest).map_err(|error| damaged(error.to_string()))?;
-        let outcomes = Outcomes::from_line(outcomes).map_err(|error| damaged(error.to_string()))?;
-        Ok(Some((Digest(digest), outcomes)))
+    /// The recorded answer to a bunch, if there is one.
+    pub(super) fn recorded(
+        &self,
+        session: &mut Session<'_>,
+        account: i64,
+        replica: ReplicaId,
+        bunch: BunchNumber,
+    ) -> Result<Option<(Digest, Outcomes)>, PostgresError> {
+        let call = Call::new(&self.own.answer).with(account).with(replica.0).with(bunch.0.cast_signed());
+        let rows = session.asked(call)?;
+        rows.first().map_or(Ok(None), |row| answer_of(get(row, 0)?, get(row, 1)?))
     }
 
     fn store<'a>(
@@ -257,24 +211,31 @@ fn recorded(ask: Option<&Ask>) -> (ReplicaId, BunchNumber) {
     }
 }
 
-fn found_in(rows: Option<&Vec<Row>>) -> Result<Option<Found>, PostgresError> {
-    let Some(row) = rows.and_then(|rows| rows.first()) else { return Ok(None) };
-    Ok(Some(Found {
-        number: get(row, 0)?,
-        generation: Generation(get(row, 1)?),
-        last_trigger: uncounted("a trigger's index", get(row, 2)?)?,
-        triggers_from: uncounted("a trigger's index", get(row, 3)?)?,
-    }))
+/// Whether an ask is to write; without one, a caller runs the rules itself.
+fn is_writing(ask: Option<&Ask>) -> bool {
+    match ask {
+        None | Some(Ask::Deliver { .. }) => true,
+        Some(Ask::Changes { .. } | Ask::Triggers { .. } | Ask::Reads { .. } | Ask::LiveSets { .. }) => false,
+    }
 }
 
-fn counter(row: &Row) -> Result<Counter, PostgresError> {
+fn answer_of(
+    digest: Option<&[u8]>,
+    outcomes: Option<&str>,
+) -> Result<Option<(Digest, Outcomes)>, PostgresError> {
+    let Some((digest, outcomes)) = digest.zip(outcomes) else { return Ok(None) };
+    let damaged = |why: String| PostgresError::damaged("a recorded answer", why);
+    let digest = <[u8; 32]>::try_from(digest).map_err(|error| damaged(error.to_string()))?;
+    let outcomes = Outcomes::from_line(outcomes).map_err(|error| damaged(error.to_string()))?;
+    Ok(Some((Digest(digest), outcomes)))
+}
+
+fn counter(last: i64, floor: i64, count: i64, sum: &[u8]) -> Result<Counter, PostgresError> {
     let damaged = |why: String| PostgresError::damaged("a live set's sum", why);
-    let sum: &[u8] = get(row, 4)?;
     let sum = <[u8; 32]>::try_from(sum).map_err(|error| damaged(error.to_string()))?;
-    let count = uncounted("a number of entities", get(row, 3)?)?;
     Ok(Counter {
-        live: LiveSet { count, sum: Digest(sum) },
-        last: Epoch(uncounted("an epoch", get(row, 1)?)?),
-        floor: Epoch(uncounted("an epoch", get(row, 2)?)?),
+        live: LiveSet { count: uncounted("a number of entities", count)?, sum: Digest(sum) },
+        last: Epoch(uncounted("an epoch", last)?),
+        floor: Epoch(uncounted("an epoch", floor)?),
     })
 }

@@ -102,7 +102,7 @@ impl Session<'_> {
         // Whatever comes of it, until it is known to have ended well.
         self.is_clean = false;
         if std::mem::take(&mut self.has_old_plans) {
-            self.of.handle.block_on(sent(client, "DISCARD PLANS"));
+            self.of.handle.block_on(sent(client, &Call::plain("DISCARD PLANS")));
         }
         self.of.handle.block_on(in_time(self.timeout, said(client, calls)))
     }
@@ -129,9 +129,14 @@ impl Session<'_> {
 
     /// Ends a transaction in which nothing was written.
     pub(super) fn end(&mut self) {
+        self.tell(&Call::plain("ROLLBACK"));
+        self.is_clean = self.client.is_some();
+    }
+
+    /// Says what nobody waits for.
+    pub(super) fn tell(&mut self, call: &Call) {
         if let Some(client) = &self.client {
-            self.of.handle.block_on(sent(client, "ROLLBACK"));
-            self.is_clean = true;
+            self.of.handle.block_on(sent(client, call));
         }
     }
 }
@@ -147,7 +152,7 @@ impl Drop for Session<'_> {
 }
 
 /// How often a connection may be used with the plans that it has.
-const USES_MAX: usize = 64;
+const USES_MAX: usize = 1_024;
 
 /// Whether a connection that was used so often plans its statements anew. To an empty table every index is as good as
 /// another, and a plan that was made then would go on reading all of the account: so plans are made often at first, and

@@ -4,7 +4,7 @@ use super::names::quoted;
 
 /// How the tables came to be, a step for each layout; `NS.` stands for the namespace. A step that was released never
 /// changes again.
-pub(super) const STEPS: [&str; 1] = ["
+pub(super) const STEPS: [&str; 2] = ["
 CREATE TABLE NS.layout (
     the_one boolean PRIMARY KEY DEFAULT true CHECK (the_one),
     version bigint NOT NULL,
@@ -71,6 +71,34 @@ CREATE TABLE NS.triggers (
     deletes boolean[] NOT NULL,
     PRIMARY KEY (account, last)
 );
+", "
+-- What is needed at first of an account, by its name: in one call, as each costs as much as what it does. No row where
+-- there is none. What is read once the account is locked is as the transaction before left it.
+CREATE FUNCTION NS.begun(
+    of text, locks boolean, by uuid, bunch bigint,
+    OUT number bigint, OUT generation uuid, OUT last_trigger bigint, OUT triggers_from bigint, OUT served bigint,
+    OUT digest bytea, OUT outcomes text, OUT collections integer[], OUT last_epochs bigint[], OUT floors bigint[],
+    OUT live_counts bigint[], OUT live_sums bytea[]
+) RETURNS SETOF record LANGUAGE plpgsql AS $body$
+#variable_conflict use_column
+BEGIN
+    IF locks THEN
+        PERFORM FROM NS.accounts WHERE name = of FOR UPDATE;
+    END IF;
+    RETURN QUERY SELECT account.number, account.generation, account.last_trigger, account.triggers_from, layout.served,
+        answer.digest, answer.outcomes, counted.collections, counted.last_epochs, counted.floors, counted.live_counts,
+        counted.live_sums
+    FROM NS.accounts AS account CROSS JOIN NS.layout AS layout
+    LEFT JOIN NS.answers AS answer
+        ON answer.account = account.number AND answer.replica = by AND answer.bunch = begun.bunch
+    CROSS JOIN LATERAL (
+        SELECT array_agg(counter.collection) AS collections, array_agg(counter.last_epoch) AS last_epochs,
+            array_agg(counter.floor) AS floors, array_agg(counter.live_count) AS live_counts,
+            array_agg(counter.live_sum) AS live_sums
+        FROM NS.counters AS counter WHERE counter.account = account.number
+    ) AS counted
+    WHERE account.name = of;
+END $body$;
 "];
 
 /// A statement with the namespace in it.
@@ -81,15 +109,15 @@ pub(super) fn at(text: &str, namespace: &str) -> String {
 /// What is said to the own tables; where nothing else is said, `$1` is the account's number.
 #[derive(Debug)]
 pub(super) struct Own {
-    /// An account by its name (`$1`), until the end of the transaction nobody else's.
+    /// What is needed at first of an account by its name (`$1`), until the end of the transaction nobody else's where
+    /// asked for (`$2`), with the answer to a replica's (`$3`) bunch (`$4`).
+    pub(super) begun: String,
+    /// The number of an account by its name (`$1`), until the end of the transaction nobody else's.
     pub(super) lock: String,
-    /// An account by its name (`$1`).
-    pub(super) find: String,
     /// Makes an account of this name (`$1`) and generation (`$2`).
     pub(super) make: String,
-    /// Which schema is served, and the answer to a replica's (`$2`) bunch (`$3`).
+    /// The answer to a replica's (`$2`) bunch (`$3`).
     pub(super) answer: String,
-    pub(super) counters: String,
     /// Writes what stands beside the rows, in one statement: triggers (`$2` to `$9`) and counters (`$10` to `$14`, an
     /// array a column), and records an answer (`$15` to `$18`); nulls where there are none.
     pub(super) beside: String,
@@ -100,21 +128,14 @@ pub(super) struct Own {
 impl Own {
     pub(super) fn new(namespace: &str) -> Self {
         let of = |text: &str| at(text, namespace);
-        let account =
-            "SELECT number, generation, last_trigger, triggers_from FROM NS.accounts WHERE name = $1";
         Own {
-            lock: of(&format!("{account} FOR UPDATE")),
-            find: of(account),
+            begun: of("SELECT * FROM NS.begun($1, $2, $3, $4)"),
+            lock: of("SELECT number FROM NS.accounts WHERE name = $1 FOR UPDATE"),
             make: of(
                 "INSERT INTO NS.accounts (name, generation) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
             ),
             answer: of(
-                "SELECT layout.served, answers.digest, answers.outcomes FROM NS.layout LEFT JOIN NS.answers ON \
-                        answers.account = $1 AND answers.replica = $2 AND answers.bunch = $3",
-            ),
-            counters: of(
-                "SELECT collection, last_epoch, floor, live_count, live_sum FROM NS.counters WHERE account = \
-                          $1",
+                "SELECT digest, outcomes FROM NS.answers WHERE account = $1 AND replica = $2 AND bunch = $3",
             ),
             beside: of(
                 "WITH told AS (INSERT INTO NS.triggers (account, first, last, sender, collections, ids, epochs, deletes) \

@@ -47,10 +47,7 @@ type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::E
 pub(super) async fn said(client: &ClientWrapper, calls: &[Call]) -> Result<Vec<Vec<Row>>, PostgresError> {
     let mut ready = Vec::with_capacity(calls.len());
     for call in calls {
-        ready.push(match &call.text {
-            Text::Plain(text) => Ready::Plain(text),
-            Text::Prepared(text) => Ready::Prepared(client.prepare_cached(text).await?, &call.given),
-        });
+        ready.push(prepared(client, call).await?);
     }
     let answers = ready.iter().map(|ready| answer(client, ready));
     let mut open: Vec<Progress<'_>> = answers.map(Progress::Open).collect();
@@ -81,13 +78,24 @@ pub(super) async fn said(client: &ClientWrapper, calls: &[Call]) -> Result<Vec<V
 }
 
 /// Sends a statement and does not wait for what it gives, which is nothing that anybody needs.
-pub(super) async fn sent(client: &ClientWrapper, text: &'static str) {
-    let mut answer = Box::pin(client.batch_execute(text));
+pub(super) async fn sent(client: &ClientWrapper, call: &Call) {
+    let Ok(ready) = prepared(client, call).await else { return };
+    let mut answer = answer(client, &ready);
     poll_fn(|context| {
         let _ = answer.as_mut().poll(context);
         Poll::Ready(())
     })
     .await;
+}
+
+async fn prepared<'a>(
+    client: &ClientWrapper,
+    call: &'a Call,
+) -> Result<Ready<'a>, tokio_postgres::Error> {
+    Ok(match &call.text {
+        Text::Plain(text) => Ready::Plain(text),
+        Text::Prepared(text) => Ready::Prepared(client.prepare_cached(text).await?, &call.given),
+    })
 }
 
 enum Progress<'a> {

@@ -52,12 +52,14 @@ impl PostgresStore<'_> {
             return Ok(());
         }
         calls.push(Call::plain("COMMIT"));
-        if self.has_news {
-            // In a transaction of its own, as commits that notify wait for one another; it only ever wakes somebody.
-            let told = Call::new("SELECT pg_notify($1, $2)");
-            calls.push(told.with(self.shared.channel.clone()).with(self.account.to_string()));
-        }
         self.session.borrow_mut().said_last(&calls)?;
+        if self.has_news {
+            // In a transaction of its own, as commits that notify wait for one another; it only ever wakes somebody, so
+            // nobody waits for it.
+            let told = Call::new("SELECT pg_notify($1, $2)");
+            let told = told.with(self.shared.channel.clone()).with(self.account.to_string());
+            self.session.borrow_mut().tell(&told);
+        }
         (self.has_written, self.has_news) = (false, false);
         Ok(())
     }
@@ -174,9 +176,7 @@ impl Store for PostgresStore<'_> {
             return Ok(answer.clone());
         }
         self.flush()?;
-        let call = self.shared.answer_call(self.account, replica, bunch);
-        let rows = self.session.borrow_mut().asked(call)?;
-        let answer = self.shared.answer_of(&rows)?;
+        let answer = self.shared.recorded(&mut self.session.borrow_mut(), self.account, replica, bunch)?;
         self.held.borrow_mut().answers.insert((replica, bunch), answer.clone());
         Ok(answer)
     }
