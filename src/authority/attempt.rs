@@ -5,6 +5,7 @@
 //! operation that has to answer for it, and the next attempt goes without it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -36,7 +37,7 @@ pub(super) struct Arrived<'a> {
     /// Of a revival, what it does to something that is live again already.
     revival: Option<Effect>,
     /// The entity as it was before the bunch.
-    pub(super) before: Option<Stored>,
+    pub(super) before: Option<Arc<Stored>>,
 }
 
 /// What cannot be applied: by what it is answered.
@@ -143,7 +144,7 @@ impl<'a, S: Store> Given<'a, S> {
             store,
             rules,
             replica,
-            operations: Vec::new(),
+            operations: Vec::with_capacity(operations.len()),
             of: HashMap::default(),
             by_group: HashMap::default(),
         };
@@ -243,8 +244,8 @@ impl<'a, S: Store> Given<'a, S> {
         let concurrent =
             self.operations.iter().enumerate().filter(|(_, operation)| operation.is_concurrent());
         for (place, operation) in concurrent {
-            let before = operation.before.as_ref().map(|before| before.version.clone()).unwrap_or_default();
-            let judged = operation.judged(self.policy(operation.key()), self.replica, &before);
+            let Some(before) = &operation.before else { continue };
+            let judged = operation.judged(self.policy(operation.key()), self.replica, &before.version);
             if matches!(judged, Decision::Other | Decision::Held) && !out.failed.contains_key(&place) {
                 out.superseded.insert(place);
                 if judged == Decision::Held {
@@ -265,8 +266,9 @@ impl<'a, S: Store> Given<'a, S> {
             match operation.judged(self.policy(key), self.replica, &now) {
                 Decision::Agreed => {}
                 Decision::Local { effect, overwrites, .. } => {
+                    let version = now.after(&effect, self.replica);
                     overwrote.insert(place, overwrites);
-                    world.put(key, now.after(&effect, self.replica), place);
+                    world.put(key, version, place);
                 }
                 // It was judged against what was there before; what the bunch itself did cannot change that.
                 Decision::Other | Decision::Held => drop(out.superseded.insert(place)),

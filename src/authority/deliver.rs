@@ -1,6 +1,7 @@
 //! Taking a bunch: from what came to what is answered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::attempt::{Arrived, Attempt, Given, Out};
 use super::store::{Store, Stored};
@@ -93,7 +94,7 @@ pub fn deliver<S: Store>(
 
 /// What was decided of a bunch, before epochs are given out.
 struct Decided {
-    changed: Vec<(EntityKey, Option<Stored>, Version)>,
+    changed: Vec<(EntityKey, Option<Arc<Stored>>, Version)>,
     verdicts: Vec<Verdict>,
 }
 
@@ -182,7 +183,7 @@ impl Verdict {
         }
     }
 
-    fn outcome(self, now: Option<Stored>, changed_at: Option<Epoch>) -> Outcome {
+    fn outcome(self, now: Option<Arc<Stored>>, changed_at: Option<Epoch>) -> Outcome {
         match self {
             Verdict::Out(outcome) => outcome,
             Verdict::Superseded => {
@@ -213,13 +214,16 @@ impl Verdict {
 }
 
 /// An entity as it is kept from now on.
-fn written(before: Option<Stored>, version: Version, epoch: Epoch, writer: Writer) -> Stored {
+fn written(before: Option<Arc<Stored>>, version: Version, epoch: Epoch, writer: Writer) -> Stored {
     let before = before.unwrap_or_default();
-    let mut fields: BTreeMap<String, Epoch> = before.fields.into_iter().collect();
+    let mut fields = before.fields.clone();
     let empty = crate::algebra::State::empty();
     let was = before.version.existence.state().unwrap_or(&empty);
     for (name, _) in was.changes_to(version.existence.state().unwrap_or(&empty)).iter() {
-        fields.insert(name, epoch);
+        match fields.binary_search_by(|(held, _)| held.as_str().cmp(&name)) {
+            Ok(place) => fields.get_mut(place).into_iter().for_each(|(_, held)| *held = epoch),
+            Err(place) => fields.insert(place, (name, epoch)),
+        }
     }
-    Stored { version, epoch, fields: fields.into_iter().collect(), writer: Some(writer) }
+    Stored { version, epoch, fields, writer: Some(writer) }
 }

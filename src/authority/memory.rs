@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use uuid::Uuid;
@@ -18,7 +19,7 @@ use crate::algebra::{
 pub struct MemoryStore {
     schema: Schema,
     generation: Generation,
-    entities: HashMap<EntityKey, Stored, RandomState>,
+    entities: HashMap<EntityKey, Arc<Stored>, RandomState>,
     /// Which entity was changed last at an epoch.
     by_epoch: BTreeMap<CollectionName, BTreeMap<Epoch, Uuid>>,
     /// What is live in each collection, and its last epoch.
@@ -72,14 +73,14 @@ impl MemoryStore {
 
     /// Every entity, tombstones included, in no order.
     pub fn entities(&self) -> impl Iterator<Item = (&EntityKey, &Stored)> {
-        self.entities.iter()
+        self.entities.iter().map(|(key, stored)| (key, &**stored))
     }
 }
 
 impl Store for MemoryStore {
     type Error = Infallible;
 
-    fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, Infallible> {
+    fn entity(&self, key: &EntityKey) -> Result<Option<Arc<Stored>>, Infallible> {
         Ok(self.entities.get(key).cloned())
     }
 
@@ -122,7 +123,8 @@ impl Store for MemoryStore {
     }
 
     fn put(&mut self, key: &EntityKey, stored: Stored) -> Result<(), Infallible> {
-        let before = self.entities.insert(key.clone(), stored.clone()).unwrap_or_default();
+        let stored = Arc::new(stored);
+        let before = self.entities.insert(key.clone(), Arc::clone(&stored)).unwrap_or_default();
         self.live.moved(&self.schema, key, &before.version.existence, &stored.version.existence);
         let (live, _) = self.collections.entry(key.collection().clone()).or_default();
         if let Some(state) = before.version.existence.live() {
@@ -185,7 +187,7 @@ impl Store for MemoryStore {
                 page.floors.insert(collection.clone(), self.floor(collection)?);
                 let Ok(key) = EntityKey::new(collection.clone(), *id) else { continue };
                 if let Some(stored) = self.entities.get(&key) {
-                    page.rows.push(stored.clone().row(key));
+                    page.rows.push(stored.row(key));
                 }
             }
             // Epochs whose entity was changed again later are passed over too.

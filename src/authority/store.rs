@@ -1,5 +1,7 @@
 //! What the rules need of a store: the narrowest face that memory, a file or a database server can have.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::algebra::{
@@ -23,8 +25,8 @@ pub struct Stored {
 
 impl Stored {
     /// As clients are told of it.
-    pub(crate) fn row(self, key: EntityKey) -> FullRow {
-        FullRow { key, version: self.version, epoch: self.epoch, writer: self.writer }
+    pub(crate) fn row(&self, key: EntityKey) -> FullRow {
+        FullRow { key, version: self.version.clone(), epoch: self.epoch, writer: self.writer }
     }
 
     /// The epoch at which a field was last changed; 0 where it never was.
@@ -45,7 +47,7 @@ pub trait Store {
     ///
     /// # Errors
     /// What the store says.
-    fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, Self::Error>;
+    fn entity(&self, key: &EntityKey) -> Result<Option<Arc<Stored>>, Self::Error>;
 
     /// A live entity of a collection that has these values, as canonical JSON, in these fields.
     ///

@@ -1,6 +1,8 @@
 //! The world in the making: a store, and what a bunch has changed in it so far.
 
 use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use uuid::Uuid;
@@ -15,6 +17,25 @@ pub(super) struct Touched {
     pub(super) version: Version,
     /// The operation that has to answer for it.
     pub(super) origin: usize,
+}
+
+/// An entity as it is now, wherever that stands.
+pub(super) enum Now<'w> {
+    Touched(&'w Version),
+    Stored(Arc<Stored>),
+    Absent(Version),
+}
+
+impl Deref for Now<'_> {
+    type Target = Version;
+
+    fn deref(&self) -> &Version {
+        match self {
+            Now::Touched(version) => version,
+            Now::Stored(stored) => &stored.version,
+            Now::Absent(version) => version,
+        }
+    }
 }
 
 /// A store, and what lies over it.
@@ -34,15 +55,15 @@ impl<'s, S: Store> World<'s, S> {
     }
 
     /// The entity as it was before the bunch.
-    pub(super) fn before(&self, key: &EntityKey) -> Result<Option<Stored>, S::Error> {
+    pub(super) fn before(&self, key: &EntityKey) -> Result<Option<Arc<Stored>>, S::Error> {
         self.store.entity(key)
     }
 
     /// The entity as it is now.
-    pub(super) fn now(&self, key: &EntityKey) -> Result<Version, S::Error> {
+    pub(super) fn now(&self, key: &EntityKey) -> Result<Now<'_>, S::Error> {
         match self.touched.get(key) {
-            Some(touched) => Ok(touched.version.clone()),
-            None => Ok(self.store.entity(key)?.map(|stored| stored.version).unwrap_or_default()),
+            Some(touched) => Ok(Now::Touched(&touched.version)),
+            None => Ok(self.store.entity(key)?.map_or(Now::Absent(Version::default()), Now::Stored)),
         }
     }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use foldlog::Uuid;
 use foldlog::algebra::{
@@ -82,7 +83,7 @@ impl Faulty {
 impl Store for Faulty {
     type Error = Infallible;
 
-    fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, Infallible> {
+    fn entity(&self, key: &EntityKey) -> Result<Option<Arc<Stored>>, Infallible> {
         let found = self.memory.entity(key)?;
         Ok(found.filter(|stored| stored.version.existence.is_live() || !self.has(Fault::DropsTombstones)))
     }

@@ -128,7 +128,7 @@ fn servers_wake_each_other() {
     let Some(namespace) = Namespace::of("servers_wake_each_other") else { return };
     let (one, other) = (namespace.open(SCHEMA), namespace.open(SCHEMA));
     let (woken, wakes) = mpsc::channel();
-    let watch = one.watch(move |who| woken.send(who).unwrap_or(()));
+    let watch = one.watch(move |who| woken.send(who).unwrap_or(())).unwrap();
     let next = || wakes.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(next(), Woken::Everyone, "when it begins");
     let (anna, bert) = (account("anna"), account("bert"));

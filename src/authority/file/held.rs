@@ -4,6 +4,7 @@
 //! file while that page is at hand. A delivery that fails before leaves nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::moves::Moves;
 use super::tables::{
@@ -48,7 +49,7 @@ pub(super) struct HeldCollection {
 
 #[derive(Clone, Debug)]
 pub(super) struct HeldEntity {
-    pub(super) stored: Option<Stored>,
+    pub(super) stored: Option<Arc<Stored>>,
     pub(super) has_changed: bool,
 }
 
@@ -102,7 +103,7 @@ impl Held {
 
     fn write_entities(&mut self, tables: &mut Tables<WriteTable<'_>>) -> Result<(), Error> {
         let changed = self.entities.drain().filter(|(_, held)| held.has_changed);
-        let mut rows: Vec<(Vec<u8>, Option<Stored>)> = Vec::new();
+        let mut rows: Vec<(Vec<u8>, Option<Arc<Stored>>)> = Vec::new();
         for (key, held) in changed {
             // Whoever changed it made sure of its collection.
             let Some(collection) = self.collections.get(key.collection()) else { continue };

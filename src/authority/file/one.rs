@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use redb::ReadableTable;
 use uuid::Uuid;
@@ -93,10 +94,10 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
     }
 
     /// An entity as it lies in the tables.
-    fn read(&self, key: &EntityKey, collection: u32) -> Result<Option<Stored>, Error> {
+    fn read(&self, key: &EntityKey, collection: u32) -> Result<Option<Arc<Stored>>, Error> {
         let place = entity_key(self.number(), collection, key.id());
         let what = || self.what(&key.to_string());
-        stored_at(&self.tables.entities, &place, what)
+        Ok(stored_at(&self.tables.entities, &place, what)?.map(Arc::new))
     }
 
     /// An entity that a key without a value leads to.
@@ -105,7 +106,7 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
         collection: &CollectionName,
         number: u32,
         key: &[u8],
-    ) -> Result<(EntityKey, Stored), Error> {
+    ) -> Result<(EntityKey, Arc<Stored>), Error> {
         let wrong = || self.misplaced(&format!("a key of {collection}"));
         let id = id_of(key).ok_or_else(wrong)?;
         let key = EntityKey::new(collection.clone(), id).map_err(|_| wrong())?;
@@ -162,7 +163,7 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> One<'t, T> {
 impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
     type Error = Error;
 
-    fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, Error> {
+    fn entity(&self, key: &EntityKey) -> Result<Option<Arc<Stored>>, Error> {
         if let Some(held) = self.held.borrow().entities.get(key) {
             return Ok(held.stored.clone());
         }
@@ -277,7 +278,7 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
             epoch: stored.epoch,
             sender: stored.writer.map(|writer| writer.replica.0),
         });
-        held.entities.insert(key.clone(), HeldEntity { stored: Some(stored), has_changed: true });
+        held.entities.insert(key.clone(), HeldEntity { stored: Some(Arc::new(stored)), has_changed: true });
         Ok(())
     }
 

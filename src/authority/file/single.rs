@@ -1,6 +1,6 @@
 //! One account's store by itself, for the suite that every store is held to.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ impl SingleStore {
 impl Store for SingleStore {
     type Error = Error;
 
-    fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, Error> {
+    fn entity(&self, key: &EntityKey) -> Result<Option<Arc<Stored>>, Error> {
         self.with(|one| one.entity(key))
     }
 

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
-
 use super::super::account::Account;
 use super::super::accounts::{Authority, Error, refusal};
 use super::super::answer::answer;
@@ -26,9 +24,6 @@ const ATTEMPTS_MAX: u32 = 4;
 /// How long the first of these waits; each further one twice as long.
 const BACKOFF: Duration = Duration::from_millis(25);
 
-/// The runtime of an authority that brings its own has so many threads: they only pass bytes on.
-const THREADS: usize = 2;
-
 /// An authority that keeps its data in PostgreSQL, 13 or newer.
 ///
 /// Its calls block. From asynchronous code they belong into a thread for blocking work, such as tokio's
@@ -44,8 +39,6 @@ const THREADS: usize = 2;
 /// ```
 pub struct PostgresAuthority {
     pub(super) shared: Arc<Shared>,
-    /// Its own, unless it was given one.
-    runtime: Option<Runtime>,
 }
 
 /// What every call needs.
@@ -63,51 +56,19 @@ pub(super) struct Shared {
 }
 
 impl PostgresAuthority {
-    /// Opens the authority with a runtime of its own. The tables are made where they are missing, and follow the
-    /// schema where that has changed: servers with an earlier one serve no writes from then on.
+    /// Opens the authority. The tables are made where they are missing, and follow the schema where that has changed:
+    /// servers with an earlier one serve no writes from then on.
     ///
     /// # Errors
     /// A connection string or option that cannot be used; what PostgreSQL says; a schema that cannot be served, or
     /// with a unique key that does not hold among what is stored.
     ///
     /// # Panics
-    /// In asynchronous code.
+    /// In asynchronous code, as all calls do.
     pub fn open(url: &str, schema: Schema, options: PostgresOptions) -> Result<Self, Error> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("foldlog-postgres")
-            .enable_all()
-            .build()
-            .map_err(|source| Error::Store { source: Box::new(source) })?;
-        let opened = PostgresAuthority::open_on(runtime.handle().clone(), url, schema, options);
-        match opened {
-            Ok(mut authority) => {
-                authority.runtime = Some(runtime);
-                Ok(authority)
-            }
-            Err(error) => {
-                runtime.shutdown_background();
-                Err(error)
-            }
-        }
-    }
-
-    /// Opens the authority on a runtime that is there already, of several threads and with all drivers.
-    ///
-    /// # Errors
-    /// As [`PostgresAuthority::open`].
-    ///
-    /// # Panics
-    /// In asynchronous code.
-    pub fn open_on(
-        handle: Handle,
-        url: &str,
-        schema: Schema,
-        options: PostgresOptions,
-    ) -> Result<Self, Error> {
         options.check()?;
         let tables = Tables::new(&options.namespace, &schema)?;
-        let connections = Connections::new(url, &options, handle)?;
+        let connections = Connections::new(url, &options)?;
         let mut shared = Shared {
             own: Own::new(&options.namespace),
             channel: channel(&options.namespace),
@@ -131,7 +92,7 @@ impl PostgresAuthority {
             shared.tables.number(names);
             served
         })?;
-        Ok(PostgresAuthority { shared: Arc::new(shared), runtime: None })
+        Ok(PostgresAuthority { shared: Arc::new(shared) })
     }
 
     /// Opens an account's data for a caller that runs the rules itself; until it is committed or dropped, nobody else
@@ -147,15 +108,6 @@ impl PostgresAuthority {
     #[must_use]
     pub fn round_trips(&self) -> u64 {
         self.shared.connections.round_trips.load(std::sync::atomic::Ordering::Relaxed)
-    }
-}
-
-impl Drop for PostgresAuthority {
-    fn drop(&mut self) {
-        self.shared.connections.close();
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, TimeoutType,
 };
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Config, NoTls, Row};
 
 use super::error::{PostgresError, Told, told};
@@ -17,7 +17,8 @@ use super::pipeline::{Call, said, sent};
 
 /// The way to PostgreSQL.
 pub(super) struct Connections {
-    pub(super) handle: Handle,
+    /// Driven by whoever waits for an answer, so that none goes through another thread. None once it ends.
+    runtime: Option<Runtime>,
     pool: Pool,
     config: Config,
     timeout: Duration,
@@ -27,8 +28,9 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(url: &str, options: &PostgresOptions, handle: Handle) -> Result<Self, PostgresError> {
+    pub(super) fn new(url: &str, options: &PostgresOptions) -> Result<Self, PostgresError> {
         let config = config(url, options)?;
+        let runtime = Some(runtime()?);
         let settings = settings(options);
         // A way to encrypt goes in here, and where `watch` listens.
         let manager = Manager::from_config(
@@ -42,7 +44,7 @@ impl Connections {
         });
         let pool = Pool::builder(manager)
             .max_size(options.connections)
-            .runtime(Runtime::Tokio1)
+            .runtime(deadpool_postgres::Runtime::Tokio1)
             .wait_timeout(Some(options.connect_timeout))
             .create_timeout(Some(options.connect_timeout))
             .recycle_timeout(Some(options.connect_timeout))
@@ -50,13 +52,18 @@ impl Connections {
             .build()
             .map_err(|error| PostgresError::Option { what: "the connections", why: error.to_string() })?;
         let (timeout, connect_timeout) = (options.timeout, options.connect_timeout);
-        Ok(Connections { handle, pool, config, timeout, connect_timeout, round_trips: AtomicU64::new(0) })
+        Ok(Connections { runtime, pool, config, timeout, connect_timeout, round_trips: AtomicU64::new(0) })
     }
 
     /// A connection that nobody else uses.
     pub(super) fn session(&self) -> Result<Session<'_>, PostgresError> {
         let waited = self.connect_timeout;
-        let client = self.handle.block_on(self.pool.get()).map_err(|error| refused(error, waited))?;
+        let getting = async {
+            // What happened to the connections since somebody last waited is seen first.
+            tokio::task::yield_now().await;
+            self.pool.get().await.map_err(|error| refused(error, waited))
+        };
+        let client = self.wait(getting)?;
         let has_old_plans = plans_are_old(Object::metrics(&client).recycle_count);
         let timeout = Some(self.timeout);
         Ok(Session { client: Some(client), of: self, timeout, is_clean: true, has_old_plans })
@@ -78,10 +85,38 @@ impl Connections {
         self.connect_timeout
     }
 
-    /// Ends all connections that are not in use, and refuses new ones.
-    pub(super) fn close(&self) {
-        self.pool.close();
+    /// Waits for what is done with the connections.
+    fn wait<T>(&self, doing: impl Future<Output = Result<T, PostgresError>>) -> Result<T, PostgresError> {
+        self.runtime.as_ref().ok_or_else(ended)?.block_on(doing)
     }
+
+    /// Passes on what nobody waits for.
+    fn pass_on(&self, doing: impl Future<Output = ()>) {
+        let passing = async {
+            doing.await;
+            // The connection has its turn.
+            tokio::task::yield_now().await;
+            Ok(())
+        };
+        self.wait(passing).unwrap_or(());
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.pool.close();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A runtime of the thread that waits on it.
+pub(super) fn runtime() -> Result<Runtime, PostgresError> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| PostgresError::Unreachable { source: Box::new(error) })
 }
 
 /// One connection, for as long as a call takes. Dropped inside a transaction, the connection ends, and the
@@ -102,9 +137,9 @@ impl Session<'_> {
         // Whatever comes of it, until it is known to have ended well.
         self.is_clean = false;
         if std::mem::take(&mut self.has_old_plans) {
-            self.of.handle.block_on(sent(client, &Call::plain("DISCARD PLANS")));
+            self.of.pass_on(sent(client, &Call::plain("DISCARD PLANS")));
         }
-        self.of.handle.block_on(in_time(self.timeout, said(client, calls)))
+        self.of.wait(in_time(self.timeout, said(client, calls)))
     }
 
     /// The same, as the last that is said in a transaction.
@@ -124,7 +159,7 @@ impl Session<'_> {
         let Some(client) = &self.client else { return Err(ended()) };
         self.is_clean = false;
         let running = async { Ok(client.batch_execute(script).await?) };
-        self.of.handle.block_on(in_time(self.timeout, running))
+        self.of.wait(in_time(self.timeout, running))
     }
 
     /// Ends a transaction in which nothing was written.
@@ -136,7 +171,7 @@ impl Session<'_> {
     /// Says what nobody waits for.
     pub(super) fn tell(&mut self, call: &Call) {
         if let Some(client) = &self.client {
-            self.of.handle.block_on(sent(client, call));
+            self.of.pass_on(sent(client, call));
         }
     }
 }
@@ -146,7 +181,7 @@ impl Drop for Session<'_> {
         if !self.is_clean
             && let Some(client) = self.client.take()
         {
-            drop(Object::take(client));
+            self.of.pass_on(async { drop(Object::take(client)) });
         }
     }
 }

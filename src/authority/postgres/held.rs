@@ -4,6 +4,7 @@
 //! were written last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use uuid::Uuid;
@@ -24,7 +25,7 @@ pub(super) enum Place {
 /// An entity, or that there is none.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
-    pub(super) stored: Option<Stored>,
+    pub(super) stored: Option<Arc<Stored>>,
     pub(super) place: Place,
 }
 
@@ -97,7 +98,7 @@ impl Held {
                 self.holders.entry(asked).or_insert_with(|| vec![key.id()]);
             }
         }
-        self.entities.entry(key).or_insert(Slot { stored: Some(stored), place });
+        self.entities.entry(key).or_insert(Slot { stored: Some(Arc::new(stored)), place });
     }
 
     /// Takes that there is no such entity.

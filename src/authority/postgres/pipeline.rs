@@ -88,10 +88,7 @@ pub(super) async fn sent(client: &ClientWrapper, call: &Call) {
     .await;
 }
 
-async fn prepared<'a>(
-    client: &ClientWrapper,
-    call: &'a Call,
-) -> Result<Ready<'a>, tokio_postgres::Error> {
+async fn prepared<'a>(client: &ClientWrapper, call: &'a Call) -> Result<Ready<'a>, tokio_postgres::Error> {
     Ok(match &call.text {
         Text::Plain(text) => Ready::Plain(text),
         Text::Prepared(text) => Ready::Prepared(client.prepare_cached(text).await?, &call.given),

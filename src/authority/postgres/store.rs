@@ -1,6 +1,7 @@
 //! One account's data in one transaction, as the rules see it.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -128,7 +129,7 @@ impl PostgresStore<'_> {
 impl Store for PostgresStore<'_> {
     type Error = PostgresError;
 
-    fn entity(&self, key: &EntityKey) -> Result<Option<Stored>, PostgresError> {
+    fn entity(&self, key: &EntityKey) -> Result<Option<Arc<Stored>>, PostgresError> {
         self.require(key)?;
         Ok(self.held.borrow().entities.get(key).and_then(|slot| slot.stored.clone()))
     }
@@ -233,7 +234,7 @@ impl Store for PostgresStore<'_> {
         held.unwritten.triggers.push(trigger);
         held.note_put(key);
         let slot = held.entities.entry(key.clone()).or_insert(Slot { stored: None, place: Place::Nowhere });
-        slot.stored = Some(stored);
+        slot.stored = Some(Arc::new(stored));
         (self.has_written, self.has_news) = (true, true);
         Ok(())
     }

@@ -5,17 +5,19 @@
 //! whoever is woken looks what there is.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::{AsyncMessage, NoTls};
 
 use super::super::account::Account;
+use super::super::accounts::Error;
 use super::authority::{PostgresAuthority, Shared};
+use super::connect::runtime;
 use super::error::{PostgresError, Told};
 use super::names::quoted;
 use super::row::get;
@@ -42,34 +44,45 @@ pub enum Woken {
 #[derive(Debug)]
 #[must_use = "dropped, it watches no longer"]
 pub struct Watch {
-    task: JoinHandle<()>,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _until_dropped: oneshot::Sender<Infallible>,
 }
 
 impl PostgresAuthority {
     /// Calls `wake` after each commit that made triggers, of this server or of another one on the same namespace, and
-    /// whenever something may have been missed. It is called on a thread of the runtime, so it must not block.
-    pub fn watch(&self, wake: impl Fn(Woken) + Send + Sync + 'static) -> Watch {
+    /// whenever something may have been missed. It is called on a thread of its own.
+    ///
+    /// # Errors
+    /// A system that has no thread left.
+    pub fn watch(&self, wake: impl Fn(Woken) + Send + Sync + 'static) -> Result<Watch, Error> {
         let shared = Arc::clone(&self.shared);
-        let task = self.shared.connections.handle.spawn(async move {
-            let mut wait = BACKOFF.0;
-            loop {
-                let mut has_listened = false;
-                let Err(error) = listen(&shared, &wake, &mut has_listened).await;
-                if has_listened {
-                    wait = BACKOFF.0;
+        let runtime = runtime()?;
+        let (until_dropped, dropped) = oneshot::channel();
+        let watching = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = dropped => {}
+                    _ = watched(&shared, &wake) => {}
                 }
-                tracing::debug!("listening to PostgreSQL, to be tried again: {error}");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(BACKOFF.1);
-            }
-        });
-        Watch { task }
+            });
+        };
+        let thread = std::thread::Builder::new().name("foldlog-watch".to_owned());
+        thread.spawn(watching).map_err(|source| Error::Store { source: Box::new(source) })?;
+        Ok(Watch { _until_dropped: until_dropped })
+    }
+}
+
+/// Listens again and again.
+async fn watched(shared: &Shared, wake: &(impl Fn(Woken) + Send + Sync)) -> Infallible {
+    let mut wait = BACKOFF.0;
+    loop {
+        let mut has_listened = false;
+        let Err(error) = listen(shared, wake, &mut has_listened).await;
+        if has_listened {
+            wait = BACKOFF.0;
+        }
+        tracing::debug!("listening to PostgreSQL, to be tried again: {error}");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(BACKOFF.1);
     }
 }
 
@@ -78,7 +91,7 @@ async fn listen(
     shared: &Shared,
     wake: &(impl Fn(Woken) + Send + Sync),
     has_listened: &mut bool,
-) -> Result<std::convert::Infallible, PostgresError> {
+) -> Result<Infallible, PostgresError> {
     let lost = || PostgresError::Unreachable { source: Box::new(Told("the connection ended".to_owned())) };
     let connecting = shared.connections.config().connect(NoTls);
     let connected = tokio::time::timeout(shared.connections.connect_timeout(), connecting).await;

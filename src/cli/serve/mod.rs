@@ -53,7 +53,7 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
     let options = options(args);
     let running = begin(&args.listen, opened.authority, tokens, options, certificate)?;
     // Held until the server has ended.
-    let _watching = (opened.watch)(running.waker());
+    let _watching = (opened.watch)(running.waker())?;
     let url = format!("{scheme}://{}", running.address());
     let mut said = vec![format!("{} is served on {url}", opened.place)];
     said.push(match opened.collections {
@@ -86,7 +86,7 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
 }
 
 /// Tells a server of what others write to its data, until what it returns is dropped.
-type Watching = Box<dyn FnOnce(Waker) -> Box<dyn Any>>;
+type Watching = Box<dyn FnOnce(Waker) -> Result<Box<dyn Any>, Failure>>;
 
 /// What is served.
 struct Opened {
@@ -113,7 +113,7 @@ fn opened(args: &ServeArgs, schema: Option<Schema>) -> Result<Opened, Failure> {
     let renewed = args.restored.then(|| authority.renew_generations()).transpose()?;
     let (place, collections) = (args.data.display().to_string(), authority.schema().collections().count());
     // Nobody else can have the file.
-    let watch: Watching = Box::new(|_| Box::new(()));
+    let watch: Watching = Box::new(|_| Ok(Box::new(())));
     Ok(Opened { authority: Arc::new(authority), place, collections, watch, renewed })
 }
 
@@ -125,10 +125,10 @@ fn on_postgres(url: &str, args: &ServeArgs, schema: Schema) -> Result<Opened, Fa
     let renewed = args.restored.then(|| authority.restored()).transpose()?;
     let watched = Arc::clone(&authority);
     let watch: Watching = Box::new(move |waker| {
-        Box::new(watched.watch(move |woken| match woken {
+        Ok(Box::new(watched.watch(move |woken| match woken {
             Woken::Account(account) => waker.wake(Some(&account)),
             Woken::Everyone => waker.wake(None),
-        }))
+        })?))
     });
     // The URL may hold a password.
     let place = "the PostgreSQL database".to_owned();

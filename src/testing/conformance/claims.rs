@@ -1,6 +1,7 @@
 //! Claims about single calls of a store.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -122,7 +123,7 @@ fn put_last<S: Store>(store: &mut S) -> Result<(), String> {
     let note = key("notes", 1);
     put(store, &note, live, r#"{"a":1,"title":"x"}"#)?;
     let last = put(store, &note, live, r#"{"a":1.0,"title":"ä\u0000\"","n":18446744073709551615}"#)?;
-    same("entity", &said(store.entity(&note))?, &Some(last))?;
+    same("entity", &said(store.entity(&note))?, &Some(Arc::new(last)))?;
     same("another one", &said(store.entity(&key("notes", 2)))?, &None)?;
     same("the same id elsewhere", &said(store.entity(&key("tags", 1)))?, &None)
 }
@@ -131,7 +132,7 @@ fn tombstone<S: Store>(store: &mut S) -> Result<(), String> {
     let note = key("notes", 1);
     put(store, &note, live, r#"{"a":1}"#)?;
     let last = put(store, &note, dead, r#"{"a":2}"#)?;
-    same("entity", &said(store.entity(&note))?, &Some(last.clone()))?;
+    same("entity", &said(store.entity(&note))?, &Some(Arc::new(last.clone())))?;
     let rows = said(store.changes(&Cursors::new(), 9))?.rows;
     let told: Vec<&Version> = rows.iter().map(|row| &row.version).collect();
     same("rows", &told, &vec![&last.version])
