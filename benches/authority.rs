@@ -2,12 +2,12 @@
 //!
 //! | row | the authority does | plain redb does |
 //! |---|---|---|
-//! | creates, updates | answers bunches of 100 operations of one account | a durable transaction of 100 upserts each |
+//! | creates, updates, moves | answers bunches of 100 operations of one account | a durable transaction of 100 upserts each |
 //! | 16 threads | the same for 16 accounts at once | the same from 16 threads |
 //! | down pages | answers pages of 10,000 rows | reads as many rows by their keys |
 //!
-//! Each for entities without a schema and for entities with a unique key and a reference. The two take turns, a part of
-//! the bunches each, so that what the disk does meanwhile meets both.
+//! Each for entities without a schema and for entities with a unique key and a reference; moves are updates that give every
+//! entity another key. The two take turns, a part of the bunches each, so that what the disk does meanwhile meets both.
 //!
 //! `cargo bench --features workload --bench authority [-- BUNCHES [OPERATIONS_A_BUNCH]]`
 
@@ -42,6 +42,13 @@ struct Given {
     operations: u64,
 }
 
+/// What is done to entities that are there.
+#[derive(Clone, Copy)]
+enum Doing {
+    Update,
+    Move,
+}
+
 /// How long the authority and plain redb took for as many rows.
 #[derive(Clone, Copy, Default)]
 struct Took {
@@ -59,11 +66,11 @@ fn main() {
         let keys = if has_schema { "a unique key and a reference" } else { "no schema" };
         println!("{} bunches of {}, {keys}", given.bunches, given.operations);
         let schema = if has_schema { SCHEMA } else { r#"{"collections":{}}"# };
-        measure(given, &Schema::from_json(schema).expect("a schema"));
+        measure(given, &Schema::from_json(schema).expect("a schema"), has_schema);
     }
 }
 
-fn measure(given: Given, schema: &Schema) {
+fn measure(given: Given, schema: &Schema, has_keys: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let authority =
         FileAuthority::create(folder.path().join("authority.redb"), schema.clone()).expect("an authority");
@@ -80,21 +87,28 @@ fn measure(given: Given, schema: &Schema) {
     });
     tell("creates", rows, took);
 
-    let mut took = Took::default();
-    in_turns(given.bunches, |numbers| {
-        let number = |n| 1 + given.bunches + n;
-        let bunches: Vec<Bunch> = numbers.clone().map(|n| bunch(number(n), updates(n, given))).collect();
-        took.ours += timed(|| bunches.into_iter().for_each(|bunch| deliver(&authority, &account, bunch)));
-        took.theirs += timed(|| {
-            numbers.for_each(|n| {
-                upsert_all(
-                    &plain,
-                    (0..given.operations).map(|place| scattered(n * given.operations + place, rows)),
-                );
+    let mut kinds = vec![("updates", Doing::Update)];
+    if has_keys {
+        kinds.push(("moves", Doing::Move));
+    }
+    for (round, (word, doing)) in (1..).zip(kinds) {
+        let mut took = Took::default();
+        in_turns(given.bunches, |numbers| {
+            let number = |n| 1 + round * given.bunches + n;
+            let made = |n| bunch(number(n), updates(n, given, doing));
+            let bunches: Vec<Bunch> = numbers.clone().map(made).collect();
+            took.ours += timed(|| bunches.into_iter().for_each(|bunch| deliver(&authority, &account, bunch)));
+            took.theirs += timed(|| {
+                numbers.for_each(|n| {
+                    upsert_all(
+                        &plain,
+                        (0..given.operations).map(|place| scattered(n * given.operations + place, rows)),
+                    );
+                });
             });
         });
-    });
-    tell("updates", rows, took);
+        tell(word, rows, took);
+    }
 
     let mut took = Took::default();
     let pages = read_all(&authority, &account, rows, &mut took.ours);
@@ -227,15 +241,19 @@ fn creates(bunch: u64, given: Given) -> Vec<(Epoch, Operation)> {
     numbers.map(create).collect()
 }
 
-fn updates(bunch: u64, given: Given) -> Vec<(Epoch, Operation)> {
+fn updates(bunch: u64, given: Given, doing: Doing) -> Vec<(Epoch, Operation)> {
     let rows = given.bunches * given.operations;
     let update = |place: u64| {
         let n = scattered(bunch * given.operations + place, rows);
-        let patch =
-            Patch::from_json(&format!(r#"{{"text":"{}","title":"title {n} {bunch}"}}"#, "y".repeat(60)));
-        let operation = Operation::patch(key("notes", id(n)), patch.expect("a patch"));
-        // They were created in the order of their numbers.
-        (Epoch(n + 1), operation.at(1_699_500_000_000 + n).expect("a time"))
+        let (json, base) = match doing {
+            // They were created in the order of their numbers, and updated in that of their places.
+            Doing::Update => (format!(r#"{{"text":"{}"}}"#, "y".repeat(60)), n + 1),
+            Doing::Move => {
+                (format!(r#"{{"title":"title {n} {bunch}"}}"#), rows + bunch * given.operations + place + 1)
+            }
+        };
+        let operation = Operation::patch(key("notes", id(n)), Patch::from_json(&json).expect("a patch"));
+        (Epoch(base), operation.at(1_699_500_000_000 + n).expect("a time"))
     };
     (0..given.operations).map(update).collect()
 }

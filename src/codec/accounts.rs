@@ -109,6 +109,22 @@ impl<'b> EntityRecord<'b> {
     }
 }
 
+/// Keys among the epochs that entities have left: collections' numbers, epochs, ids.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LeftRecord(Vec<(u32, u64, [u8; 16])>);
+
+impl LeftRecord {
+    pub(crate) fn of(left: &[(u32, u64, Uuid)]) -> Self {
+        LeftRecord(
+            left.iter().map(|(collection, epoch, id)| (*collection, *epoch, id.into_bytes())).collect(),
+        )
+    }
+
+    pub(crate) fn left(self) -> impl Iterator<Item = (u32, u64, Uuid)> {
+        self.0.into_iter().map(|(collection, epoch, id)| (collection, epoch, Uuid::from_bytes(id)))
+    }
+}
+
 /// Triggers that follow one another.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TriggersRecord {

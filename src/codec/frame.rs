@@ -53,6 +53,7 @@ pub(crate) enum FrameKind {
     Entity = 20,
     Answer = 21,
     Triggers = 22,
+    Left = 23,
 }
 
 /// Why a stored value was not accepted.

@@ -18,11 +18,12 @@ pub(crate) const REPLICA: ReplicaId = ReplicaId(Uuid::from_u128(0xA));
 pub(crate) type Rows = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// Every table but the one that says what the file is.
-pub(crate) const TABLES: [Rows; 7] = [
+pub(crate) const TABLES: [Rows; 8] = [
     Rows::new("accounts"),
     Rows::new("collections"),
     Rows::new("entities"),
     Rows::new("epochs"),
+    Rows::new("left"),
     Rows::new("live"),
     Rows::new("answers"),
     Rows::new("triggers"),

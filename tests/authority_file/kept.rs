@@ -5,8 +5,8 @@ use foldlog::authority::{Authority, FileAuthority, FileOptions};
 use redb::{ReadableDatabase, ReadableTable, TableHandle};
 
 use crate::asking::{
-    NOW, TABLES, accepted, account, bunches, by_hand, changes, create, delete, deliver, name, observed, page,
-    schema,
+    NOW, Rows, TABLES, accepted, account, bunches, by_hand, changes, create, delete, deliver, name, observed,
+    page, patch, schema,
 };
 
 #[test]
@@ -104,6 +104,67 @@ fn tombstones_are_dropped_by_age_and_who_had_not_read_them_starts_over() {
     // What was dropped is absent: it can be made again.
     assert!(accepted(&deliver(&authority, &anna, 4, &[folder(1)])));
     assert_eq!(page(&authority, &anna).rows.len(), 3);
+}
+
+#[test]
+fn epochs_that_entities_left_are_passed_over_and_go_before_they_are_many() {
+    const ENTITIES: u128 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("authority.redb");
+    let anna = account("anna");
+    let mut authority = FileAuthority::create(&path, schema()).unwrap();
+    let (mut most, mut least) = (0, usize::MAX);
+    for number in 1..=40_u64 {
+        let change = |n| match number {
+            1 => create("folders", n, "{}"),
+            _ => patch("folders", n, &format!(r#"{{"round":{number}}}"#)),
+        };
+        let operations: Vec<_> = (1..=ENTITIES).map(change).collect();
+        assert!(accepted(&deliver(&authority, &anna, number, &operations)));
+        let rows = page(&authority, &anna).rows;
+        let epochs: Vec<u64> = rows.iter().map(|row| row.epoch.0).collect();
+        let last = number * u64::try_from(ENTITIES).unwrap();
+        assert_eq!(epochs, (last - 299..=last).collect::<Vec<_>>(), "each once, by its last epoch");
+        if number % 5 == 0 {
+            drop(authority);
+            let listed = keys_in(&path, "epochs");
+            (most, least) = (most.max(listed), least.min(listed));
+            authority = FileAuthority::open(&path, schema()).unwrap();
+        }
+    }
+    println!("{least} to {most} keys");
+    assert!((300..2_500).contains(&least) && (2_500..5_600).contains(&most));
+    // A tombstone that is dropped takes all its epochs with it.
+    let gone: Vec<_> = (1..=ENTITIES).map(|n| delete("folders", n, 5_000)).collect();
+    assert!(accepted(&deliver(&authority, &anna, 41, &gone)));
+    assert_eq!(authority.prune(Millis(6_000)).unwrap(), 300);
+    assert_eq!(page(&authority, &anna).rows.len(), 0);
+    drop(authority);
+    assert_eq!((keys_in(&path, "epochs"), keys_in(&path, "left")), (0, 0));
+}
+
+#[test]
+fn a_file_from_before_epochs_were_left_is_opened_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("authority.redb");
+    let anna = account("anna");
+    let authority = FileAuthority::create(&path, schema()).unwrap();
+    deliver(&authority, &anna, 1, &[create("folders", 1, "{}")]);
+    drop(authority);
+    let db = by_hand(&path);
+    let txn = db.begin_write().unwrap();
+    assert!(txn.delete_table(Rows::new("left")).unwrap());
+    txn.commit().unwrap();
+    drop(db);
+    let authority = FileAuthority::open(&path, schema()).unwrap();
+    assert!(accepted(&deliver(&authority, &anna, 2, &[patch("folders", 1, r#"{"a":1}"#)])));
+    assert_eq!(page(&authority, &anna).rows.len(), 1);
+}
+
+fn keys_in(path: &std::path::Path, table: &'static str) -> usize {
+    let db = by_hand(path);
+    let table = db.begin_read().unwrap().open_table(Rows::new(table)).unwrap();
+    table.iter().unwrap().count()
 }
 
 fn live_sets(authority: &FileAuthority) -> Answer {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use foldlog::Uuid;
 use foldlog::algebra::{Answer, Cursors};
-use foldlog::authority::Authority;
 use foldlog::authority::postgres::{PostgresOptions, Woken};
+use foldlog::authority::{Authority, Store};
 
 use crate::asks::{NOW, accepted, changes, create, delivered, key, live};
 use crate::namespace::{Namespace, account};
@@ -121,6 +121,25 @@ fn readers_and_other_accounts_do_not_wait_for_a_writer() {
         held.commit().unwrap();
         waits.recv_timeout(Duration::from_secs(10)).unwrap();
     });
+}
+
+#[test]
+fn what_was_given_up_or_ended_without_a_write_holds_nobody_up() {
+    let Some(namespace) = Namespace::of("what_was_given_up_or_ended_without_a_write_holds_nobody_up") else {
+        return;
+    };
+    let (one, other) = (namespace.open(SCHEMA), namespace.open(SCHEMA));
+    let anna = account("anna");
+    accepted(&delivered(&one, &anna, 1, vec![create("notes", 1, "{}")]));
+    let begun = Instant::now();
+    one.store(&anna).unwrap().commit().unwrap();
+    accepted(&delivered(&other, &anna, 2, vec![create("notes", 2, "{}")]));
+    let mut given_up = one.store(&anna).unwrap();
+    given_up.next_epoch(key("notes", 3).collection()).unwrap();
+    drop(given_up);
+    accepted(&delivered(&other, &anna, 3, vec![create("notes", 3, "{}")]));
+    // As nobody asks anything of the first one any more.
+    assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::left::{self, Left};
 use super::moves::Moves;
 use super::tables::{
     Tables, WriteTable, answer_key, behind, collection_key, engine, entity_key, put, trigger_key,
@@ -36,6 +37,8 @@ pub(super) struct Held {
     pub(super) collections: BTreeMap<CollectionName, HeldCollection>,
     pub(super) entities: HashMap<EntityKey, HeldEntity, foldhash::fast::RandomState>,
     pub(super) epochs: Moves,
+    /// Keys among the epochs that were left.
+    pub(super) left: Vec<Left>,
     pub(super) live: Moves,
     pub(super) triggers: Vec<Trigger>,
     pub(super) answers: BTreeMap<(ReplicaId, BunchNumber), (Digest, Outcomes)>,
@@ -62,6 +65,7 @@ impl Held {
             collections: BTreeMap::new(),
             entities: HashMap::default(),
             epochs: Moves::default(),
+            left: Vec::new(),
             live: Moves::default(),
             triggers: Vec::new(),
             answers: BTreeMap::new(),
@@ -95,6 +99,7 @@ impl Held {
             put(&mut tables.triggers, FrameKind::Triggers, &key, &TriggersRecord::of(triggers))?;
         }
         self.epochs.write(&mut tables.epochs)?;
+        left::list(tables, number, self.left)?;
         self.live.write(&mut tables.live)?;
         forget_old(&mut tables.triggers, &mut self.account, triggers_max)?;
         tables.put_account(self.name.as_str(), &self.account)?;

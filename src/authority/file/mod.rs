@@ -14,6 +14,7 @@ mod erase;
 mod generations;
 mod handle;
 mod held;
+mod left;
 mod moves;
 mod one;
 mod open;

@@ -21,6 +21,11 @@ impl Moves {
         self.0.insert(key, false);
     }
 
+    /// Forgets that a key was taken since the last write; whether it was.
+    pub(super) fn forget(&mut self, key: &[u8]) -> bool {
+        self.0.remove(key).is_some()
+    }
+
     /// Walks over the keys of a range, in their order, as they are with these moves, until it is told to stop.
     pub(super) fn walk<T: ReadableTable<Bytes, Bytes>>(
         &self,

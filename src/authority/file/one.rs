@@ -266,8 +266,10 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
             }
         }
         left_places.into_iter().for_each(|place| held.live.leave(place));
-        if let Some(left) = left {
-            held.epochs.leave(epoch_key(account, number, left.0, key.id()));
+        if let Some(left) = left
+            && !held.epochs.forget(&epoch_key(account, number, left.0, key.id()))
+        {
+            held.left.push((number, left.0, key.id()));
         }
         held.epochs.take(epoch_key(account, number, stored.epoch.0, key.id()));
         held.account.last_trigger += 1;

@@ -10,7 +10,7 @@ use super::FileAuthority;
 use super::handle::{Handle, open_database, shielded, write};
 use super::held::TRIGGERS_MAX_DEFAULT;
 use super::schema::follow;
-use super::tables::{AUTHORITY, Tables, engine};
+use super::tables::{AUTHORITY, LEFT, Tables, engine};
 use crate::algebra::Schema;
 use crate::authority::Error;
 use crate::codec::accounts::AuthorityRecord;
@@ -145,6 +145,10 @@ fn prepare(db: &Database, origin: &Origin, schema: Option<Schema>) -> Result<([u
         return Ok((identity.id, schema));
     }
     let why = if names.iter().any(|name| name == AUTHORITY.name()) {
+        if !names.iter().any(|name| name == LEFT.name()) {
+            // A file from before there was this table.
+            write(db, |_| Ok(((), true)))?;
+        }
         return follow(db, schema);
     } else if names.iter().any(|name| name == "meta") {
         "it is a journal or a replica"

@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 use redb::ReadableTable;
 use uuid::Uuid;
 
+use super::left;
 use super::one::One;
-use super::tables::{Bytes, behind, damaged, engine, epoch_key, opened, trigger_key};
+use super::tables::{Bytes, behind, damaged, engine, epoch_key, epoch_of, opened, trigger_key};
 use crate::algebra::{CollectionName, Cursors, Epoch, Index, Page, Trigger};
 use crate::authority::answer::PAGE_BYTES_MAX;
 use crate::authority::{Error, Store};
@@ -48,7 +49,7 @@ impl<T: ReadableTable<Bytes, Bytes>> One<'_, T> {
         let from = epoch_key(account, record.number, next, Uuid::nil());
         let to = epoch_key(account, record.number, u64::MAX, Uuid::max());
         let held = self.held.borrow();
-        let mut last = None;
+        let (mut last, mut left) = (None, None);
         held.epochs.walk(&self.tables.epochs, &from, &to, |place| {
             if page.rows.len() >= rows_max {
                 page.has_more = true;
@@ -56,6 +57,14 @@ impl<T: ReadableTable<Bytes, Bytes>> One<'_, T> {
             }
             let (key, stored) = self.led_to(collection, record.number, place)?;
             if epoch_key(account, record.number, stored.epoch.0, key.id()) != place {
+                if left.is_none() {
+                    left = Some(left::listed(self.tables, account)?);
+                }
+                let epoch = epoch_of(place).unwrap_or_default();
+                let place = (record.number, epoch, key.id());
+                if held.left.contains(&place) || left.as_ref().is_some_and(|left| left.contains(&place)) {
+                    return Ok(ControlFlow::Continue(()));
+                }
                 return Err(self.misplaced(&format!("the order of {collection}")));
             }
             *bytes += stored.version.existence.state().map_or(0, |state| state.as_json().len());

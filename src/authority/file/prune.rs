@@ -10,6 +10,7 @@ use redb::ReadableTable;
 use super::FileAuthority;
 use super::deliveries::find;
 use super::generations::accounts;
+use super::left;
 use super::one::{stored, stored_at};
 use super::tables::{ReadTable, Tables, WriteTable, behind, bounds, engine, epoch_key, id_of, opened, put};
 use crate::algebra::Millis;
@@ -83,6 +84,8 @@ fn drop_all(
 ) -> Result<u64, Error> {
     let Some(held) = find(tables, account)? else { return Ok(0) };
     let number = held.account.number;
+    // What is listed leads to entities that are there.
+    left::drop_all(tables, number)?;
     let mut dropped = 0;
     // By the number of a collection: the newest epoch of what was dropped.
     let mut floors: BTreeMap<u32, u64> = BTreeMap::new();

@@ -7,6 +7,7 @@
 //! | `collections` | account, name | number, last epoch, floor, live set |
 //! | `entities` | account, collection, id | what it is, its stamps, the epochs of its fields, its writer |
 //! | `epochs` | account, collection, epoch of the last change, id | – |
+//! | `left` | account, how many are listed | keys among the epochs that are to go |
 //! | `live` | account, collection, hash of what is looked up, id | – |
 //! | `answers` | account, replica, bunch | its digest, its outcomes |
 //! | `triggers` | account, index of the last one | triggers that follow one another |
@@ -36,6 +37,7 @@ const ACCOUNTS: Definition = TableDefinition::new("accounts");
 const COLLECTIONS: Definition = TableDefinition::new("collections");
 const ENTITIES: Definition = TableDefinition::new("entities");
 const EPOCHS: Definition = TableDefinition::new("epochs");
+pub(super) const LEFT: Definition = TableDefinition::new("left");
 const LIVE: Definition = TableDefinition::new("live");
 const ANSWERS: Definition = TableDefinition::new("answers");
 const TRIGGERS: Definition = TableDefinition::new("triggers");
@@ -49,6 +51,7 @@ pub(super) struct Tables<T> {
     pub(super) collections: T,
     pub(super) entities: T,
     pub(super) epochs: T,
+    pub(super) left: T,
     pub(super) live: T,
     pub(super) answers: T,
     pub(super) triggers: T,
@@ -75,9 +78,9 @@ impl<'t> Tables<WriteTable<'t>> {
     }
 
     /// The tables of which every key begins with an account's number.
-    pub(super) fn of_accounts(&mut self) -> [&mut WriteTable<'t>; 6] {
-        let Tables { collections, entities, epochs, live, answers, triggers, .. } = self;
-        [collections, entities, epochs, live, answers, triggers]
+    pub(super) fn of_accounts(&mut self) -> [&mut WriteTable<'t>; 7] {
+        let Tables { collections, entities, epochs, left, live, answers, triggers, .. } = self;
+        [collections, entities, epochs, left, live, answers, triggers]
     }
 }
 
@@ -89,6 +92,7 @@ impl<T> Tables<T> {
             collections: open(COLLECTIONS)?,
             entities: open(ENTITIES)?,
             epochs: open(EPOCHS)?,
+            left: open(LEFT)?,
             live: open(LIVE)?,
             answers: open(ANSWERS)?,
             triggers: open(TRIGGERS)?,
@@ -192,12 +196,21 @@ pub(super) fn epoch_key(account: u64, collection: u32, epoch: u64, id: Uuid) -> 
     key
 }
 
+pub(super) fn left_key(account: u64, count: u64) -> Vec<u8> {
+    [account.to_be_bytes(), count.to_be_bytes()].concat()
+}
+
 pub(super) fn answer_key(account: u64, replica: ReplicaId, bunch: BunchNumber) -> Vec<u8> {
     [account.to_be_bytes().as_slice(), replica.0.as_bytes(), &bunch.0.to_be_bytes()].concat()
 }
 
 pub(super) fn trigger_key(account: u64, last: u64) -> Vec<u8> {
     [account.to_be_bytes(), last.to_be_bytes()].concat()
+}
+
+/// The epoch in a key among the epochs.
+pub(super) fn epoch_of(key: &[u8]) -> Option<u64> {
+    key.get(12..20)?.first_chunk::<8>().map(|epoch| u64::from_be_bytes(*epoch))
 }
 
 /// The id at the end of a key.

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::algebra::{BunchNumber, Epoch, Index};
 use crate::codec::accounts::{
-    AccountRecord, AuthorityRecord, CollectionRecord, EntityRecord, TriggersRecord,
+    AccountRecord, AuthorityRecord, CollectionRecord, EntityRecord, LeftRecord, TriggersRecord,
 };
 use crate::codec::answers::AnswerRecord;
 use crate::codec::columns::{Rows, RowsDraft};
@@ -20,7 +20,7 @@ use crate::journal::{alone, from_alone, group_names};
 /// Where every value of this target is stored.
 const PLACE: &[u8] = &[0; 8];
 
-const KINDS: [FrameKind; 22] = [
+const KINDS: [FrameKind; 23] = [
     FrameKind::Identity,
     FrameKind::State,
     FrameKind::Rows,
@@ -43,6 +43,7 @@ const KINDS: [FrameKind; 22] = [
     FrameKind::Entity,
     FrameKind::Answer,
     FrameKind::Triggers,
+    FrameKind::Left,
 ];
 
 /// Opens arbitrary bytes as a frame of every kind, and as the body of a sound one: as if whoever wrote them
@@ -108,6 +109,7 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
         FrameKind::Entity => entity(whole),
         FrameKind::Answer => answer(record(kind, whole)?),
         FrameKind::Triggers => triggers(record(kind, whole)?),
+        FrameKind::Left => record::<LeftRecord>(kind, whole).map(drop),
     }
 }
 

@@ -1,0 +1,70 @@
+//! Keys among the epochs that entities have left, as they were changed again.
+//!
+//! An entity's old key lies anywhere among the epochs, so taking it out at once would write a page of the file for
+//! almost every change. It is listed here instead, and whoever reads on passes over what is listed; once there are many,
+//! all go in the order of their keys, many a page. Invariant: a key among the epochs is its entity's last, or is listed.
+
+use std::collections::HashSet;
+
+use redb::ReadableTable;
+use uuid::Uuid;
+
+use super::tables::{Bytes, Tables, WriteTable, bounds, engine, epoch_key, left_key, opened, put};
+use crate::authority::Error;
+use crate::codec::accounts::LeftRecord;
+use crate::codec::frame::FrameKind;
+
+/// So many keys of an account are listed before they go.
+const LISTED_MAX: u64 = 5_000;
+
+/// A collection's number, an epoch, whose it was.
+pub(super) type Left = (u32, u64, Uuid);
+
+/// All keys of an account that are listed.
+pub(super) fn listed<T: ReadableTable<Bytes, Bytes>>(
+    tables: &Tables<T>,
+    account: u64,
+) -> Result<HashSet<Left>, Error> {
+    let (from, to) = bounds(account);
+    let mut all = HashSet::new();
+    for row in tables.left.range(from.as_slice()..to.as_slice()).map_err(engine)? {
+        let (key, value) = row.map_err(engine)?;
+        let what = || format!("the epochs left of account {account}");
+        let record: LeftRecord = opened(FrameKind::Left, key.value(), value.value(), what)?;
+        all.extend(record.left());
+    }
+    Ok(all)
+}
+
+/// Lists more, or lets all go where there are many.
+pub(super) fn list(tables: &mut Tables<WriteTable<'_>>, account: u64, left: Vec<Left>) -> Result<(), Error> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    let (from, to) = bounds(account);
+    let last = tables.left.range(from.as_slice()..to.as_slice()).map_err(engine)?.next_back();
+    let last = last.transpose().map_err(engine)?;
+    // Each value stands under how many there are with it.
+    let count = |key: &[u8]| key.last_chunk::<8>().map_or(0, |count| u64::from_be_bytes(*count));
+    let count = last.map_or(0, |(key, _)| count(key.value())).saturating_add(left.len() as u64);
+    if count > LISTED_MAX {
+        return drop_with(tables, account, left);
+    }
+    put(&mut tables.left, FrameKind::Left, &left_key(account, count), &LeftRecord::of(&left))
+}
+
+/// Takes all keys of an account that are listed out of the epochs.
+pub(super) fn drop_all(tables: &mut Tables<WriteTable<'_>>, account: u64) -> Result<(), Error> {
+    drop_with(tables, account, Vec::new())
+}
+
+fn drop_with(tables: &mut Tables<WriteTable<'_>>, account: u64, more: Vec<Left>) -> Result<(), Error> {
+    let mut all: Vec<Left> = listed(tables, account)?.into_iter().chain(more).collect();
+    all.sort_unstable();
+    for (collection, epoch, id) in all {
+        let key = epoch_key(account, collection, epoch, id);
+        tables.epochs.remove(key.as_slice()).map_err(engine)?;
+    }
+    let (from, to) = bounds(account);
+    tables.left.retain_in(from.as_slice()..to.as_slice(), |_, _| false).map_err(engine)
+}
