@@ -101,6 +101,7 @@ pub mod client;
 mod clock;
 pub mod codec;
 pub mod journal;
+pub mod merge;
 pub mod replica;
 #[cfg(any(feature = "cli", feature = "testing"))]
 pub mod scenario;

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("workload", &["algebra"]),
     ("journal", &["algebra", "clock", "codec", "storage"]),
     ("replica", &["algebra", "codec", "journal"]),
+    ("merge", &["algebra"]),
     ("sync", &["algebra", "codec", "journal", "replica"]),
     ("client", &["algebra", "clock", "codec", "journal", "replica", "sync"]),
     ("authority", &["algebra", "codec", "storage"]),

@@ -1,0 +1,186 @@
+//! One entity as several sides know it.
+//!
+//! What a side knows are marks that only ever grow: for each field the latest stamp with its value, the latest revival,
+//! and what deleters had seen. Two marks of one kind join to the later one, and a joint is a product of such marks; so
+//! the order of the sides does not matter, nor does how often one comes, nor who joined them before. Whether the entity
+//! lives follows from the marks and is never one itself.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::algebra::{Error, Existence, Millis, Policy, Stamp, Stamps, State, Version};
+
+/// What several sides together know of an entity. The empty one knows nothing of it.
+///
+/// ```
+/// use foldlog::algebra::{Existence, Millis, Policy, Stamp, Stamps, State, Version};
+/// use foldlog::merge::Joint;
+///
+/// let stamp = |at| Some(Stamp { at: Millis(at), replica: None });
+/// let version = |json: &str, field: &str, at| Version {
+///     existence: Existence::Live(State::from_json(json).unwrap()),
+///     stamps: Stamps { created: stamp(1), turned: None, fields: vec![(field.to_owned(), stamp(at).unwrap())] },
+/// };
+/// // Each side changed another field.
+/// let crew = Joint::of(&version(r#"{"note":"crew","size":1}"#, "note", 5));
+/// let desk = Joint::of(&version(r#"{"note":"n","size":2}"#, "size", 7));
+/// let both = crew.join(&desk).version(Policy::LastOperation)?;
+/// assert_eq!(both.existence.live().unwrap().as_json(), r#"{"note":"crew","size":2}"#);
+/// # Ok::<(), foldlog::algebra::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joint {
+    content: Option<Content>,
+    deleted: Option<Deleted>,
+}
+
+/// What an entity is, deleted or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Content {
+    /// The stamp of whatever is not listed; that has no value.
+    created: Option<Stamp>,
+    fields: BTreeMap<String, Mark>,
+    revived: Option<Stamp>,
+}
+
+/// When a field was last changed, and to what; `None` where it was removed, or was never there. The later one is the
+/// larger one; of one stamp that came with two values, which only clocks and copied files can bring about, the one
+/// with a value.
+type Mark = (Option<Stamp>, Option<String>);
+
+/// What those who deleted it had seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Deleted {
+    at: Option<Stamp>,
+    /// Of whatever is not listed.
+    created: Option<Millis>,
+    fields: BTreeMap<String, Option<Millis>>,
+}
+
+impl Joint {
+    /// What one side knows.
+    #[must_use]
+    pub fn of(version: &Version) -> Self {
+        let Version { existence, stamps } = version;
+        let (state, is_dead) = match existence {
+            Existence::Absent => return Joint::default(),
+            Existence::Live(state) => (state, false),
+            Existence::Dead(state) => (state, true),
+        };
+        let values = state.iter().map(|(name, value)| (name, Some(value.to_owned())));
+        let removed = stamps.fields.iter().map(|(name, _)| (name.clone(), None));
+        let mut fields: BTreeMap<String, Mark> = BTreeMap::new();
+        for (name, value) in removed.chain(values) {
+            let stamp = stamps.of(&name);
+            fields.insert(name, (stamp, value));
+        }
+        let deleted = is_dead.then(|| Deleted {
+            at: stamps.turned,
+            created: time(stamps.created),
+            fields: fields.iter().map(|(name, (stamp, _))| (name.clone(), time(*stamp))).collect(),
+        });
+        let revived = stamps.turned.filter(|_| !is_dead);
+        Joint { content: Some(Content { created: stamps.created, fields, revived }), deleted }
+    }
+
+    /// What both know.
+    #[must_use]
+    pub fn join(&self, other: &Joint) -> Joint {
+        Joint {
+            content: joined(&self.content, &other.content, Content::join),
+            deleted: joined(&self.deleted, &other.deleted, Deleted::join),
+        }
+    }
+
+    /// Whether the entity lives, under a policy: under [`Policy::Newest`] a change that is later than the deletion does
+    /// it, otherwise one that the deleters had not seen. Only times are compared.
+    #[must_use]
+    pub fn lives(&self, policy: Policy) -> bool {
+        let Some(content) = &self.content else { return false };
+        let Some(deleted) = &self.deleted else { return true };
+        match policy {
+            Policy::Newest => content.latest() > time(deleted.at),
+            Policy::LastOperation | Policy::FirstToAuthority | Policy::Manual => !deleted.covers(content),
+        }
+    }
+
+    /// What the entity is, under a policy, with the stamps of whoever changed its fields last.
+    ///
+    /// # Errors
+    /// Fields of several sides that together are more than a state may hold.
+    pub fn version(&self, policy: Policy) -> Result<Version, Error> {
+        let Some(content) = &self.content else { return Ok(Version::default()) };
+        let listed = content.fields.iter().filter(|(_, (stamp, _))| *stamp != content.created);
+        let fields = listed.filter_map(|(name, (stamp, _))| Some((name.clone(), (*stamp)?))).collect();
+        let (existence, turned) = if self.lives(policy) {
+            (Existence::Live(content.state()?), content.revived)
+        } else {
+            let at = self.deleted.as_ref().and_then(|deleted| deleted.at);
+            (Existence::Dead(content.state()?), at)
+        };
+        Ok(Version { existence, stamps: Stamps { created: content.created, turned, fields } })
+    }
+}
+
+impl Content {
+    fn mark(&self, name: &str) -> Mark {
+        self.fields.get(name).cloned().unwrap_or((self.created, None))
+    }
+
+    fn join(&self, other: &Content) -> Content {
+        let names = self.fields.keys().chain(other.fields.keys());
+        let later = |name: &String| (name.clone(), self.mark(name).max(other.mark(name)));
+        Content {
+            created: self.created.max(other.created),
+            fields: names.map(later).collect(),
+            revived: self.revived.max(other.revived),
+        }
+    }
+
+    fn latest(&self) -> Option<Millis> {
+        let stamps = self.fields.values().map(|(stamp, _)| *stamp);
+        stamps.chain([self.created, self.revived]).map(time).max().flatten()
+    }
+
+    fn state(&self) -> Result<State, Error> {
+        let values = self.fields.iter().filter_map(|(name, (_, value))| Some((name, value.as_ref()?)));
+        let members = values.map(|(name, value)| format!("{}:{value}", Value::from(name.as_str())));
+        State::from_json(&format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
+    }
+}
+
+impl Deleted {
+    fn seen(&self, name: &str) -> Option<Millis> {
+        self.fields.get(name).copied().unwrap_or(self.created)
+    }
+
+    fn join(&self, other: &Deleted) -> Deleted {
+        let names = self.fields.keys().chain(other.fields.keys());
+        let later = |name: &String| (name.clone(), self.seen(name).max(other.seen(name)));
+        Deleted {
+            at: self.at.max(other.at),
+            created: self.created.max(other.created),
+            fields: names.map(later).collect(),
+        }
+    }
+
+    /// Whether the deleters, together, had seen all of it.
+    fn covers(&self, content: &Content) -> bool {
+        let mut names = content.fields.keys().chain(self.fields.keys());
+        time(content.created) <= self.created
+            && time(content.revived) <= time(self.at)
+            && names.all(|name| time(content.mark(name).0) <= self.seen(name))
+    }
+}
+
+fn joined<T: Clone>(one: &Option<T>, other: &Option<T>, join: impl FnOnce(&T, &T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(join(one, other)),
+        (one, other) => one.as_ref().or(other.as_ref()).cloned(),
+    }
+}
+
+fn time(stamp: Option<Stamp>) -> Option<Millis> {
+    stamp.map(|stamp| stamp.at)
+}
