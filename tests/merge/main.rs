@@ -1,5 +1,6 @@
 //! Merging: what several sides together make of one entity.
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod clashes;
 mod history;
 mod joint;
