@@ -13,6 +13,7 @@
 mod check;
 mod conflicts;
 mod constraints;
+mod differ;
 mod down;
 mod error;
 mod exchange;
@@ -55,7 +56,8 @@ pub use view::Cause;
 
 use view::View;
 
-type Tables<'t> = Table<'t, &'static [u8], &'static [u8]>;
+type Bytes = &'static [u8];
+type Tables<'t> = Table<'t, Bytes, Bytes>;
 
 /// A replica. Cheap to clone; every clone is a handle on the same one, usable from any thread.
 ///

@@ -182,6 +182,11 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
         Ok(found.into_iter().collect())
     }
 
+    /// Where what is known of entities stands: as the authority has it, and what is seen beside that.
+    pub(super) fn tables(&self) -> (&R, &R) {
+        (&self.base, &self.local)
+    }
+
     /// How many places the indexes have.
     pub(super) fn indexed(&self) -> Result<u64, Error> {
         Ok(self.unique.len()? + self.references.len()?)
@@ -384,7 +389,7 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
     }
 }
 
-fn local_of(place: &[u8], bytes: &[u8]) -> Result<Local, Error> {
+pub(super) fn local_of(place: &[u8], bytes: &[u8]) -> Result<Local, Error> {
     let name = || match entity_of(place) {
         Ok(key) => format!("what is seen of {key}"),
         Err(_) => "what is seen of an entity".to_owned(),

@@ -1,6 +1,7 @@
 //! Clients and their authority: replica, sync engine, scenarios, simulator. One program, as they share what is slow to
 //! link.
 
+mod differ;
 mod hostile;
 mod principles;
 mod program;
