@@ -1,4 +1,6 @@
 //! Comparing two replicas: what differs is what comparing them entity by entity finds.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::ops::ControlFlow;
 
 use foldlog::algebra::{EntityKey, Operation, Version};
