@@ -96,6 +96,14 @@ faults! {
     pruned_tombstones_missed,
     /// Unique keys are not looked at.
     clash_not_seen,
+
+    // Merging.
+    /// Who deleted an entity is taken to have seen that somebody revived it.
+    revival_taken_as_seen,
+    /// Of several who deleted an entity, only what one had seen counts.
+    deleters_not_joined,
+    /// Clashes below a clash are looked for one level deep.
+    clashes_not_followed,
 }
 
 /// Whether a fault is on: `false` in every normal build.

@@ -87,7 +87,9 @@ pub fn clashes<W: World>(
     }
     while let Some(of) = search.open.pop() {
         for all in search.same_below(&of)?.into_iter().flat_map(|(_, same)| same) {
-            search.unite(all.into_iter().map(|(key, _)| key));
+            if !sabotaged!(clashes_not_followed) {
+                search.unite(all.into_iter().map(|(key, _)| key));
+            }
         }
     }
     // Only now is it known who had a key first.

@@ -156,6 +156,9 @@ impl Deleted {
     }
 
     fn join(&self, other: &Deleted) -> Deleted {
+        if sabotaged!(deleters_not_joined) {
+            return self.clone();
+        }
         let names = self.fields.keys().chain(other.fields.keys());
         let later = |name: &String| (name.clone(), self.seen(name).max(other.seen(name)));
         Deleted {
@@ -169,7 +172,7 @@ impl Deleted {
     fn covers(&self, content: &Content) -> bool {
         let mut names = content.fields.keys().chain(self.fields.keys());
         time(content.created) <= self.created
-            && time(content.revived) <= time(self.at)
+            && (time(content.revived) <= time(self.at) || sabotaged!(revival_taken_as_seen))
             && names.all(|name| time(content.mark(name).0) <= self.seen(name))
     }
 }
