@@ -8,7 +8,8 @@ use foldlog::testing::FaultyStorage;
 use redb::{ReadableDatabase, ReadableTable};
 
 use crate::asking::{
-    NOW, Rows, TABLES, account, all_changes, all_triggers, bunches, by_hand, key, opened, schema,
+    NOW, Rows, TABLES, accepted, account, all_changes, all_triggers, bunches, by_hand, create, deliver, key,
+    opened, patch, schema,
 };
 
 /// What is said to everything that can be asked, by its number.
@@ -115,4 +116,33 @@ fn a_file_with_a_turned_bit_ends_in_no_panic() {
     }
     println!("{refused} refused, {failed} failed, {answered} answered");
     assert!(refused > 0 && failed > 0 && answered > 0);
+}
+
+#[test]
+fn a_damaged_list_of_epochs_that_were_left_stops_no_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("authority.redb");
+    let anna = account("anna");
+    let all = |number: u64| -> Vec<_> {
+        let change = |n| match number {
+            1 => create("folders", n, "{}"),
+            _ => patch("folders", n, &format!(r#"{{"round":{number}}}"#)),
+        };
+        (1..=300).map(change).collect()
+    };
+    let authority = FileAuthority::create(&path, schema()).unwrap();
+    // 4,800 of the 5,000 that are listed at most.
+    for number in 1..=17 {
+        assert!(accepted(&deliver(&authority, &anna, number, &all(number))));
+    }
+    drop(authority);
+    let (place, mut value) = rows(&path, Rows::new("left")).swap_remove(3);
+    *value.last_mut().unwrap() ^= 1;
+    put(&path, Rows::new("left"), &place, &value);
+    let authority = FileAuthority::open(&path, schema()).unwrap();
+    for number in 18..=20 {
+        assert!(accepted(&deliver(&authority, &anna, number, &all(number))));
+    }
+    let read = authority.answer(&anna, NOW, &all_changes());
+    assert!(matches!(&read, Err(Error::Damaged { what, .. }) if what.contains("epochs left")), "{read:?}");
 }

@@ -143,6 +143,67 @@ fn what_was_given_up_or_ended_without_a_write_holds_nobody_up() {
 }
 
 #[test]
+fn writers_that_meet_at_a_new_account_wait_for_one_another() {
+    let Some(namespace) = Namespace::of("writers_that_meet_at_a_new_account_wait_for_one_another") else {
+        return;
+    };
+    const MEETING: u64 = 8;
+    let servers = [namespace.open(SCHEMA), namespace.open(SCHEMA)];
+    for round in 0..60 {
+        let of = account(&format!("account {round}"));
+        let together = std::sync::Barrier::new(usize::try_from(MEETING).unwrap());
+        std::thread::scope(|scope| {
+            for writer in 0..MEETING {
+                let (of, together) = (&of, &together);
+                let server = &servers[usize::from(writer % 2 == 0)];
+                scope.spawn(move || {
+                    together.wait();
+                    let note = create("notes", u128::from(writer) + 1, "{}");
+                    accepted(&delivered(server, of, writer + 1, vec![note]));
+                });
+            }
+        });
+        let Answer::Changes(page) = servers[0].answer(&of, NOW, &changes(Cursors::new(), 100, None)).unwrap()
+        else {
+            panic!("changes")
+        };
+        let epochs: Vec<u64> = page.rows.iter().map(|row| row.epoch.0).collect();
+        assert_eq!(epochs, (1..=MEETING).collect::<Vec<_>>(), "round {round}");
+    }
+}
+
+#[test]
+fn an_account_that_was_erased_and_made_again_meanwhile_has_one_writer() {
+    let Some(namespace) = Namespace::of("an_account_that_was_erased_and_made_again_meanwhile_has_one_writer")
+    else {
+        return;
+    };
+    let authority = namespace.open(SCHEMA);
+    let anna = account("anna");
+    accepted(&delivered(&authority, &anna, 1, vec![create("notes", 1, "{}")]));
+    namespace.sql("BEGIN");
+    namespace.sql("DELETE FROM NS.accounts WHERE name = 'anna'");
+    namespace.sql("INSERT INTO NS.accounts (name, generation) VALUES ('anna', gen_random_uuid())");
+    let (begun, has_begun) = mpsc::channel();
+    let (end, ends) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let (authority, anna) = (&authority, &anna);
+        scope.spawn(move || {
+            let writing = authority.store(anna).unwrap();
+            begun.send(()).unwrap();
+            ends.recv().unwrap();
+            drop(writing);
+        });
+        assert!(has_begun.recv_timeout(Duration::from_millis(300)).is_err(), "it waits for the row");
+        namespace.sql("COMMIT");
+        has_begun.recv_timeout(Duration::from_secs(10)).unwrap();
+        let free = namespace.sql("SELECT name FROM NS.accounts WHERE name = 'anna' FOR UPDATE SKIP LOCKED");
+        end.send(()).unwrap();
+        assert_eq!(free.len(), 0, "nobody else gets the row of who writes");
+    });
+}
+
+#[test]
 fn servers_wake_each_other() {
     let Some(namespace) = Namespace::of("servers_wake_each_other") else { return };
     let (one, other) = (namespace.open(SCHEMA), namespace.open(SCHEMA));

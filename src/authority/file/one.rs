@@ -266,7 +266,7 @@ impl<T: ReadableTable<Bytes, Bytes>> Store for One<'_, T> {
             }
         }
         left_places.into_iter().for_each(|place| held.live.leave(place));
-        if let Some(left) = left
+        if let Some(left) = left.filter(|left| *left != stored.epoch)
             && !held.epochs.forget(&epoch_key(account, number, left.0, key.id()))
         {
             held.left.push((number, left.0, key.id()));

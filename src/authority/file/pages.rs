@@ -51,10 +51,6 @@ impl<T: ReadableTable<Bytes, Bytes>> One<'_, T> {
         let held = self.held.borrow();
         let (mut last, mut left) = (None, None);
         held.epochs.walk(&self.tables.epochs, &from, &to, |place| {
-            if page.rows.len() >= rows_max {
-                page.has_more = true;
-                return Ok(ControlFlow::Break(()));
-            }
             let (key, stored) = self.led_to(collection, record.number, place)?;
             if epoch_key(account, record.number, stored.epoch.0, key.id()) != place {
                 if left.is_none() {
@@ -66,6 +62,10 @@ impl<T: ReadableTable<Bytes, Bytes>> One<'_, T> {
                     return Ok(ControlFlow::Continue(()));
                 }
                 return Err(self.misplaced(&format!("the order of {collection}")));
+            }
+            if page.rows.len() >= rows_max {
+                page.has_more = true;
+                return Ok(ControlFlow::Break(()));
             }
             *bytes += stored.version.existence.state().map_or(0, |state| state.as_json().len());
             // One row always fits. The rest is not even read: a page stands in memory at once.

@@ -101,13 +101,20 @@ impl PostgresAuthority {
     /// # Errors
     /// What PostgreSQL says.
     pub fn store(&self, account: &Account) -> Result<PostgresStore<'_>, PostgresError> {
-        self.shared.writing(account, None)
+        Ok(again(|| self.shared.writing(account, None))?)
     }
 
     /// How often an answer of PostgreSQL was waited for.
     #[must_use]
     pub fn round_trips(&self) -> u64 {
         self.shared.connections.round_trips.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+impl Drop for PostgresAuthority {
+    fn drop(&mut self) {
+        // Whoever watches may go on.
+        self.shared.connections.close();
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! first trip   begin ─ account, schema served, answer recorded, counters ─ what the bunch names
 //! more trips   what that leads to: parents that are gone, what a delete takes
-//! last trip    rows ─ triggers, counters, answer ─ commit ─ notify
+//! last trip    rows ─ triggers, counters, answer ─ commit
+//! not awaited  notify
 //! ```
 //!
 //! Invariant: what was read under a number is taken only where that is the account's number still.
@@ -129,7 +130,9 @@ impl Shared {
 
     /// What is needed at first of an account.
     fn found(&self, row: &Row, ask: Option<&Ask>, held: &mut Held) -> Result<Found, PostgresError> {
-        if is_writing(ask) && get::<i64>(row, 4)? != self.served {
+        let served: Option<i64> = get(row, 4)?;
+        let served = served.ok_or_else(|| PostgresError::damaged("the layout", "it is empty"))?;
+        if is_writing(ask) && served != self.served {
             return Err(PostgresError::OtherSchema);
         }
         held.last_trigger = uncounted("a trigger's index", get(row, 2)?)?;

@@ -61,6 +61,7 @@ impl Connections {
         let getting = async {
             // What happened to the connections since somebody last waited is seen first.
             tokio::task::yield_now().await;
+            turn().await;
             self.pool.get().await.map_err(|error| refused(error, waited))
         };
         let client = self.wait(getting)?;
@@ -90,16 +91,30 @@ impl Connections {
         self.runtime.as_ref().ok_or_else(ended)?.block_on(doing)
     }
 
-    /// Passes on what nobody waits for.
-    fn pass_on(&self, doing: impl Future<Output = ()>) {
+    /// Does what nobody waits for to have its effect, as far as it is sent.
+    fn pass_on(
+        &self,
+        timeout: Option<Duration>,
+        doing: impl Future<Output = ()>,
+    ) -> Result<(), PostgresError> {
         let passing = async {
             doing.await;
-            // The connection has its turn.
-            tokio::task::yield_now().await;
+            turn().await;
             Ok(())
         };
-        self.wait(passing).unwrap_or(());
+        self.wait(in_time(timeout, passing))
     }
+
+    /// Ends all connections that are not in use, and refuses new ones.
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// Lets everything that is ready have its turn: what is asked for now comes behind all of that, whichever thread it is
+/// that drives.
+async fn turn() {
+    let _ = tokio::spawn(async {}).await;
 }
 
 impl Drop for Connections {
@@ -137,7 +152,7 @@ impl Session<'_> {
         // Whatever comes of it, until it is known to have ended well.
         self.is_clean = false;
         if std::mem::take(&mut self.has_old_plans) {
-            self.of.pass_on(sent(client, &Call::plain("DISCARD PLANS")));
+            self.of.pass_on(self.timeout, sent(client, &Call::plain("DISCARD PLANS")))?;
         }
         self.of.wait(in_time(self.timeout, said(client, calls)))
     }
@@ -164,14 +179,16 @@ impl Session<'_> {
 
     /// Ends a transaction in which nothing was written.
     pub(super) fn end(&mut self) {
-        self.tell(&Call::plain("ROLLBACK"));
         self.is_clean = self.client.is_some();
+        self.tell(&Call::plain("ROLLBACK"));
     }
 
     /// Says what nobody waits for.
     pub(super) fn tell(&mut self, call: &Call) {
         if let Some(client) = &self.client {
-            self.of.pass_on(sent(client, call));
+            let told = self.of.pass_on(self.timeout, sent(client, call));
+            // It is not known then what became of it.
+            self.is_clean &= told.is_ok();
         }
     }
 }
@@ -181,7 +198,7 @@ impl Drop for Session<'_> {
         if !self.is_clean
             && let Some(client) = self.client.take()
         {
-            self.of.pass_on(async { drop(Object::take(client)) });
+            self.of.pass_on(None, async { drop(Object::take(client)) }).unwrap_or(());
         }
     }
 }

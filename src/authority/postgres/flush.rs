@@ -76,15 +76,14 @@ impl Target<'_> {
             let filled = groups.into_iter().filter(|(rows, _)| !rows.is_empty());
             calls.extend(filled.map(|(rows, says)| rows.call(says, self.account)));
         }
-        if !unwritten.triggers.is_empty() {
-            self.forget_triggers(held, &mut calls)?;
-        }
+        let forget = if unwritten.triggers.is_empty() { None } else { self.forget_triggers(held)? };
         let (mut answers, mut counters) = (unwritten.answers.into_iter(), unwritten.counters);
         let rows = unwritten.triggers.chunk_by(|one, next| one.sender == next.sender);
         let mut rows = rows.flat_map(|same| same.chunks(TRIGGERS_A_ROW_MAX));
         loop {
             let (triggers, answer) = (rows.next().unwrap_or_default(), answers.next());
             if triggers.is_empty() && counters.is_empty() && answer.is_none() {
+                calls.extend(forget);
                 return Ok(calls);
             }
             let call = Call::new(&self.own.beside).with(self.account);
@@ -95,14 +94,14 @@ impl Target<'_> {
     }
 
     /// Forgets the oldest triggers where there are too many.
-    fn forget_triggers(&self, held: &mut Held, calls: &mut Vec<Call>) -> Result<(), PostgresError> {
+    fn forget_triggers(&self, held: &mut Held) -> Result<Option<Call>, PostgresError> {
         let kept = held.last_trigger.saturating_sub(held.triggers_from);
-        if kept > self.triggers_max.saturating_add(self.triggers_max / 10) {
-            held.triggers_from = held.last_trigger.saturating_sub(self.triggers_max);
-            let until = counted("a trigger's index", held.triggers_from)?;
-            calls.push(Call::new(&self.own.forget_triggers).with(self.account).with(until));
+        if kept <= self.triggers_max.saturating_add(self.triggers_max / 10) {
+            return Ok(None);
         }
-        Ok(())
+        held.triggers_from = held.last_trigger.saturating_sub(self.triggers_max);
+        let until = counted("a trigger's index", held.triggers_from)?;
+        Ok(Some(Call::new(&self.own.forget_triggers).with(self.account).with(until)))
     }
 
     fn with_triggers(&self, call: Call, triggers: &[Trigger], from: u64) -> Result<Call, PostgresError> {

@@ -84,11 +84,15 @@ CREATE FUNCTION NS.begun(
 BEGIN
     IF locks THEN
         PERFORM FROM NS.accounts WHERE name = of FOR UPDATE;
+        -- One that was made since is not locked.
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
     END IF;
     RETURN QUERY SELECT account.number, account.generation, account.last_trigger, account.triggers_from, layout.served,
         answer.digest, answer.outcomes, counted.collections, counted.last_epochs, counted.floors, counted.live_counts,
         counted.live_sums
-    FROM NS.accounts AS account CROSS JOIN NS.layout AS layout
+    FROM NS.accounts AS account LEFT JOIN NS.layout AS layout ON true
     LEFT JOIN NS.answers AS answer
         ON answer.account = account.number AND answer.replica = by AND answer.bunch = begun.bunch
     CROSS JOIN LATERAL (

@@ -77,7 +77,7 @@ pub(super) async fn said(client: &ClientWrapper, calls: &[Call]) -> Result<Vec<V
     Ok(rows)
 }
 
-/// Sends a statement and does not wait for what it gives, which is nothing that anybody needs.
+/// Sends a statement, once it is prepared, and does not wait for what it gives, which is nothing that anybody needs.
 pub(super) async fn sent(client: &ClientWrapper, call: &Call) {
     let Ok(ready) = prepared(client, call).await else { return };
     let mut answer = answer(client, &ready);

@@ -23,7 +23,7 @@ use crate::algebra::{
 pub(super) const CHANNEL: &str = "foldlog";
 
 /// One account's data in one transaction: for callers that run the rules themselves. What is written is kept once it is
-/// committed; dropped before, nothing of it is.
+/// committed; dropped before, nothing of it is. As all calls do, dropping it blocks, and panics in asynchronous code.
 pub struct PostgresStore<'a> {
     pub(super) shared: &'a Shared,
     pub(super) session: RefCell<Session<'a>>,

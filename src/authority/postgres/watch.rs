@@ -1,8 +1,8 @@
 //! Watching: servers on one database wake each other.
 //!
 //! A commit that made triggers is followed by a notification, which says the account's number and nothing else. One
-//! that is lost, as servers end and connections break, is made up for by waking everyone when it is listened again:
-//! whoever is woken looks what there is.
+//! that is lost as connections break is made up for by waking everyone when it is listened again: whoever is woken looks
+//! what there is. One that was never sent, as a server ended between the two, is made up for by the next.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -49,7 +49,7 @@ pub struct Watch {
 
 impl PostgresAuthority {
     /// Calls `wake` after each commit that made triggers, of this server or of another one on the same namespace, and
-    /// whenever something may have been missed. It is called on a thread of its own.
+    /// whenever something may have been missed. It is called on a thread of its own, which listens: so it must not block.
     ///
     /// # Errors
     /// A system that has no thread left.
