@@ -100,6 +100,9 @@ impl<'a, S: Store> Given<'a, S> {
                     Ok(None) => continue,
                     Ok(Some(target)) => target,
                 };
+                if world.is_live(&target)? {
+                    continue;
+                }
                 let there = world.now(&target)?;
                 let has_failed = self.on(&target).any(|(place, _)| out.failed.contains_key(&place));
                 match &there.existence {

@@ -49,6 +49,14 @@ pub trait Store {
     /// What the store says.
     fn entity(&self, key: &EntityKey) -> Result<Option<Arc<Stored>>, Self::Error>;
 
+    /// Whether an entity lives. A store that knows this without reading the entity says so.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn is_live(&self, key: &EntityKey) -> Result<bool, Self::Error> {
+        Ok(self.entity(key)?.is_some_and(|stored| stored.version.existence.is_live()))
+    }
+
     /// A live entity of a collection that has these values, as canonical JSON, in these fields.
     ///
     /// # Errors

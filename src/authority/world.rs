@@ -67,6 +67,14 @@ impl<'s, S: Store> World<'s, S> {
         }
     }
 
+    /// Whether the entity lives now.
+    pub(super) fn is_live(&self, key: &EntityKey) -> Result<bool, S::Error> {
+        match self.touched.get(key) {
+            Some(touched) => Ok(touched.version.existence.is_live()),
+            None => self.store.is_live(key),
+        }
+    }
+
     pub(super) fn put(&mut self, key: &EntityKey, version: Version, origin: usize) {
         let now = version.existence.clone();
         let before = match self.touched.insert(key.clone(), Touched { version, origin }) {

@@ -49,6 +49,13 @@ fn a_new_key_and_a_new_reference_hold_for_what_was_there_before() {
     let clash = delivered(&after, &anna, 2, vec![note(4_000, "77", 2)]);
     assert!(matches!(&clash[..], [Outcome::Clash { .. }]), "{clash:?}");
     accepted(&delivered(&after, &anna, 3, vec![note(4_000, "2500", 2)]));
+    // What leads nowhere is seen when it is written again, though the reference is only vouched for from now on.
+    let astray = delivered(&after, &anna, 31, vec![patch("notes", 3_000, r#"{"done":true}"#)]);
+    assert!(
+        matches!(&astray[..], [Outcome::Refused { reason }] if reason.contains("not known")),
+        "{astray:?}"
+    );
+    accepted(&delivered(&after, &anna, 32, vec![patch("notes", 3, r#"{"done":true}"#)]));
     // The server before would write rows that keep no key.
     let refused = try_delivered(&before, &anna, 4, vec![note(5_000, "77", 1)]);
     assert!(matches!(&refused, Err(Error::Schema { .. })), "{refused:?}");

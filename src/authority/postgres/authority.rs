@@ -85,11 +85,13 @@ impl PostgresAuthority {
             session.run("BEGIN")?;
             catalogue::bring_up(&mut session, &options.namespace)?;
             let (served, names) = migrate::follow(&mut session, &shared.tables, &shared.schema)?;
+            let vouched = catalogue::vouched(&mut session, &options.namespace)?;
             session.said_last(&[Call::plain("COMMIT")])?;
-            Ok((served, names))
+            Ok((served, names, vouched))
         })
-        .map(|(served, names)| {
+        .map(|(served, names, vouched)| {
             shared.tables.number(names);
+            shared.tables.vouched(&vouched);
             served
         })?;
         Ok(PostgresAuthority { shared: Arc::new(shared) })
@@ -101,7 +103,7 @@ impl PostgresAuthority {
     /// # Errors
     /// What PostgreSQL says.
     pub fn store(&self, account: &Account) -> Result<PostgresStore<'_>, PostgresError> {
-        Ok(again(|| self.shared.writing(account, None))?)
+        again(|| self.shared.writing(account, None))
     }
 
     /// How often an answer of PostgreSQL was waited for.

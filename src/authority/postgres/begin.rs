@@ -123,7 +123,7 @@ impl Shared {
         }
         let found = self.found(row, ask, &mut held)?;
         for (asking, rows) in askings.into_iter().zip(rows) {
-            take(&mut held, &self.schema, asking, &rows)?;
+            take(&mut held, &self.tables, &self.schema, asking, &rows)?;
         }
         Ok(Some((found, held)))
     }

@@ -1,5 +1,7 @@
 //! The catalogue: which layout the tables have, and how an older one becomes this one.
 
+use std::collections::BTreeSet;
+
 use super::connect::Session;
 use super::error::PostgresError;
 use super::names::quoted;
@@ -51,6 +53,14 @@ pub(super) fn bring_up(session: &mut Session<'_>, namespace: &str) -> Result<(),
         session.asked(Call::new(format!("UPDATE {layout} SET version = $1")).with(known))?;
     }
     Ok(())
+}
+
+/// The references, by the names of their constraints, that hold for all that is there.
+pub(super) fn vouched(session: &mut Session<'_>, namespace: &str) -> Result<BTreeSet<String>, PostgresError> {
+    let text = "SELECT conname::text FROM pg_constraint WHERE contype = 'f' AND convalidated AND connamespace = (SELECT \
+                oid FROM pg_namespace WHERE nspname = $1)";
+    let rows = session.asked(Call::new(text).with(namespace.to_owned()))?;
+    rows.iter().map(|row| get(row, 0)).collect()
 }
 
 fn version(session: &mut Session<'_>, layout: &str) -> Result<i64, PostgresError> {

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | every operation | its entity |
 //! | what will be live | what it refers to, who holds its unique keys |
-//! | what is patched | what it refers to as it is, in the same round trip |
 //! | a parent that is gone | the same of it, as its child may bring it back: upwards |
 //! | what is deleted | who refers to it; of those that go with it the same: downwards |
 //!
@@ -28,16 +27,11 @@ pub(super) struct Wants {
     pub(super) holders: BTreeMap<(CollectionName, Vec<String>), BTreeSet<Vec<String>>>,
     /// Who refers to these.
     pub(super) referrers: BTreeMap<CollectionName, BTreeSet<Uuid>>,
-    /// What these refer to, by collection and field, as they are stored.
-    pub(super) targets: BTreeMap<(CollectionName, String), BTreeSet<Uuid>>,
 }
 
 impl Wants {
     pub(super) fn is_empty(&self) -> bool {
-        self.entities.is_empty()
-            && self.holders.is_empty()
-            && self.referrers.is_empty()
-            && self.targets.is_empty()
+        self.entities.is_empty() && self.holders.is_empty() && self.referrers.is_empty()
     }
 
     pub(super) fn entity(&mut self, key: &EntityKey) {
@@ -80,7 +74,6 @@ impl<'a> Foresight<'a> {
                 Change::Update(Update::Patch(patch)) => {
                     // As much as it says by itself.
                     foresight.live(&held, key, &State::empty().with(patch));
-                    foresight.kept_targets(key, patch);
                     foresight.patches.push((key, patch));
                 }
                 Change::Delete => foresight.gone(key),
@@ -130,7 +123,7 @@ impl<'a> Foresight<'a> {
     fn live(&mut self, held: &Held, key: &EntityKey, state: &State) {
         for (_, _, target) in self.schema.targets(key, state) {
             if self.seen_targets.insert(target.clone()) {
-                if !held.entities.contains_key(&target) {
+                if !held.entities.contains_key(&target) && !held.live_targets.contains(&target) {
                     self.wants.entity(&target);
                 }
                 self.targets.push(target);
@@ -142,16 +135,6 @@ impl<'a> Foresight<'a> {
                 let (collection, fields, values) = asked;
                 self.wants.holders.entry((collection, fields)).or_default().insert(values);
             }
-        }
-    }
-
-    /// What an entity refers to by the fields that a patch leaves as they are.
-    fn kept_targets(&mut self, key: &EntityKey, patch: &Patch) {
-        let declared = self.schema.collection(key.collection());
-        let references = declared.into_iter().flat_map(|declared| declared.references());
-        for (field, _) in references.filter(|(field, _)| patch.raw(field).is_none()) {
-            let place = (key.collection().clone(), field.to_owned());
-            self.wants.targets.entry(place).or_default().insert(key.id());
         }
     }
 

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 use super::super::store::Stored;
+use super::tables::Tables;
 use crate::algebra::{
     BunchNumber, CollectionName, Digest, EntityKey, Epoch, LiveSet, Outcomes, ReplicaId, Schema, Trigger,
 };
@@ -50,6 +51,8 @@ pub(super) type Recorded = (ReplicaId, BunchNumber);
 pub(super) struct Held {
     pub(super) entities: HashMap<EntityKey, Slot, RandomState>,
     pub(super) holders: HashMap<Asked, Vec<Uuid>, RandomState>,
+    /// What is live in the tables, as something live refers to it; what of these is held is as it is held.
+    pub(super) live_targets: HashSet<EntityKey, RandomState>,
     pub(super) referrers: HashMap<Referred, Vec<Uuid>, RandomState>,
     pub(super) counters: BTreeMap<CollectionName, Counter>,
     pub(super) answers: HashMap<Recorded, Option<(Digest, Outcomes)>>,
@@ -89,10 +92,23 @@ impl Unwritten {
 impl Held {
     /// Takes what was read of an entity. Before anything is put, a live one holds its unique keys, and nobody else
     /// does.
-    pub(super) fn take(&mut self, schema: &Schema, key: EntityKey, stored: Stored, place: Place) {
+    pub(super) fn take(
+        &mut self,
+        tables: &Tables,
+        schema: &Schema,
+        key: EntityKey,
+        stored: Stored,
+        place: Place,
+    ) {
         if !self.has_put
             && let Some(state) = stored.version.existence.live()
         {
+            let references = tables.get(key.collection()).map_or(&[][..], |table| &table.references);
+            for (field, _, target) in schema.targets(&key, state) {
+                if references.iter().any(|reference| reference.is_sure && reference.field == field) {
+                    self.live_targets.insert(target);
+                }
+            }
             for (_, fields, values) in schema.keys(&key, state) {
                 let asked = (key.collection().clone(), fields.to_vec(), values);
                 self.holders.entry(asked).or_insert_with(|| vec![key.id()]);

@@ -20,7 +20,6 @@ pub(super) enum Asking<'t> {
     Entities(CollectionName, BTreeSet<Uuid>),
     Holders(CollectionName, Vec<String>, Vec<Vec<String>>),
     Referrers(CollectionName, &'t Reference, CollectionName, BTreeSet<Uuid>),
-    Targets(CollectionName),
 }
 
 /// The statements for what is wanted. What has no table is nowhere, and nobody holds or refers to it.
@@ -62,20 +61,13 @@ pub(super) fn asked<'t>(
             }
         }
     }
-    for ((from, field), ids) in wants.targets {
-        let references = tables.get(&from).into_iter().flat_map(|table| &table.references);
-        for reference in references.filter(|reference| reference.field == field) {
-            let given: Vec<Uuid> = ids.iter().copied().collect();
-            let call = Call::new(&reference.targets).with(account).with(given);
-            all.push((Asking::Targets(reference.to.clone()), call));
-        }
-    }
     all
 }
 
 /// Takes what a statement gave.
 pub(super) fn take(
     held: &mut Held,
+    tables: &Tables,
     schema: &Schema,
     asking: Asking<'_>,
     rows: &[Row],
@@ -83,7 +75,7 @@ pub(super) fn take(
     match asking {
         Asking::Entities(collection, mut ids) => {
             for row in rows {
-                ids.remove(&take_row(held, schema, &collection, row)?.id());
+                ids.remove(&take_row(held, tables, schema, &collection, row)?.id());
             }
             ids.into_iter().filter_map(|id| named(&collection, id)).for_each(|key| held.take_absent(key));
         }
@@ -100,18 +92,13 @@ pub(super) fn take(
                 held.holders.insert((collection.clone(), fields.clone(), values), ids);
             }
         }
-        Asking::Targets(collection) => {
-            for row in rows {
-                take_row(held, schema, &collection, row)?;
-            }
-        }
         Asking::Referrers(from, reference, to, parents) => {
             let referred = |id: Uuid| Some((named(&to, id)?, from.clone(), reference.field.clone()));
             for place in parents.into_iter().filter_map(referred) {
                 held.referrers.insert(place, Vec::new());
             }
             for row in rows {
-                let child = take_row(held, schema, &from, row)?;
+                let child = take_row(held, tables, schema, &from, row)?;
                 let parent: Uuid = get(row, ROW.len() + 1)?;
                 let place = referred(parent);
                 if let Some(ids) = place.and_then(|place| held.referrers.get_mut(&place)) {
@@ -126,6 +113,7 @@ pub(super) fn take(
 
 fn take_row(
     held: &mut Held,
+    tables: &Tables,
     schema: &Schema,
     collection: &CollectionName,
     row: &Row,
@@ -133,7 +121,7 @@ fn take_row(
     let (id, stored, place) = stored(row)?;
     let key = EntityKey::new(collection.clone(), id)
         .map_err(|error| PostgresError::damaged(format!("a row of {collection}"), error))?;
-    held.take(schema, key.clone(), stored, place);
+    held.take(tables, schema, key.clone(), stored, place);
     Ok(key)
 }
 

@@ -86,7 +86,7 @@ impl PostgresStore<'_> {
         }
         let answers = self.session.borrow_mut().said(&calls)?;
         for (asking, rows) in askings.into_iter().zip(answers) {
-            take(&mut held, &self.shared.schema, asking, &rows)?;
+            take(&mut held, &self.shared.tables, &self.shared.schema, asking, &rows)?;
         }
         Ok(())
     }
@@ -132,6 +132,15 @@ impl Store for PostgresStore<'_> {
     fn entity(&self, key: &EntityKey) -> Result<Option<Arc<Stored>>, PostgresError> {
         self.require(key)?;
         Ok(self.held.borrow().entities.get(key).and_then(|slot| slot.stored.clone()))
+    }
+
+    fn is_live(&self, key: &EntityKey) -> Result<bool, PostgresError> {
+        let is_vouched_for = {
+            let held = self.held.borrow();
+            !held.entities.contains_key(key) && held.live_targets.contains(key)
+        };
+        let lives = |stored: Arc<Stored>| stored.version.existence.is_live();
+        Ok(is_vouched_for || self.entity(key)?.is_some_and(lives))
     }
 
     fn holders(

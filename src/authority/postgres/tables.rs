@@ -8,7 +8,7 @@
 //!
 //! A statement that names the first with `ONLY` reads what is live, one without `ONLY` both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::PostgresError;
 use super::names::{name, quoted};
@@ -82,8 +82,8 @@ pub(super) struct Reference {
     pub(super) index: String,
     /// Finds who refers: `$1` the account, `$2` the ids referred to. Gives the row, and the id that it refers to.
     pub(super) referrers: String,
-    /// Finds what is referred to: `$1` the account, `$2` the ids that refer.
-    pub(super) targets: String,
+    /// Whether the database vouches for it: what is live refers to what is live, also what was there before it.
+    pub(super) is_sure: bool,
 }
 
 impl ColumnKind {
@@ -136,6 +136,13 @@ impl Tables {
         self.names = names;
     }
 
+    /// Takes which of the constraints hold for all that is there.
+    pub(super) fn vouched(&mut self, constraints: &BTreeSet<String>) {
+        for reference in self.of.values_mut().flat_map(|table| &mut table.references) {
+            reference.is_sure = constraints.contains(&reference.constraint);
+        }
+    }
+
     pub(super) fn get(&self, collection: &CollectionName) -> Option<&Table> {
         self.of.get(collection)
     }
@@ -184,14 +191,6 @@ impl Table {
                 row_columns(),
                 quoted = quoted(&column)
             );
-            let target = format!("{namespace}.{}", quoted(&name("live", &[reference.to.as_str()])));
-            // As an array, so that the planner joins nothing.
-            let targets = format!(
-                "SELECT {} FROM {target} WHERE account = $1 AND id = ANY (ARRAY (SELECT DISTINCT {} FROM ONLY {live} WHERE \
-                 account = $1 AND id = ANY ($2)))",
-                row_columns(),
-                quoted(&column)
-            );
             references.push(Reference {
                 field: field.to_owned(),
                 to: reference.to.clone(),
@@ -199,7 +198,7 @@ impl Table {
                 constraint: name("foreign", &texts),
                 index: name("index", &texts),
                 referrers,
-                targets,
+                is_sure: false,
             });
         }
         let says = Statements::new(&live, &archive, &columns);
