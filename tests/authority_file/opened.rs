@@ -50,6 +50,9 @@ fn a_file_that_is_missing_in_use_or_something_else_is_named_as_that() {
     for error in refused(folder.path()) {
         assert!(matches!(error, Error::Store { .. }), "{error:?}");
     }
+    let path = folder.path().join("nowhere").join("authority.redb");
+    let error = FileAuthority::create(&path, schema()).unwrap_err().to_string();
+    assert!(error.contains("nowhere") && error.contains("folder"), "{error}");
 }
 
 #[test]
