@@ -44,17 +44,6 @@ impl Stamps {
         }
         self
     }
-
-    fn set(&mut self, field: String, stamp: Stamp) {
-        match self.fields.binary_search_by(|(name, _)| name.cmp(&field)) {
-            Ok(place) => {
-                if let Some((_, held)) = self.fields.get_mut(place) {
-                    *held = stamp;
-                }
-            }
-            Err(place) => self.fields.insert(place, (field, stamp)),
-        }
-    }
 }
 
 /// An entity with its stamps.
@@ -80,7 +69,7 @@ impl Version {
                 stamps.created = created;
                 for (name, _) in state.iter() {
                     match effect.stamp_of(&name).stamp().map(by) {
-                        Some(stamp) if Some(stamp) != created => stamps.set(name, stamp),
+                        Some(stamp) if Some(stamp) != created => set_of(&mut stamps.fields, name, stamp),
                         Some(_) | None => {}
                     }
                 }
@@ -92,7 +81,7 @@ impl Version {
                 for (name, _) in before.changes_to(state).iter() {
                     if let Some(stamp) = effect.stamp_of(&name).stamp().map(by) {
                         let stamp = later_than(self.stamps.of(&name), stamp);
-                        stamps.set(name, stamp);
+                        set_of(&mut stamps.fields, name, stamp);
                     }
                 }
             }
@@ -107,6 +96,18 @@ impl Version {
             stamps.turned = Some(later_than(self.stamps.turned, turned));
         }
         Version { existence, stamps }
+    }
+}
+
+/// Sets what a field has in a list that is in the order of the fields' names.
+pub(crate) fn set_of<T>(fields: &mut Vec<(String, T)>, field: String, value: T) {
+    match fields.binary_search_by(|(name, _)| name.cmp(&field)) {
+        Ok(place) => {
+            if let Some((_, held)) = fields.get_mut(place) {
+                *held = value;
+            }
+        }
+        Err(place) => fields.insert(place, (field, value)),
     }
 }
 

@@ -7,7 +7,7 @@ use super::attempt::{Arrived, Attempt, Given, Out};
 use super::store::{Store, Stored};
 use crate::algebra::{
     Bunch, Change, EntityKey, Epoch, Existence, Millis, Operation, Outcome, Outcomes, Planned, ReplicaId,
-    Resulting, Schema, Update, Version, Writer,
+    Resulting, Schema, Update, Version, Writer, set_of,
 };
 
 /// How far a stamp may be ahead of the authority's clock before it is set back to it: a minute, which is what
@@ -220,10 +220,7 @@ fn written(before: Option<Arc<Stored>>, version: Version, epoch: Epoch, writer: 
     let empty = crate::algebra::State::empty();
     let was = before.version.existence.state().unwrap_or(&empty);
     for (name, _) in was.changes_to(version.existence.state().unwrap_or(&empty)).iter() {
-        match fields.binary_search_by(|(held, _)| held.as_str().cmp(&name)) {
-            Ok(place) => fields.get_mut(place).into_iter().for_each(|(_, held)| *held = epoch),
-            Err(place) => fields.insert(place, (name, epoch)),
-        }
+        set_of(&mut fields, name, epoch);
     }
     Stored { version, epoch, fields, writer: Some(writer) }
 }

@@ -10,11 +10,9 @@ use std::sync::Arc;
 use redb::{AccessGuard, Range, ReadableTable};
 
 use super::error::Error;
-use super::view::{View, local_of, version_of};
+use super::view::{View, base_of, local_of, version_of};
 use super::{Bytes, Replica};
 use crate::algebra::{EntityKey, Version};
-use crate::codec::frame::{self, FrameKind};
-use crate::codec::records::BaseRecord;
 use crate::journal;
 use crate::journal::error::engine;
 use crate::journal::tables::{damaged, entity_of};
@@ -125,11 +123,7 @@ impl Row<'_> {
         if !self.is_base {
             return Ok(local_of(self.place(), self.value.value())?.version);
         }
-        let name = || self.key().map_or_else(|_| "a base".to_owned(), |key| format!("the base of {key}"));
-        let record: BaseRecord = frame::open_record(FrameKind::Base, self.place(), self.value.value())
-            .map_err(|error| damaged(name())(error))?;
-        let (base, stamps) = record.base_and_stamps().map_err(|error| damaged(name())(error))?;
-        Ok(version_of(&base, stamps))
+        base_of(self.place(), self.value.value()).map(|(base, stamps)| version_of(&base, stamps))
     }
 }
 

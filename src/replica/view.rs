@@ -111,9 +111,7 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
         match self.base.get(place.as_slice()).map_err(engine)? {
             None if self.is_complete => Ok((Base::Absent, Stamps::default())),
             None => Ok((Base::Unknown, Stamps::default())),
-            Some(guard) => frame::open_record::<BaseRecord>(FrameKind::Base, &place, guard.value())
-                .and_then(BaseRecord::base_and_stamps)
-                .map_err(|error| damaged(format!("the base of {key}"))(error)),
+            Some(guard) => base_of(&place, guard.value()),
         }
     }
 
@@ -389,6 +387,15 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
     }
 }
 
+/// What the authority is known to hold, as it stands in its place.
+pub(super) fn base_of(place: &[u8], bytes: &[u8]) -> Result<(Base, Stamps), Error> {
+    let name = || entity_of(place).map_or_else(|_| "a base".to_owned(), |key| format!("the base of {key}"));
+    frame::open_record::<BaseRecord>(FrameKind::Base, place, bytes)
+        .and_then(BaseRecord::base_and_stamps)
+        .map_err(|error| damaged(name())(error))
+}
+
+/// What is seen beside that, as it stands in its place.
 pub(super) fn local_of(place: &[u8], bytes: &[u8]) -> Result<Local, Error> {
     let name = || match entity_of(place) {
         Ok(key) => format!("what is seen of {key}"),

@@ -71,7 +71,7 @@ impl Origin {
 
 fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<Database, NotOpened> {
     let place = path.display().to_string();
-    let io = |source: io::Error| NotOpened::Io { doing: format!("{place} cannot be opened"), source };
+    let io = |source| unopened(&place, source);
     let is_there = match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => return Err(io(io::ErrorKind::IsADirectory.into())),
         Ok(found) if !found.is_file() => {
@@ -98,6 +98,17 @@ fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<Databas
     db.map_err(|error| refused(&place, error))
 }
 
+/// What the system said, with what to do.
+fn unopened(place: &str, source: io::Error) -> NotOpened {
+    let hint = match source.kind() {
+        io::ErrorKind::NotFound => "the folder that it is to be in must be there",
+        io::ErrorKind::PermissionDenied => "whoever runs this must be allowed to read and write it",
+        _ => return NotOpened::Io { doing: format!("{place} cannot be opened"), source },
+    };
+    let source = io::Error::new(source.kind(), format!("{source}; {hint}"));
+    NotOpened::Io { doing: format!("{place} cannot be opened"), source }
+}
+
 /// What the engine said when it did not open something, in our words.
 pub(crate) fn refused(place: &str, error: DatabaseError) -> NotOpened {
     match error {
@@ -110,7 +121,7 @@ pub(crate) fn refused(place: &str, error: DatabaseError) -> NotOpened {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                 NotOpened::Unfit { why: source.to_string() }
             }
-            _ => NotOpened::Io { doing: format!("{place} cannot be opened"), source },
+            _ => unopened(place, source),
         },
         DatabaseError::Storage(StorageError::Corrupted(why)) => NotOpened::Unfit { why },
         other => NotOpened::Unfit { why: other.to_string() },

@@ -4,7 +4,7 @@
 //! Reads run side by side and beside a writer, each on its own snapshot. Invariant: a write that returned is durable,
 //! and one that did not is there as a whole or not at all.
 
-use std::io::ErrorKind;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
@@ -108,12 +108,7 @@ pub(super) fn open_database(origin: &Origin, cache_bytes: usize) -> Result<Datab
         GuardedError::Engine(NotOpened::InUse) => Error::InUse { place },
         GuardedError::Engine(NotOpened::Unfit { why }) => Error::NotAnAuthority { place, why },
         GuardedError::Engine(NotOpened::Io { doing, source }) => {
-            let hint = match source.kind() {
-                ErrorKind::NotFound => "; the folder that it is to be in must be there",
-                ErrorKind::PermissionDenied => "; whoever runs this must be allowed to read and write it",
-                _ => "",
-            };
-            Error::Store { source: format!("{doing}: {source}{hint}").into() }
+            Error::Store { source: io::Error::new(source.kind(), format!("{doing}: {source}")).into() }
         }
         GuardedError::Panicked(panic) => Error::NotAnAuthority { place, why: panic.to_string() },
     })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::left::{self, Left};
 use super::moves::Moves;
 use super::tables::{
-    Tables, WriteTable, answer_key, behind, collection_key, engine, entity_key, put, trigger_key,
+    Tables, WriteTable, answer_key, behind, collection_key, engine, entity_key, number_of, put, trigger_key,
 };
 use crate::algebra::{BunchNumber, CollectionName, Digest, EntityKey, Outcomes, ReplicaId, Trigger};
 use crate::authority::{Account, Error, Stored};
@@ -143,7 +143,7 @@ fn forget_old(
     let (from, to) = (trigger_key(account.number, 0), behind(&trigger_key(account.number, until)));
     let mut last = account.triggers_from;
     let forgets = |key: &[u8], _: &[u8]| {
-        last = key.last_chunk::<8>().map_or(last, |index| u64::from_be_bytes(*index).max(last));
+        last = number_of(key).map_or(last, |index| index.max(last));
         false
     };
     triggers.retain_in(from.as_slice()..to.as_slice(), forgets).map_err(engine)?;

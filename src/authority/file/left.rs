@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use redb::ReadableTable;
 use uuid::Uuid;
 
-use super::tables::{Bytes, Tables, WriteTable, bounds, engine, epoch_key, left_key, opened, put};
+use super::tables::{Bytes, Tables, WriteTable, bounds, engine, epoch_key, left_key, number_of, opened, put};
 use crate::authority::Error;
 use crate::codec::accounts::LeftRecord;
 use crate::codec::frame::FrameKind;
@@ -45,8 +45,8 @@ pub(super) fn list(tables: &mut Tables<WriteTable<'_>>, account: u64, left: Vec<
     let last = tables.left.range(from.as_slice()..to.as_slice()).map_err(engine)?.next_back();
     let last = last.transpose().map_err(engine)?;
     // Each value stands under how many there are with it.
-    let count = |key: &[u8]| key.last_chunk::<8>().map_or(0, |count| u64::from_be_bytes(*count));
-    let count = last.map_or(0, |(key, _)| count(key.value())).saturating_add(left.len() as u64);
+    let count = last.and_then(|(key, _)| number_of(key.value())).unwrap_or_default();
+    let count = count.saturating_add(left.len() as u64);
     if count > LISTED_MAX {
         match listed(tables, account) {
             Ok(listed) => return drop_these(tables, account, listed.into_iter().chain(left).collect()),

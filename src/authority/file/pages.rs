@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::left;
 use super::one::One;
-use super::tables::{Bytes, behind, damaged, engine, epoch_key, epoch_of, opened, trigger_key};
+use super::tables::{Bytes, behind, damaged, engine, epoch_key, epoch_of, number_of, opened, trigger_key};
 use crate::algebra::{CollectionName, Cursors, Epoch, Index, Page, Trigger};
 use crate::authority::answer::PAGE_BYTES_MAX;
 use crate::authority::{Error, Store};
@@ -108,7 +108,7 @@ impl<T: ReadableTable<Bytes, Bytes>> One<'_, T> {
             }
             let (key, value) = row.map_err(engine)?;
             let value: TriggersRecord = opened(FrameKind::Triggers, key.value(), value.value(), what)?;
-            let last = key.value().last_chunk::<8>().map_or(0, |last| u64::from_be_bytes(*last));
+            let last = number_of(key.value()).unwrap_or_default();
             let triggers = value.triggers(last).map_err(damaged(what()))?;
             found.extend(triggers.into_iter().filter(|trigger| trigger.index > above));
         }

@@ -213,6 +213,11 @@ pub(super) fn epoch_of(key: &[u8]) -> Option<u64> {
     key.get(12..20)?.first_chunk::<8>().map(|epoch| u64::from_be_bytes(*epoch))
 }
 
+/// The number at the end of a key.
+pub(super) fn number_of(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|number| u64::from_be_bytes(*number))
+}
+
 /// The id at the end of a key.
 pub(super) fn id_of(key: &[u8]) -> Option<Uuid> {
     key.last_chunk::<16>().map(|id| Uuid::from_bytes(*id))

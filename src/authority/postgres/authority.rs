@@ -79,7 +79,7 @@ impl PostgresAuthority {
             schema,
             tables,
         };
-        shared.served = again(|| {
+        let (served, names, vouched) = again(|| {
             let mut session = shared.connections.patient_session()?;
             catalogue::require_server(&mut session)?;
             session.run("BEGIN")?;
@@ -88,12 +88,10 @@ impl PostgresAuthority {
             let vouched = catalogue::vouched(&mut session, &options.namespace)?;
             session.said_last(&[Call::plain("COMMIT")])?;
             Ok((served, names, vouched))
-        })
-        .map(|(served, names, vouched)| {
-            shared.tables.number(names);
-            shared.tables.vouched(&vouched);
-            served
         })?;
+        shared.served = served;
+        shared.tables.number(names);
+        shared.tables.vouched(&vouched);
         Ok(PostgresAuthority { shared: Arc::new(shared) })
     }
 

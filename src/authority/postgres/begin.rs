@@ -64,7 +64,7 @@ impl Shared {
                 self.begun(&mut session, account, None, ask, &first)?.ok_or_else(overtaken)?
             }
         };
-        let mut store = self.store(account, session, found, held);
+        let mut store = self.store(session, found, held);
         // A generation that was told is kept.
         store.has_written = is_new;
         store.foresee(foresight)?;
@@ -80,13 +80,13 @@ impl Shared {
         }
         let begin = || Some(Call::plain("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
         if let Some((found, held)) = self.begun(&mut session, account, begin(), Some(ask), &first)? {
-            return Ok(self.store(account, session, found, held));
+            return Ok(self.store(session, found, held));
         }
         session.end();
         session.said_last(&[self.make(account)])?;
         let begun = self.begun(&mut session, account, begin(), Some(ask), &first)?;
         let (found, held) = begun.ok_or_else(overtaken)?;
-        Ok(self.store(account, session, found, held))
+        Ok(self.store(session, found, held))
     }
 
     /// Finds the account, reading at once what is needed of it where its number is known; none where there is none.
@@ -172,14 +172,7 @@ impl Shared {
         rows.first().map_or(Ok(None), |row| answer_of(get(row, 0)?, get(row, 1)?))
     }
 
-    fn store<'a>(
-        &'a self,
-        account: &Account,
-        session: Session<'a>,
-        found: Found,
-        held: Held,
-    ) -> PostgresStore<'a> {
-        self.note(account, found.number);
+    fn store<'a>(&'a self, session: Session<'a>, found: Found, held: Held) -> PostgresStore<'a> {
         PostgresStore {
             shared: self,
             session: RefCell::new(session),

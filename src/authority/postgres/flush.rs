@@ -9,7 +9,7 @@ use super::held::{Held, Place, Recorded};
 use super::own::Own;
 use super::pipeline::Call;
 use super::row::Rows;
-use super::tables::{Table, Tables};
+use super::tables::Tables;
 use super::values::counted;
 use crate::algebra::{Action, CollectionName, Schema, Trigger};
 use crate::codec::lines::Line;
@@ -45,7 +45,7 @@ impl Target<'_> {
         for key in &unwritten.order {
             let Some(slot) = held.entities.get_mut(key) else { continue };
             let Some(stored) = &slot.stored else { continue };
-            let table = self.table(key.collection())?;
+            let table = self.tables.require(key.collection())?;
             let changes = by_collection.entry(key.collection()).or_default();
             let is_live = stored.version.existence.is_live();
             let rows = match (slot.place, is_live) {
@@ -109,7 +109,7 @@ impl Target<'_> {
         let (mut numbers, mut ids) = (Vec::new(), Vec::new());
         let (mut epochs, mut deletes) = (Vec::new(), Vec::new());
         for trigger in triggers {
-            numbers.push(self.table(trigger.key.collection())?.number);
+            numbers.push(self.tables.require(trigger.key.collection())?.number);
             ids.push(trigger.key.id());
             epochs.push(counted("an epoch", trigger.epoch.0)?);
             deletes.push(trigger.action == Action::Delete);
@@ -131,17 +131,13 @@ impl Target<'_> {
         let (mut counts, mut sums) = (Vec::new(), Vec::new());
         for collection in collections {
             let counter = held.counters.get(&collection).copied().unwrap_or_default();
-            numbers.push(self.table(&collection)?.number);
+            numbers.push(self.tables.require(&collection)?.number);
             lasts.push(counted("an epoch", counter.last.0)?);
             floors.push(counted("an epoch", counter.floor.0)?);
             counts.push(counted("a number of entities", counter.live.count)?);
             sums.push(counter.live.sum.0.to_vec());
         }
         Ok(call.with(numbers).with(lasts).with(floors).with(counts).with(sums))
-    }
-
-    fn table(&self, collection: &CollectionName) -> Result<&Table, PostgresError> {
-        self.tables.get(collection).ok_or_else(|| no_table(collection))
     }
 }
 
@@ -151,11 +147,4 @@ fn with_answer(call: Call, held: &Held, answer: Option<Recorded>) -> Call {
     let call = call.with(recorded.map(|((_, bunch), _)| bunch.0.cast_signed()));
     let call = call.with(recorded.map(|(_, (digest, _))| digest.0.to_vec()));
     call.with(recorded.map(|(_, (_, outcomes))| outcomes.to_line()))
-}
-
-/// The rules refuse what the schema does not name, so nothing of it is written.
-pub(super) fn no_table(collection: &CollectionName) -> PostgresError {
-    PostgresError::Schema {
-        why: format!("it does not name {collection}, and only what it names has a table"),
-    }
 }

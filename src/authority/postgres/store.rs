@@ -9,7 +9,7 @@ use super::super::store::{Store, Stored};
 use super::authority::Shared;
 use super::connect::Session;
 use super::error::PostgresError;
-use super::flush::{Target, no_table};
+use super::flush::Target;
 use super::foresight::{Foresight, Wants};
 use super::held::{Held, Place, Slot};
 use super::pipeline::Call;
@@ -216,9 +216,7 @@ impl Store for PostgresStore<'_> {
     }
 
     fn put(&mut self, key: &EntityKey, stored: Stored) -> Result<(), PostgresError> {
-        if self.shared.tables.get(key.collection()).is_none() {
-            return Err(no_table(key.collection()));
-        }
+        self.shared.tables.require(key.collection())?;
         self.require(key)?;
         let mut held = self.held.borrow_mut();
         let Held { entities, counters, .. } = &mut *held;

@@ -143,6 +143,13 @@ impl Tables {
         }
     }
 
+    /// The table of a collection. The rules refuse what the schema does not name, so nothing of it is written.
+    pub(super) fn require(&self, collection: &CollectionName) -> Result<&Table, PostgresError> {
+        self.get(collection).ok_or_else(|| PostgresError::Schema {
+            why: format!("it does not name {collection}, and only what it names has a table"),
+        })
+    }
+
     pub(super) fn get(&self, collection: &CollectionName) -> Option<&Table> {
         self.of.get(collection)
     }

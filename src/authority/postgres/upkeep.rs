@@ -7,7 +7,6 @@ use super::super::account::Account;
 use super::super::accounts::Error;
 use super::authority::{PostgresAuthority, Shared, again};
 use super::error::PostgresError;
-use super::flush::no_table;
 use super::pipeline::Call;
 use super::row::get;
 use super::values::{compared, uncounted};
@@ -90,7 +89,7 @@ impl Shared {
     }
 
     fn prune(&self, account: &str, collection: &CollectionName, until: Epoch) -> Result<u64, PostgresError> {
-        let table = self.tables.get(collection).ok_or_else(|| no_table(collection))?;
+        let table = self.tables.require(collection)?;
         let mut session = self.connections.patient_session()?;
         let lock = Call::new(&self.own.lock).with(account.to_owned());
         let answers = session.said(&[Call::plain("BEGIN"), lock])?;
@@ -125,7 +124,7 @@ impl Shared {
         collection: &CollectionName,
         age: Duration,
     ) -> Result<Vec<(String, Epoch)>, PostgresError> {
-        let table = self.tables.get(collection).ok_or_else(|| no_table(collection))?;
+        let table = self.tables.require(collection)?;
         let mut session = self.connections.patient_session()?;
         let text = format!(
             "SELECT account.name, max(archived.epoch) FROM {} AS archived JOIN {} AS account ON account.number = \
