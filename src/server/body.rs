@@ -1,8 +1,9 @@
 //! Bodies: read and unpacked within their bounds, packed where the client can unpack.
 
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::body::HttpBody;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use flate2::Compression;
@@ -17,8 +18,11 @@ use crate::codec::wire::{Details, Kind, Reply};
 /// Bodies from this size on are packed: below, the head weighs more.
 const PACKED_BYTES_MIN: usize = 1_024;
 
+/// The most bytes that are read past, of a body that is refused.
+const PASSED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 /// Reads a body whole, as it came.
-pub(super) async fn read(headers: &HeaderMap, body: Body, options: &Options) -> Result<Bytes, Details> {
+pub(super) async fn read(headers: &HeaderMap, body: &mut Body, options: &Options) -> Result<Bytes, Details> {
     let json = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let kind = json.split(';').next().unwrap_or("").trim();
     if !kind.eq_ignore_ascii_case(media::JSON) {
@@ -31,6 +35,19 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, options: &Options) -> 
         Ok(Err(error)) => Err(Details::new(Kind::Malformed, format!("the body did not come whole: {error}"))),
         Ok(Ok(body)) => Ok(body.to_bytes()),
     }
+}
+
+/// Reads past what is left of a body, so that its sender comes to reading why it is refused: whoever is still sending
+/// when a connection is closed sees only that it broke. Within bounds, and not where the sender waits to be told to go
+/// on.
+pub(super) async fn pass(headers: &HeaderMap, body: Body, began: Instant, options: &Options) {
+    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let mut body = Limited::new(body, PASSED_BYTES_MAX);
+    let past = async { while let Some(Ok(_)) = body.frame().await {} };
+    let left = Duration::from_millis(options.body_ms_max).saturating_sub(began.elapsed());
+    let _ = tokio::time::timeout(left, past).await;
 }
 
 /// The text of a body. Blocks while it is unpacked.

@@ -74,7 +74,11 @@ async fn triggers(Extract(state): Extract<Arc<State>>, request: Request<Body>) -
 
 async fn counted(state: Arc<State>, route: Route, request: Request<Body>) -> Response<Body> {
     let began = Instant::now();
-    let response = answered(&state, route, request).await.unwrap_or_else(refused);
+    let (head, mut body) = request.into_parts();
+    let headers = head.headers;
+    let query = head.uri.query().unwrap_or("");
+    let response = answered(&state, route, &headers, query, &mut body).await.unwrap_or_else(refused);
+    body::pass(&headers, body, began, &state.options).await;
     state.metrics.answered(route.path(), response.status().as_u16(), began.elapsed());
     response
 }
@@ -82,26 +86,25 @@ async fn counted(state: Arc<State>, route: Route, request: Request<Body>) -> Res
 async fn answered(
     state: &Arc<State>,
     route: Route,
-    request: Request<Body>,
+    headers: &HeaderMap,
+    query: &str,
+    body: &mut Body,
 ) -> Result<Response<Body>, Details> {
-    let (head, body) = request.into_parts();
-    let account = state.account(&head.headers)?;
+    let account = state.account(headers)?;
     let place = state.requests.enter(&account);
     let place =
         place.ok_or_else(|| Details::new(Kind::Busy, "too many requests of this account or of all"))?;
     // Whoever erases the account looks for who is inside after nobody is let in: one of the two sees the other.
     state.require_staying(&account)?;
-    let query = head.uri.query().unwrap_or("").to_owned();
-    let headers = head.headers;
     if route == Route::Triggers {
         // A page begins where its query says, but what is wrong is never passed over.
-        events::last_event(&headers)?;
+        events::last_event(headers)?;
     }
     let body = match route.has_body() {
-        true => Some(body::read(&headers, body, &state.options).await?),
+        true => Some(body::read(headers, body, &state.options).await?),
         false => None,
     };
-    let state = Arc::clone(state);
+    let (state, headers, query) = (Arc::clone(state), headers.clone(), query.to_owned());
     // The authority blocks, and a connection that breaks off must not keep it from finishing.
     let answered = tokio::task::spawn_blocking(move || {
         let _place = place;

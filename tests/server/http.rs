@@ -70,8 +70,8 @@ impl Client {
         }
         head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
         stream.write_all(head.as_bytes()).unwrap();
-        // Whoever is refused early need not be listened to.
-        let _ = stream.write_all(body);
+        // Whoever is refused early is still listened to.
+        stream.write_all(body).unwrap();
         read(&mut BufReader::new(stream)).unwrap()
     }
 

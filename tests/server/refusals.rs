@@ -152,6 +152,33 @@ fn bodies_that_are_too_large_or_of_another_kind_are_refused_unread() {
     assert!(details.detail.contains("at most 2 operations"), "{}", details.detail);
 }
 
+/// The server closed the connection while the client was still sending, who then saw a broken pipe instead of a reason.
+#[test]
+fn whoever_is_still_sending_is_told_why_it_is_refused() {
+    let server = Server::with(Options { body_bytes_max: 10_000, ..Options::default() });
+    let client = server.client("anna");
+    let json = ("content-type", "application/json");
+    let long = vec![b' '; 30_000_000];
+    for _ in 0..5 {
+        expect(&client.send("POST", "/v1/bunches", &[json], &long), Kind::TooLarge);
+        expect(&client.send("POST", "/v1/bunches", &[], &long), Kind::MediaType);
+        expect(&client.with("x").send("POST", "/v1/bunches", &[json], &long), Kind::Unauthorised);
+    }
+}
+
+/// Who waits to be told to go on is not waited for.
+#[test]
+fn whoever_asks_first_is_refused_without_sending() {
+    let server = Server::new();
+    let client = server.client("anna");
+    let mut stream = client.with("x").connect();
+    let head =
+        "POST /v1/bunches HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\nexpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let response = super::http::read(&mut std::io::BufReader::new(stream)).unwrap();
+    expect(&response, Kind::Unauthorised);
+}
+
 #[test]
 fn cursors_of_another_life_or_from_the_future_are_told_to_start_over() {
     let server = Server::new();
