@@ -54,6 +54,7 @@ pub(crate) enum FrameKind {
     Answer = 21,
     Triggers = 22,
     Left = 23,
+    Merged = 24,
 }
 
 /// Why a stored value was not accepted.

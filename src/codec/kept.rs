@@ -69,6 +69,25 @@ pub(crate) enum ConflictRecord {
     Decided { before: VersionRecord },
 }
 
+/// What merges left of an entity, beside what is seen of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MergedRecord {
+    /// Of what lives: when its deleters deleted it, and up to when they had seen its fields.
+    pub(crate) seen: Option<SeenRecord>,
+    /// Of what lost a clash: the id of the one that it is a part of now.
+    pub(crate) heir: Option<[u8; 16]>,
+    /// What each source last gave, by its replica.
+    pub(crate) given: Vec<([u8; 16], VersionRecord)>,
+}
+
+/// Up to when deleters had seen an entity's fields, in ms; the nil replica stands for none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SeenRecord {
+    pub(crate) at: Option<(u64, [u8; 16])>,
+    pub(crate) created: Option<u64>,
+    pub(crate) fields: Vec<(String, Option<u64>)>,
+}
+
 /// A value that lost.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LostRecord {

@@ -221,6 +221,11 @@ impl Drop for Inner {
 }
 
 impl Inner {
+    /// Its name for people.
+    pub(crate) fn place(&self) -> String {
+        self.origin.place()
+    }
+
     /// Reads the journal as it was last committed.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Snapshot) -> Result<T, Error>) -> Result<T, Error> {
         let done = {

@@ -6,13 +6,14 @@ use super::entry;
 use super::error::{Error, engine};
 use super::tables::{
     BASE, BUNCH, CONFLICTS, CURSORS, ColumnTables, FETCHED, IDENTITY_KEY, INBOX, Keyed, LOCAL, LOG, LOST,
-    META, Numbered, PARKED, REPLICA_KEY, RUN, SET_ASIDE, SUPERSEDED, Snapshot, WAITS, entity_of, key_name,
+    MERGED, META, Numbered, PARKED, REPLICA_KEY, RUN, SET_ASIDE, SUPERSEDED, Snapshot, WAITS, entity_of,
+    key_name,
 };
 use crate::algebra::Index;
 use crate::codec::FrameError;
 use crate::codec::columns::Rows;
 use crate::codec::frame::{self, FrameKind};
-use crate::codec::kept::{ConflictRecord, LocalRecord, LostRecord, ReplicaRecord};
+use crate::codec::kept::{ConflictRecord, LocalRecord, LostRecord, MergedRecord, ReplicaRecord};
 use crate::codec::records::{
     self, BaseRecord, Identity, JournalState, ParkedRecord, SetAsideRecord, SupersededRecord, TriggerRecord,
 };
@@ -60,7 +61,7 @@ pub(crate) struct Value<'v> {
 }
 
 /// All tables.
-pub(crate) const TABLES: [Table; 17] = [
+pub(crate) const TABLES: [Table; 18] = [
     Table::Rows(LOG),
     Table::Payload(LOG),
     Table::Rows(RUN),
@@ -71,6 +72,7 @@ pub(crate) const TABLES: [Table; 17] = [
     Table::Keyed { table: META, of: "the identity and the state", opens: meta },
     Table::Keyed { table: CONFLICTS, of: "the open conflicts", opens: conflict },
     Table::Keyed { table: LOCAL, of: "what is seen of the entities", opens: local },
+    Table::Keyed { table: MERGED, of: "what merges left", opens: merged },
     Table::Keyed { table: CURSORS, of: "the cursors", opens: cursor },
     Table::Keyed { table: FETCHED, of: "what was fetched so far", opens: fetched },
     Table::Numbered { table: LOST, of: "lost value", opens: lost },
@@ -226,6 +228,12 @@ fn conflict(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
 fn local(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
     entity_of(place)?;
     frame::open_record::<LocalRecord>(FrameKind::Local, place, bytes)?.version().map(drop)
+}
+
+fn merged(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    entity_of(place)?;
+    let record: MergedRecord = frame::open_record(FrameKind::Merged, place, bytes)?;
+    record.given.into_iter().try_for_each(|(_, version)| version.version().map(drop))
 }
 
 fn cursor(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {

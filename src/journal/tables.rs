@@ -44,6 +44,8 @@ pub(crate) const CONFLICTS: Keyed = TableDefinition::new("conflicts");
 pub(crate) const LOCAL: Keyed = TableDefinition::new("local");
 /// Values that lost, oldest first.
 pub(crate) const LOST: Numbered = TableDefinition::new("lost");
+/// What merges left of an entity, by entity. Only there once something was merged.
+pub(crate) const MERGED: Keyed = TableDefinition::new("merged");
 /// How far each collection was read.
 pub(crate) const CURSORS: Keyed = TableDefinition::new("cursors");
 /// What was fetched so far while everything is fetched anew: keys alone.

@@ -31,31 +31,42 @@ use crate::algebra::{Error, Existence, Millis, Policy, Stamp, Stamps, State, Ver
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joint {
-    content: Option<Content>,
-    deleted: Option<Deleted>,
+    pub(super) content: Option<Content>,
+    pub(super) seen: Option<Seen>,
+}
+
+/// What one file knows of an entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// How it sees it.
+    pub version: Version,
+    /// Of what lives: what those who once deleted it had seen.
+    pub seen: Option<Seen>,
 }
 
 /// What an entity is, deleted or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Content {
+pub(super) struct Content {
     /// The stamp of whatever is not listed; that has no value.
-    created: Option<Stamp>,
-    fields: BTreeMap<String, Mark>,
-    revived: Option<Stamp>,
+    pub(super) created: Option<Stamp>,
+    pub(super) fields: BTreeMap<String, Mark>,
+    pub(super) revived: Option<Stamp>,
 }
 
 /// When a field was last changed, and to what; `None` where it was removed, or was never there. The later one is the
 /// larger one; of one stamp that came with two values, which only clocks and copied files can bring about, the one
 /// with a value.
-type Mark = (Option<Stamp>, Option<String>);
+pub(super) type Mark = (Option<Stamp>, Option<String>);
 
-/// What those who deleted it had seen.
+/// What those who deleted an entity had seen of it, together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Deleted {
-    at: Option<Stamp>,
-    /// Of whatever is not listed.
-    created: Option<Millis>,
-    fields: BTreeMap<String, Option<Millis>>,
+pub struct Seen {
+    /// When the last of them did it.
+    pub at: Option<Stamp>,
+    /// Up to when they had seen whatever field is not listed.
+    pub created: Option<Millis>,
+    /// Up to when they had seen these fields.
+    pub fields: BTreeMap<String, Option<Millis>>,
 }
 
 impl Joint {
@@ -75,13 +86,20 @@ impl Joint {
             let stamp = stamps.of(&name);
             fields.insert(name, (stamp, value));
         }
-        let deleted = is_dead.then(|| Deleted {
+        let seen = is_dead.then(|| Seen {
             at: stamps.turned,
             created: time(stamps.created),
             fields: fields.iter().map(|(name, (stamp, _))| (name.clone(), time(*stamp))).collect(),
         });
         let revived = stamps.turned.filter(|_| !is_dead);
-        Joint { content: Some(Content { created: stamps.created, fields, revived }), deleted }
+        Joint { content: Some(Content { created: stamps.created, fields, revived }), seen }
+    }
+
+    /// What one file knows.
+    #[must_use]
+    pub fn known(known: &Known) -> Self {
+        let Joint { content, seen } = Joint::of(&known.version);
+        Joint { content, seen: joined(&seen, &known.seen, Seen::join) }
     }
 
     /// What both know.
@@ -89,7 +107,7 @@ impl Joint {
     pub fn join(&self, other: &Joint) -> Joint {
         Joint {
             content: joined(&self.content, &other.content, Content::join),
-            deleted: joined(&self.deleted, &other.deleted, Deleted::join),
+            seen: joined(&self.seen, &other.seen, Seen::join),
         }
     }
 
@@ -98,10 +116,10 @@ impl Joint {
     #[must_use]
     pub fn lives(&self, policy: Policy) -> bool {
         let Some(content) = &self.content else { return false };
-        let Some(deleted) = &self.deleted else { return true };
+        let Some(seen) = &self.seen else { return true };
         match policy {
-            Policy::Newest => content.latest() > time(deleted.at),
-            Policy::LastOperation | Policy::FirstToAuthority | Policy::Manual => !deleted.covers(content),
+            Policy::Newest => content.latest() > time(seen.at),
+            Policy::LastOperation | Policy::FirstToAuthority | Policy::Manual => !seen.covers(content),
         }
     }
 
@@ -111,24 +129,30 @@ impl Joint {
     /// Fields of several sides that together are more than a state may hold.
     pub fn version(&self, policy: Policy) -> Result<Version, Error> {
         let Some(content) = &self.content else { return Ok(Version::default()) };
-        let listed = content.fields.iter().filter(|(_, (stamp, _))| *stamp != content.created);
-        let fields = listed.filter_map(|(name, (stamp, _))| Some((name.clone(), (*stamp)?))).collect();
-        let (existence, turned) = if self.lives(policy) {
-            (Existence::Live(content.state()?), content.revived)
-        } else {
-            let at = self.deleted.as_ref().and_then(|deleted| deleted.at);
-            (Existence::Dead(content.state()?), at)
-        };
-        Ok(Version { existence, stamps: Stamps { created: content.created, turned, fields } })
+        let deleted = self.seen.as_ref().filter(|_| !self.lives(policy));
+        content.version(deleted.map(|seen| seen.at))
     }
 }
 
 impl Content {
-    fn mark(&self, name: &str) -> Mark {
+    /// It as a version: live, or deleted at a time.
+    pub(super) fn version(&self, deleted: Option<Option<Stamp>>) -> Result<Version, Error> {
+        let listed = self.fields.iter().filter(|(_, (stamp, _))| *stamp != self.created);
+        let fields = listed.filter_map(|(name, (stamp, _))| Some((name.clone(), (*stamp)?))).collect();
+        let state = self.state()?;
+        let (existence, turned) = match deleted {
+            None => (Existence::Live(state), self.revived),
+            Some(at) => (Existence::Dead(state), at),
+        };
+        Ok(Version { existence, stamps: Stamps { created: self.created, turned, fields } })
+    }
+
+    /// The latest of a field.
+    pub(super) fn mark(&self, name: &str) -> Mark {
         self.fields.get(name).cloned().unwrap_or((self.created, None))
     }
 
-    fn join(&self, other: &Content) -> Content {
+    pub(super) fn join(&self, other: &Content) -> Content {
         let names = self.fields.keys().chain(other.fields.keys());
         let later = |name: &String| (name.clone(), self.mark(name).max(other.mark(name)));
         Content {
@@ -138,7 +162,7 @@ impl Content {
         }
     }
 
-    fn latest(&self) -> Option<Millis> {
+    pub(super) fn latest(&self) -> Option<Millis> {
         let stamps = self.fields.values().map(|(stamp, _)| *stamp);
         stamps.chain([self.created, self.revived]).map(time).max().flatten()
     }
@@ -150,18 +174,19 @@ impl Content {
     }
 }
 
-impl Deleted {
-    fn seen(&self, name: &str) -> Option<Millis> {
+impl Seen {
+    /// Up to when they had seen a field.
+    pub(super) fn of(&self, name: &str) -> Option<Millis> {
         self.fields.get(name).copied().unwrap_or(self.created)
     }
 
-    fn join(&self, other: &Deleted) -> Deleted {
+    pub(super) fn join(&self, other: &Seen) -> Seen {
         if sabotaged!(deleters_not_joined) {
             return self.clone();
         }
         let names = self.fields.keys().chain(other.fields.keys());
-        let later = |name: &String| (name.clone(), self.seen(name).max(other.seen(name)));
-        Deleted {
+        let later = |name: &String| (name.clone(), self.of(name).max(other.of(name)));
+        Seen {
             at: self.at.max(other.at),
             created: self.created.max(other.created),
             fields: names.map(later).collect(),
@@ -169,21 +194,25 @@ impl Deleted {
     }
 
     /// Whether the deleters, together, had seen all of it.
-    fn covers(&self, content: &Content) -> bool {
+    pub(super) fn covers(&self, content: &Content) -> bool {
         let mut names = content.fields.keys().chain(self.fields.keys());
         time(content.created) <= self.created
             && (time(content.revived) <= time(self.at) || sabotaged!(revival_taken_as_seen))
-            && names.all(|name| time(content.mark(name).0) <= self.seen(name))
+            && names.all(|name| time(content.mark(name).0) <= self.of(name))
     }
 }
 
-fn joined<T: Clone>(one: &Option<T>, other: &Option<T>, join: impl FnOnce(&T, &T) -> T) -> Option<T> {
+pub(super) fn joined<T: Clone>(
+    one: &Option<T>,
+    other: &Option<T>,
+    join: impl FnOnce(&T, &T) -> T,
+) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(join(one, other)),
         (one, other) => one.as_ref().or(other.as_ref()).cloned(),
     }
 }
 
-fn time(stamp: Option<Stamp>) -> Option<Millis> {
+pub(super) fn time(stamp: Option<Stamp>) -> Option<Millis> {
     stamp.map(|stamp| stamp.at)
 }

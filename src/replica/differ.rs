@@ -40,7 +40,14 @@ impl Replica {
         first.read(|_, one| {
             compared = second.read(|_, two| {
                 let (ours, theirs) = if std::ptr::eq(first, self) { (one, two) } else { (two, one) };
-                Ok(compare(ours, theirs, &mut each))
+                Ok(compare(
+                    ours,
+                    theirs,
+                    &mut |key, ours, theirs| {
+                        if ours == theirs { ControlFlow::Continue(()) } else { each(key, ours, theirs) }
+                    },
+                    &mut || {},
+                ))
             });
             Ok(())
         })?;
@@ -54,15 +61,17 @@ impl Replica {
 }
 
 /// Which of the two could not be read.
-enum Failed {
+pub(super) enum Failed {
     Ours(journal::Error),
     Theirs(journal::Error),
 }
 
-fn compare<R: ReadableTable<Bytes, Bytes>>(
+/// Calls `each` for every entity whose rows are not the same bytes, and `step` for every one there is.
+pub(super) fn compare<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>>(
     ours: &View<'_, R>,
-    theirs: &View<'_, R>,
+    theirs: &View<'_, S>,
     each: &mut impl FnMut(EntityKey, Version, Version) -> ControlFlow<()>,
+    step: &mut impl FnMut(),
 ) -> Result<(), Failed> {
     use Failed::{Ours, Theirs};
     let (mut ours, mut theirs) = (Rows::of(ours).map_err(Ours)?, Rows::of(theirs).map_err(Theirs)?);
@@ -74,6 +83,7 @@ fn compare<R: ReadableTable<Bytes, Bytes>>(
             (None, Some(_)) => Ordering::Greater,
             (None, None) => return Ok(()),
         };
+        step();
         let (mut left, mut right) = (None, None);
         if order.is_le() {
             left = std::mem::replace(&mut one, ours.next().map_err(Ours)?);
@@ -93,7 +103,7 @@ fn compare<R: ReadableTable<Bytes, Bytes>>(
             (None, Some(row)) => row.key().map_err(Theirs)?,
             (None, None) => continue,
         };
-        if ours != theirs && each(key, ours, theirs).is_break() {
+        if each(key, ours, theirs).is_break() {
             return Ok(());
         }
     }

@@ -3,6 +3,7 @@
 use crate::algebra::{self, EntityKey};
 use crate::codec::lines::LineError;
 use crate::journal;
+use crate::merge::Refusal;
 
 /// The error of everything that a replica does. Whatever is refused has changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -134,4 +135,49 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A merge that cannot be carried out as it was decided.
+    #[error("{}", shown(refusals))]
+    MergeRefused {
+        /// Why: all reasons, at least one.
+        refusals: Vec<Refusal>,
+    },
+    /// A merge of a replica into itself.
+    #[error("{place} is named as a source and as the destination; name the files that go into it")]
+    MergesItself {
+        /// Which file.
+        place: String,
+    },
+    /// A merge that names a source twice.
+    #[error("{place} is named twice; once is enough")]
+    MergesTwice {
+        /// Which file.
+        place: String,
+    },
+    /// A source with another schema.
+    #[error("{place} has another schema: {difference}; open it once with the schema of the destination")]
+    OtherSchema {
+        /// Which file.
+        place: String,
+        /// What is different.
+        difference: String,
+    },
+    /// A source that cannot be read.
+    #[error("{place}: {source}; nothing was merged")]
+    MergeSource {
+        /// Which file.
+        place: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+}
+
+/// So many reasons are said at once.
+const REFUSALS_SHOWN: usize = 20;
+
+fn shown(refusals: &[Refusal]) -> String {
+    let mut said: Vec<String> = refusals.iter().take(REFUSALS_SHOWN).map(ToString::to_string).collect();
+    if let Some(more) = refusals.len().checked_sub(REFUSALS_SHOWN).filter(|more| *more > 0) {
+        said.push(format!("and {more} more"));
+    }
+    format!("nothing was merged: {}", said.join("; "))
 }

@@ -46,7 +46,8 @@ pub(super) fn rebase(
             None => gone(Vec::new()),
         };
     }
-    if from.base == to.base {
+    let was_believed = from.base.epoch().is_none() && from.version.existence == to.version.existence;
+    if from.base == to.base || was_believed {
         return stays(effect.clone());
     }
     let Some(mut effect) = changing(effect, from.base) else { return gone(Vec::new()) };

@@ -78,7 +78,11 @@ impl Replica {
 
 /// What waits for an entity by name need not wait any more once it does not refer to it. Whether it shares a group
 /// with it, or takes a key that it frees, is seen from the operations themselves.
-fn let_go(txn: &WriteTransaction, view: &mut View<'_, Tables<'_>>, key: &EntityKey) -> Result<(), Error> {
+pub(super) fn let_go(
+    txn: &WriteTransaction,
+    view: &mut View<'_, Tables<'_>>,
+    key: &EntityKey,
+) -> Result<(), Error> {
     let Some(on) = parked::waits_for(txn, key)? else { return Ok(()) };
     let now = view.visible(key)?;
     let still_refers =

@@ -297,6 +297,21 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         self.put_local(key, None)
     }
 
+    /// Notes what a merge came to, of which something is unsent or not.
+    pub(super) fn merged(
+        &mut self,
+        key: &EntityKey,
+        before: &Version,
+        now: &Version,
+        is_unsent: bool,
+    ) -> Result<(), Error> {
+        let (base, stamps) = self.base(key)?;
+        let is_known = !is_unsent && version_of(&base, stamps) == *now;
+        let local = Local { version: now.clone(), is_kept: !is_unsent };
+        self.put_local(key, (!is_known).then_some(&local))?;
+        self.moved(key, &before.existence, &now.existence, Cause::Local)
+    }
+
     pub(super) fn put_base(&mut self, key: &EntityKey, base: &Base, stamps: &Stamps) -> Result<(), Error> {
         self.has_written = true;
         self.last.replace(None);

@@ -8,6 +8,7 @@ use super::client::Refused;
 use super::play::Player;
 use super::step::{Expect, Losers};
 use crate::algebra::{Change, CollectionName, EntityKey, Planned, State, Update};
+use crate::merge::Pair;
 use crate::replica;
 
 /// What was expected and what was found in its place.
@@ -39,11 +40,20 @@ impl Player<'_> {
                 return Ok(Some((expected.to_owned(), found)));
             }
         }
-        if expect.clashes.is_some() || expect.downstream.is_some() {
-            return Ok(Some((
-                "the clashes of a merge".to_owned(),
-                "merging is not part of this version".to_owned(),
-            )));
+        let found = self.clashes.clone().unwrap_or_default();
+        for (expected, found) in [(&expect.clashes, &found.top), (&expect.downstream, &found.downstream)] {
+            let Some(expected) = expected else { continue };
+            let mut pairs = BTreeSet::new();
+            for (source, dest) in expected {
+                let (source, dest) =
+                    (self.names.key(source).map_err(wrong)?, self.names.key(dest).map_err(wrong)?);
+                pairs.insert(Pair { source, dest });
+            }
+            let listed = |pairs: &BTreeSet<Pair>| {
+                let named = |pair: &Pair| json!([pair.source.to_string(), pair.dest.to_string()]);
+                Value::Array(pairs.iter().map(named).collect())
+            };
+            require!(listed(&pairs), listed(found));
         }
         let key = expect.entity.as_deref().map(|entity| self.names.key(entity)).transpose().map_err(wrong)?;
         if let (Some(key), Some(expected)) = (&key, &expect.state) {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::algebra::{CollectionName, EntityKey, Error, Patch, Schema, State, parse_id};
+use crate::merge::Naming;
 
 /// The namespace of made ids: a fixed UUID drawn for this.
 const NAMESPACE: Uuid = Uuid::from_u128(0x1f0c_2b8e_57a4_4d13_9a86_3f5e_7b21_c0d4);
@@ -65,5 +66,15 @@ impl Names {
             shown = shown.replace(&id.to_string(), name);
         }
         shown
+    }
+}
+
+impl Naming for Names {
+    fn key(&mut self, entity: &str) -> Result<EntityKey, Error> {
+        Names::key(self, entity)
+    }
+
+    fn patch(&mut self, key: &EntityKey, fields: &Map<String, Value>) -> Result<Patch, Error> {
+        Names::patch(self, key, fields)
     }
 }

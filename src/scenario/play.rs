@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::client::{Client, Refused};
 use super::link::Link;
 use super::names::Names;
-use super::step::{Scenario, Step, With};
+use super::step::{Merging, Scenario, Step, With};
 use crate::algebra::{Millis, Operation};
-use crate::replica::Resolution;
+use crate::merge::Clashes;
+use crate::replica::{self, Replica, Resolution};
 use crate::sync::Want;
 use crate::workload::random::Random;
 
@@ -69,6 +70,8 @@ pub(super) struct Player<'s> {
     pub(super) clients: BTreeMap<String, Client>,
     /// Why the last step was refused, if it was.
     pub(super) refused: Option<String>,
+    /// What the last check or merge found.
+    pub(super) clashes: Option<Clashes>,
     pub(super) account: Vec<String>,
 }
 
@@ -88,6 +91,7 @@ pub fn play(scenario: &Scenario, medium: Medium<'_>, seed: Option<u64>) -> Resul
         link: Link::new(scenario.schema.clone()),
         clients: BTreeMap::new(),
         refused: None,
+        clashes: None,
         account: Vec::new(),
     };
     let mut random = seed.map(Random::new);
@@ -250,7 +254,8 @@ impl Player<'_> {
                 resolved.map_err(|error| StepError::Refused(error.to_string()))?;
                 Ok(String::new())
             }
-            Step::Check(_) | Step::Merge(_) => Err(broken("merging files is not part of this version")),
+            Step::Check(merging) => self.merge(merging, true),
+            Step::Merge(merging) => self.merge(merging, false),
             Step::Seal { client }
             | Step::Deliver { client }
             | Step::Answer { client }
@@ -296,6 +301,27 @@ impl Player<'_> {
             }
             Step::Expect(_) => Ok(String::new()),
         }
+    }
+
+    /// Merges files of clients, or only looks.
+    fn merge(&mut self, merging: &Merging, only_looks: bool) -> Result<String, StepError> {
+        let resolutions = merging.decided.read(&mut self.names).map_err(broken)?;
+        let refused = |error: replica::Error| StepError::Refused(error.to_string());
+        let mut replicas = Vec::new();
+        for name in merging.from.iter().chain([&merging.into]) {
+            let client = self.client(name).map_err(broken)?;
+            client.end_group().map_err(|error| StepError::Refused(error.to_string()))?;
+            replicas.push(client.replica().clone());
+        }
+        let Some((into, from)) = replicas.split_last() else { return Ok(String::new()) };
+        let from: Vec<&Replica> = from.iter().collect();
+        let checked = into.check_merge(&from, &resolutions, &mut |_| {}).map_err(refused)?;
+        let said = format!("{} clashes, {} below", checked.clashes.top.len(), checked.clashes.downstream.len());
+        self.clashes = Some(checked.clashes);
+        if !only_looks {
+            into.merge(&from, &resolutions, &mut |_| {}).map_err(refused)?;
+        }
+        Ok(said)
     }
 
     fn operate(

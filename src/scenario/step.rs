@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::algebra::Schema;
+use crate::merge::Written;
 
 /// A scenario, read and checked.
 #[derive(Debug)]
@@ -108,9 +109,14 @@ pub(super) enum Step {
     Expect(Box<Expect>),
 }
 
-/// A step of merging files, which this version does not do.
+/// A step of merging files.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Merging {}
+pub(super) struct Merging {
+    pub(super) from: Vec<String>,
+    pub(super) into: String,
+    #[serde(flatten)]
+    pub(super) decided: Written,
+}
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -149,8 +155,8 @@ pub(super) struct Expect {
     pub(super) converged: Option<bool>,
     pub(super) live: Option<Vec<String>>,
     pub(super) collection: Option<String>,
-    pub(super) clashes: Option<Value>,
-    pub(super) downstream: Option<Value>,
+    pub(super) clashes: Option<Vec<(String, String)>>,
+    pub(super) downstream: Option<Vec<(String, String)>>,
     pub(super) refused: Option<bool>,
 }
 

@@ -10,7 +10,9 @@ use foldlog::scenario::{Medium, Played, Scenario, play};
 fn files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut found = Vec::new();
-    for folder in [root.clone(), root.join("policies"), root.join("families"), root.join("mended")] {
+    for folder in
+        [root.clone(), root.join("policies"), root.join("families"), root.join("mended"), root.join("merge")]
+    {
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         found.extend(entries.filter(|path| path.extension().is_some_and(|ending| ending == "ndjson")));
     }

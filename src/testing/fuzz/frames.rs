@@ -10,7 +10,7 @@ use crate::codec::accounts::{
 use crate::codec::answers::AnswerRecord;
 use crate::codec::columns::{Rows, RowsDraft};
 use crate::codec::frame::{self, FrameError, FrameKind};
-use crate::codec::kept::{ConflictRecord, LocalRecord, LostRecord, ReplicaRecord};
+use crate::codec::kept::{ConflictRecord, LocalRecord, LostRecord, MergedRecord, ReplicaRecord};
 use crate::codec::records::{
     self, BaseRecord, ExtraRecord, Identity, JournalState, ParkedRecord, SetAsideRecord, SupersededRecord,
     TriggerRecord,
@@ -20,7 +20,7 @@ use crate::journal::{alone, from_alone, group_names};
 /// Where every value of this target is stored.
 const PLACE: &[u8] = &[0; 8];
 
-const KINDS: [FrameKind; 23] = [
+const KINDS: [FrameKind; 24] = [
     FrameKind::Identity,
     FrameKind::State,
     FrameKind::Rows,
@@ -44,6 +44,7 @@ const KINDS: [FrameKind; 23] = [
     FrameKind::Answer,
     FrameKind::Triggers,
     FrameKind::Left,
+    FrameKind::Merged,
 ];
 
 /// Opens arbitrary bytes as a frame of every kind, and as the body of a sound one: as if whoever wrote them
@@ -110,6 +111,10 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
         FrameKind::Answer => answer(record(kind, whole)?),
         FrameKind::Triggers => triggers(record(kind, whole)?),
         FrameKind::Left => record::<LeftRecord>(kind, whole).map(drop),
+        FrameKind::Merged => {
+            let record: MergedRecord = record(kind, whole)?;
+            record.given.into_iter().try_for_each(|(_, version)| version.version().map(drop))
+        }
     }
 }
 

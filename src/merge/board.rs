@@ -1,0 +1,375 @@
+//! The joint state of all files, as a layer over the destination: what differs is held here, the rest is looked up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::clashes::World;
+use super::joint::{Joint, Known, Seen};
+use super::resolution::How;
+use super::same::{Loss, Sides};
+use crate::algebra::{
+    self, Collection, CollectionName, EntityKey, Existence, Millis, ReplicaId, Schema, State, Version,
+    live_key_values,
+};
+
+/// The files of a merge: the destination is number 0, the sources follow in the order in which they were named.
+pub trait Files {
+    /// What can go wrong.
+    type Error: From<algebra::Error>;
+
+    /// How many sources there are.
+    fn sources(&self) -> usize;
+
+    /// Whether no two of the files write under one name.
+    fn are_apart(&self) -> bool;
+
+    /// What a file knows of an entity.
+    ///
+    /// # Errors
+    /// What the file says.
+    fn known(&self, file: usize, key: &EntityKey) -> Result<Known, Self::Error>;
+
+    /// Of whom an entity that lost a clash is a part now, as far as a file knows.
+    ///
+    /// # Errors
+    /// What the files say.
+    fn heir(&self, key: &EntityKey) -> Result<Option<EntityKey>, Self::Error>;
+
+    /// The versions of an entity that both the destination and a source are known to have had.
+    ///
+    /// # Errors
+    /// What the files say.
+    fn commons(&self, file: usize, key: &EntityKey) -> Result<Vec<Version>, Self::Error>;
+
+    /// Who lives in the destination with these values in the unique key of this number.
+    ///
+    /// # Errors
+    /// What the destination says.
+    fn holders(
+        &self,
+        collection: &CollectionName,
+        number: usize,
+        values: &[String],
+    ) -> Result<Vec<Uuid>, Self::Error>;
+
+    /// Who lives in the destination and refers to an entity by a field.
+    ///
+    /// # Errors
+    /// What the destination says.
+    fn referrers(&self, to: &EntityKey, from: &CollectionName, field: &str)
+    -> Result<Vec<Uuid>, Self::Error>;
+}
+
+/// Why an entity is not as the destination had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The sources know something of it that the destination did not.
+    Joined,
+    /// Somebody decided what becomes of what both sides had done to it.
+    Decided,
+    /// It had been deleted, and something that lives refers to it.
+    Returned {
+        /// What refers to it.
+        child: EntityKey,
+    },
+    /// It no longer refers to what is deleted.
+    Dropped {
+        /// By which field it did.
+        field: String,
+        /// To what.
+        to: EntityKey,
+    },
+    /// It refers to the winner of a clash from now on.
+    Redirected {
+        /// By which field.
+        field: String,
+        /// To what it had referred.
+        from: EntityKey,
+        /// To what it refers.
+        to: EntityKey,
+    },
+    /// It lost a clash.
+    Lost {
+        /// To whom.
+        to: EntityKey,
+    },
+    /// It went with something that lost a clash.
+    Gone {
+        /// With what.
+        with: EntityKey,
+    },
+    /// It was given another key.
+    Modified,
+}
+
+/// An entity that is not looked up in the destination any more.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// As the destination knows it.
+    pub was: Known,
+    /// What it comes to.
+    pub version: Version,
+    /// Of what lives: what those who once deleted it had seen.
+    pub seen: Option<Seen>,
+    /// Of whom it is a part now, if it lost.
+    pub heir: Option<EntityKey>,
+    /// What lost.
+    pub losses: Vec<Loss>,
+    /// Why it is as it is.
+    pub why: Vec<Why>,
+    /// With which file it came to have each of its unique keys.
+    firsts: Vec<usize>,
+    pub(super) is_self_clash: bool,
+}
+
+impl Slot {
+    /// What is as the destination has it.
+    #[must_use]
+    pub fn unchanged(was: Known) -> Self {
+        Slot {
+            version: was.version.clone(),
+            seen: was.seen.clone(),
+            was,
+            heir: None,
+            losses: Vec::new(),
+            why: Vec::new(),
+            firsts: Vec::new(),
+            is_self_clash: false,
+        }
+    }
+}
+
+/// The joint state.
+pub struct Board<'f, F> {
+    pub(super) files: &'f F,
+    pub(super) schema: &'f Schema,
+    pub(super) editor: (ReplicaId, Millis),
+    pub(super) slots: BTreeMap<EntityKey, Slot>,
+    unique: BTreeMap<(CollectionName, usize, Vec<String>), BTreeSet<Uuid>>,
+    references: BTreeMap<(EntityKey, CollectionName, String), BTreeSet<Uuid>>,
+}
+
+impl<'f, F: Files> Board<'f, F> {
+    /// A board on which nothing differs yet. Edits are made by this replica, at this time.
+    pub fn new(files: &'f F, schema: &'f Schema, editor: (ReplicaId, Millis)) -> Self {
+        let slots = BTreeMap::new();
+        Board { files, schema, editor, slots, unique: BTreeMap::new(), references: BTreeMap::new() }
+    }
+
+    /// What becomes of each entity, in the order of their keys.
+    #[must_use]
+    pub fn slots(&self) -> &BTreeMap<EntityKey, Slot> {
+        &self.slots
+    }
+
+    /// Takes an entity that these sources do not know as the destination does, and what was decided about it.
+    pub(super) fn take(
+        &mut self,
+        key: EntityKey,
+        dest: Known,
+        sources: &[(usize, Known)],
+        how: Option<&How>,
+    ) -> Result<(), F::Error> {
+        let policy = self.schema.policy(key.collection());
+        let mut commons = Vec::with_capacity(sources.len());
+        for (file, _) in sources {
+            commons.push(self.files.commons(*file, &key)?);
+        }
+        let are_apart = self.files.are_apart();
+        let sides = Sides { dest: &dest, sources, commons: &commons, how, editor: self.editor, are_apart };
+        let same = sides.joined(policy)?;
+        let version = same.steps.last().map_or_else(|| dest.version.clone(), |(_, version)| version.clone());
+        let firsts = self.firsts(&key, &dest, &same.steps, &version);
+        let seen = same.seen.filter(|_| version.existence.is_live());
+        let is_same = version.is_as_merged(&dest.version) && seen == dest.seen;
+        let why = match (is_same, same.is_clash && how.is_some()) {
+            (_, true) => vec![Why::Decided],
+            (false, false) => vec![Why::Joined],
+            (true, false) => Vec::new(),
+        };
+        let is_self_clash = same.is_clash;
+        let losses = same.losses;
+        let slot = Slot { seen, losses, why, firsts, is_self_clash, ..Slot::unchanged(dest) };
+        self.slots.insert(key.clone(), slot);
+        self.index(&key, true);
+        self.put(&key, |slot| slot.version = version)
+    }
+
+    fn firsts(
+        &self,
+        key: &EntityKey,
+        dest: &Known,
+        steps: &[(usize, Version)],
+        version: &Version,
+    ) -> Vec<usize> {
+        let keys = self.schema.collection(key.collection()).into_iter().flat_map(Collection::unique_keys);
+        let first = |fields: &[String]| {
+            let values = live_key_values(&version.existence, fields);
+            let all = std::iter::once((0, &dest.version)).chain(steps.iter().map(|(file, one)| (*file, one)));
+            let mut had = all.filter(|(_, one)| live_key_values(&one.existence, fields) == values);
+            had.next().map_or(0, |(file, _)| file)
+        };
+        keys.map(first).collect()
+    }
+
+    /// The version of an entity.
+    pub(super) fn version(&self, key: &EntityKey) -> Result<Version, F::Error> {
+        match self.slots.get(key) {
+            Some(slot) => Ok(slot.version.clone()),
+            None => Ok(self.files.known(0, key)?.version),
+        }
+    }
+
+    /// Changes an entity.
+    pub(super) fn put(&mut self, key: &EntityKey, change: impl FnOnce(&mut Slot)) -> Result<(), F::Error> {
+        if !self.slots.contains_key(key) {
+            self.slots.insert(key.clone(), Slot::unchanged(self.files.known(0, key)?));
+        } else {
+            self.index(key, false);
+        }
+        if let Some(slot) = self.slots.get_mut(key) {
+            change(slot);
+        }
+        self.index(key, true);
+        Ok(())
+    }
+
+    /// Puts an entity of a slot into the layer's own indexes, or takes it out.
+    fn index(&mut self, key: &EntityKey, is_in: bool) {
+        let Some(Existence::Live(state)) = self.slots.get(key).map(|slot| &slot.version.existence) else {
+            return;
+        };
+        let keys = self.schema.keys(key, state);
+        let keys: Vec<_> =
+            keys.map(|(number, _, values)| (key.collection().clone(), number, values)).collect();
+        let targets = self.schema.targets(key, state);
+        let targets: Vec<_> =
+            targets.map(|(field, _, to)| (to, key.collection().clone(), field.to_owned())).collect();
+        for place in keys {
+            moved(&mut self.unique, place, key.id(), is_in);
+        }
+        for place in targets {
+            moved(&mut self.references, place, key.id(), is_in);
+        }
+    }
+
+    /// Who lives with these values in the unique key of this number.
+    pub(super) fn holding(
+        &self,
+        collection: &CollectionName,
+        number: usize,
+        values: &[String],
+    ) -> Result<Vec<EntityKey>, F::Error> {
+        let place = (collection.clone(), number, values.to_vec());
+        let there = self.files.holders(collection, number, values)?;
+        Ok(self.both(collection, there, self.unique.get(&place)))
+    }
+
+    /// Who lives and refers to an entity by a field.
+    pub(super) fn referring(
+        &self,
+        to: &EntityKey,
+        from: &CollectionName,
+        field: &str,
+    ) -> Result<Vec<EntityKey>, F::Error> {
+        let place = (to.clone(), from.clone(), field.to_owned());
+        let there = self.files.referrers(to, from, field)?;
+        Ok(self.both(from, there, self.references.get(&place)))
+    }
+
+    /// Those of the destination that are not held here, and those that are.
+    fn both(
+        &self,
+        collection: &CollectionName,
+        there: Vec<Uuid>,
+        here: Option<&BTreeSet<Uuid>>,
+    ) -> Vec<EntityKey> {
+        let named = |id: &Uuid| EntityKey::new(collection.clone(), *id).ok();
+        let there = there.iter().filter_map(named).filter(|key| !self.slots.contains_key(key));
+        let here = here.into_iter().flatten().filter_map(named);
+        there.chain(here).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// With which file an entity came to have its unique key of this number.
+    pub(super) fn first(&self, key: &EntityKey, number: usize) -> usize {
+        self.slots.get(key).and_then(|slot| slot.firsts.get(number)).copied().unwrap_or(0)
+    }
+
+    /// Whether both the destination and a source have it.
+    pub(super) fn is_shared(&self, key: &EntityKey) -> Result<bool, F::Error> {
+        let was_live = match self.slots.get(key) {
+            Some(slot) => slot.was.version.existence.is_live(),
+            None => self.files.known(0, key)?.version.existence.is_live(),
+        };
+        for file in 1..=self.files.sources() {
+            if was_live && self.files.known(file, key)?.version.existence.is_live() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Of whom what lost a clash is a part by now.
+    pub(super) fn heir(&self, key: &EntityKey) -> Result<Option<EntityKey>, F::Error> {
+        match self.slots.get(key).and_then(|slot| slot.heir.clone()) {
+            Some(heir) => Ok(Some(heir)),
+            None => self.files.heir(key),
+        }
+    }
+
+    /// What deleters had seen of an entity that is deleted.
+    pub(super) fn seen_of_dead(version: &Version) -> Option<Seen> {
+        Joint::of(version).seen
+    }
+}
+
+fn moved<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Uuid>>, place: K, id: Uuid, is_in: bool) {
+    if is_in {
+        index.entry(place).or_default().insert(id);
+    } else if let Some(ids) = index.get_mut(&place) {
+        ids.remove(&id);
+        if ids.is_empty() {
+            index.remove(&place);
+        }
+    }
+}
+
+impl<F: Files> World for Board<'_, F> {
+    type Error = F::Error;
+
+    fn live(&self, key: &EntityKey) -> Result<Option<State>, F::Error> {
+        Ok(self.version(key)?.existence.live().cloned())
+    }
+
+    fn holders(
+        &self,
+        collection: &CollectionName,
+        fields: &[String],
+        values: &[String],
+    ) -> Result<Vec<Uuid>, F::Error> {
+        match number_of(self.schema, collection, fields) {
+            Some(number) => Ok(self.holding(collection, number, values)?.iter().map(EntityKey::id).collect()),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn referrers(&self, to: &EntityKey, from: &CollectionName, field: &str) -> Result<Vec<Uuid>, F::Error> {
+        Ok(self.referring(to, from, field)?.iter().map(EntityKey::id).collect())
+    }
+
+    fn file(&self, key: &EntityKey, fields: &[String], _: &[String]) -> Result<usize, F::Error> {
+        let number = number_of(self.schema, key.collection(), fields);
+        Ok(number.map_or(0, |number| self.first(key, number)))
+    }
+}
+
+fn number_of(schema: &Schema, collection: &CollectionName, fields: &[String]) -> Option<usize> {
+    schema.collection(collection)?.unique_keys().position(|key| key == fields)
+}
+
+impl<F> std::fmt::Debug for Board<'_, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Board").field("slots", &self.slots).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,390 @@
+//! One id that several files know differently: what becomes of it, by the policy of its collection.
+//!
+//! | policy | a field that both changed | a deletion and a change that it had not seen |
+//! |---|---|---|
+//! | `LastOperation` | the later stamp | the change |
+//! | `Newest` | the later stamp | the later one |
+//! | `FirstToAuthority` | the destination's | the destination's |
+//! | `Manual` | a clash of the id with itself | a clash of the id with itself |
+//!
+//! The first two ask nothing but the marks, so no order of the files matters. The other two take one file after the
+//! other, and hold both sides against the rows that both are known to have had.
+
+use super::joint::{Content, Joint, Known, Mark, Seen, time};
+use super::resolution::{How, Keep, Side, With};
+use crate::algebra::{Error, Millis, Patch, Policy, ReplicaId, Stamp, State, Version};
+
+/// What a merge makes of one id.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Same {
+    /// What it was after each file: the number of the file, the version. The last one is what it comes to.
+    pub(super) steps: Vec<(usize, Version)>,
+    /// What its deleters had seen.
+    pub(super) seen: Option<Seen>,
+    /// Whether it is a clash of the id with itself, decided or not.
+    pub(super) is_clash: bool,
+    /// What lost.
+    pub(super) losses: Vec<Loss>,
+}
+
+/// A value that lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Whose it was: 0 is the destination, then the sources in their order.
+    pub file: usize,
+    /// The fields with their values; null for one that had been removed.
+    pub fields: Patch,
+    /// Whether what lost was a deletion.
+    pub was_delete: bool,
+}
+
+/// What the files know of an id.
+pub(super) struct Sides<'a> {
+    pub(super) dest: &'a Known,
+    /// The sources that know something else than the destination, with their numbers.
+    pub(super) sources: &'a [(usize, Known)],
+    /// For each of these, the versions that both it and the destination are known to have had.
+    pub(super) commons: &'a [Vec<Version>],
+    /// What was decided about it, if that was.
+    pub(super) how: Option<&'a How>,
+    /// Whoever edits, and when.
+    pub(super) editor: (ReplicaId, Millis),
+    /// Whether no two of the files write under one name.
+    pub(super) are_apart: bool,
+}
+
+impl Sides<'_> {
+    /// What becomes of it.
+    pub(super) fn joined(&self, policy: Policy) -> Result<Same, Error> {
+        match policy {
+            Policy::LastOperation | Policy::Newest => self.by_marks(policy),
+            Policy::FirstToAuthority | Policy::Manual => self.in_order(policy),
+        }
+    }
+
+    fn by_marks(&self, policy: Policy) -> Result<Same, Error> {
+        let mut joint = Joint::known(self.dest);
+        let mut same = Same::default();
+        for (file, known) in self.sources {
+            joint = joint.join(&Joint::known(known));
+            same.steps.push((*file, joint.version(policy)?));
+        }
+        let empty = Vec::new();
+        let all = self.commons.iter().flatten().collect::<Vec<_>>();
+        same.losses.extend(self.lost(0, self.dest, &all, &joint, policy));
+        for (place, (file, known)) in self.sources.iter().enumerate() {
+            let commons: Vec<&Version> = self.commons.get(place).unwrap_or(&empty).iter().collect();
+            same.losses.extend(self.lost(*file, known, &commons, &joint, policy));
+        }
+        same.seen = joint.seen;
+        Ok(same)
+    }
+
+    fn in_order(&self, policy: Policy) -> Result<Same, Error> {
+        let mut same = Same::default();
+        let mut joint = Joint::known(self.dest);
+        let mut is_live = joint.lives(Policy::LastOperation);
+        // Tombstones go first.
+        let numbered = || self.sources.iter().zip(self.commons);
+        let is_dead = |known: &Known| !known.version.existence.is_live();
+        let dead = numbered().filter(|((_, known), _)| is_dead(known));
+        let live = numbered().filter(|((_, known), _)| !is_dead(known));
+        for ((file, known), commons) in dead.chain(live) {
+            let mut commons: Vec<Joint> = commons.iter().map(Joint::of).collect();
+            commons.push(Joint::known(self.dest));
+            let step =
+                Step { cur: &joint, is_live, source: &Joint::known(known), commons: &commons, file: *file };
+            let done = step.taken(policy, self.how)?;
+            same.is_clash |= done.is_clash;
+            same.losses.extend(done.losses);
+            (joint, is_live) = (done.joint, done.is_live);
+            if done.is_clash
+                && let Some(How::Modify { to, .. }) = self.how
+            {
+                joint = edited(&joint, to, self.editor);
+                is_live = true;
+            }
+            same.steps.push((*file, joint.as_decided(is_live)?));
+        }
+        same.seen = joint.seen;
+        Ok(same)
+    }
+
+    /// What a file loses where this came of it.
+    fn lost(
+        &self,
+        file: usize,
+        known: &Known,
+        commons: &[&Version],
+        result: &Joint,
+        policy: Policy,
+    ) -> Option<Loss> {
+        let side = Joint::known(known);
+        let (ours, theirs) = (side.content.as_ref()?, result.content.as_ref()?);
+        let lives = result.lives(policy);
+        let had: Vec<Joint> = commons.iter().map(|common| Joint::of(common)).collect();
+        if had.iter().any(|common| common.is_as(&side)) {
+            return None;
+        }
+        let is_live = known.version.existence.is_live();
+        if !is_live {
+            let at = known.version.stamps.turned;
+            let gave_way = lives && time(theirs.revived) <= time(at);
+            return gave_way.then(|| Loss { file, fields: Patch::empty(), was_delete: true });
+        }
+        let fields = if lives {
+            let began_as_one = time(ours.created) == time(theirs.created);
+            ours.values(|name| {
+                let (mine, kept) = (ours.mark(name), theirs.mark(name));
+                let is_known =
+                    had.iter().filter_map(|had| had.content.as_ref()).any(|had| had.mark(name) == mine);
+                // Whoever wrote both had seen the first; and whoever changed it since it was made, what it was made as.
+                let writers =
+                    (mine.0.and_then(|stamp| stamp.replica), kept.0.and_then(|stamp| stamp.replica));
+                let moved_on = self.are_apart && writers.0.is_some() && writers.0 == writers.1;
+                let was_made_so = began_as_one && mine.0 == ours.created && kept.0 != theirs.created;
+                mine.1 != kept.1 && !is_known && !moved_on && !was_made_so
+            })
+        } else {
+            ours.values(|name| {
+                result.seen.as_ref().is_none_or(|seen| time(ours.mark(name).0) > seen.of(name))
+            })
+        };
+        (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false })
+    }
+}
+
+/// One source against what stands.
+struct Step<'a> {
+    cur: &'a Joint,
+    is_live: bool,
+    source: &'a Joint,
+    /// What both had; then what the destination had at first.
+    commons: &'a [Joint],
+    file: usize,
+}
+
+struct Done {
+    joint: Joint,
+    is_live: bool,
+    is_clash: bool,
+    losses: Vec<Loss>,
+}
+
+impl Step<'_> {
+    fn taken(&self, policy: Policy, how: Option<&How>) -> Result<Done, Error> {
+        let seen = super::joint::joined(&self.cur.seen, &self.source.seen, Seen::join);
+        let done = |content: Option<Content>, is_live, is_clash, losses| Done {
+            joint: Joint { content, seen: seen.clone() },
+            is_live,
+            is_clash,
+            losses,
+        };
+        let Some(theirs) = &self.source.content else {
+            return Ok(done(self.cur.content.clone(), self.is_live, false, Vec::new()));
+        };
+        let Some(ours) = &self.cur.content else {
+            return Ok(done(
+                Some(theirs.clone()),
+                self.source.lives(Policy::LastOperation),
+                false,
+                Vec::new(),
+            ));
+        };
+        let had = |joint: &Joint| self.commons.iter().any(|common| common.is_as(joint));
+        let is_theirs_live = self.source.lives(Policy::LastOperation);
+        if had(self.source) {
+            return Ok(done(Some(ours.clone()), self.is_live, false, Vec::new()));
+        }
+        let covers = |content: &Content| seen.as_ref().is_none_or(|seen| seen.covers(content));
+        match (self.is_live, is_theirs_live) {
+            (false, false) => Ok(done(Some(ours.join(theirs)), false, false, Vec::new())),
+            // Whoever deleted it had seen all of what lives.
+            (true, false) if covers(ours) => Ok(done(Some(ours.join(theirs)), false, false, Vec::new())),
+            (false, true) if covers(theirs) => Ok(done(Some(ours.join(theirs)), false, false, Vec::new())),
+            (true, true) => Ok(self.fields(ours, theirs, policy, how, &seen)),
+            (is_ours, _) => {
+                let chooses_source = match (policy, how) {
+                    (Policy::Manual, Some(how)) => self.chooses_source(how),
+                    _ => false,
+                };
+                let lives = is_ours != chooses_source;
+                let (kept, other, side) = match is_ours {
+                    true => (ours, theirs, self.file),
+                    false => (theirs, ours, 0),
+                };
+                let is_clash = policy == Policy::Manual;
+                if lives {
+                    // The deletion gave way.
+                    let loss = Loss { file: side, fields: Patch::empty(), was_delete: true };
+                    return Ok(done(Some(kept.join(other)), true, is_clash, vec![loss]));
+                }
+                // What had not been seen goes too; from now on it has been.
+                let unseen =
+                    |name: &str| seen.as_ref().is_none_or(|seen| time(kept.mark(name).0) > seen.of(name));
+                let fields = kept.values(unseen);
+                let file = if is_ours { 0 } else { self.file };
+                let losses = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
+                let mut gone = done(Some(other.clone()), false, is_clash, losses.into_iter().collect());
+                if is_ours {
+                    let content = kept.join(other);
+                    gone.joint.seen = seen.clone().map(|seen| seen.join(&Seen::all_of(&content)));
+                    gone.joint.content = Some(content);
+                }
+                Ok(gone)
+            }
+        }
+    }
+
+    /// Both live: field by field.
+    fn fields(
+        &self,
+        ours: &Content,
+        theirs: &Content,
+        policy: Policy,
+        how: Option<&How>,
+        seen: &Option<Seen>,
+    ) -> Done {
+        let chooses_source = policy == Policy::Manual && how.is_some_and(|how| self.chooses_source(how));
+        let mut content = Content {
+            created: ours.created.max(theirs.created),
+            fields: Default::default(),
+            revived: ours.revived.max(theirs.revived),
+        };
+        let had = |name: &str, mark: &Mark| {
+            let contents = self.commons.iter().filter_map(|common| common.content.as_ref());
+            contents.into_iter().any(|common| common.mark(name) == *mark)
+        };
+        let (mut lost, mut is_clash) = (Vec::new(), false);
+        for name in ours.fields.keys().chain(theirs.fields.keys()) {
+            if content.fields.contains_key(name) {
+                continue;
+            }
+            let (mine, other) = (ours.mark(name), theirs.mark(name));
+            let later = mine.0.max(other.0);
+            let value = if mine.1 == other.1 || had(name, &other) {
+                mine.1
+            } else if had(name, &mine) {
+                other.1
+            } else {
+                is_clash |= policy == Policy::Manual;
+                let (kept, loser) = if chooses_source { (other.1, mine.1) } else { (mine.1, other.1) };
+                lost.push((name.clone(), loser));
+                kept
+            };
+            content.fields.insert(name.clone(), (later, value));
+        }
+        let file = if chooses_source { 0 } else { self.file };
+        let fields = patch_of(lost);
+        let losses = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
+        Done {
+            joint: Joint { content: Some(content), seen: seen.clone() },
+            is_live: true,
+            is_clash,
+            losses: losses.into_iter().collect(),
+        }
+    }
+
+    fn chooses_source(&self, how: &How) -> bool {
+        match how {
+            How::Keep(Keep { with: With::Source, .. }) | How::Modify { side: Side::Source, .. } => true,
+            How::Keep(Keep { with: With::Dest, .. }) | How::Modify { side: Side::Dest, .. } => false,
+            How::Keep(Keep { with: With::Newest, .. }) => self.source.latest() > self.cur.latest(),
+        }
+    }
+}
+
+/// An edit of now, after all that was there.
+pub(super) fn edited(joint: &Joint, to: &Patch, (editor, now): (ReplicaId, Millis)) -> Joint {
+    let mut edited = joint.clone();
+    let content = edited.content.get_or_insert_default();
+    let after = content.latest().map_or(Millis(0), |latest| Millis(latest.0.saturating_add(1)));
+    let stamp = Stamp { at: now.max(after).min(Millis::MAX), replica: Some(editor) };
+    for (name, value) in to.iter() {
+        let value = (value != "null").then(|| value.to_owned());
+        content.fields.insert(name, (Some(stamp), value));
+    }
+    edited
+}
+
+/// These fields with their values, null for none.
+fn patch_of(fields: impl IntoIterator<Item = (String, Option<String>)>) -> Patch {
+    let mut whole = Patch::empty();
+    for (name, value) in fields {
+        let value = value.as_deref().unwrap_or("null");
+        let one = format!("{{{}:{value}}}", serde_json::Value::from(name));
+        // It was a member of a state.
+        if let Ok(one) = Patch::from_json(&one) {
+            whole = whole.then(&one);
+        }
+    }
+    whole
+}
+
+impl Content {
+    /// Those of its fields that are wanted; null for one that was removed.
+    fn values(&self, is_wanted: impl Fn(&str) -> bool) -> Patch {
+        let listed = self
+            .fields
+            .iter()
+            .filter(|(name, (stamp, value))| (value.is_some() || *stamp != self.created) && is_wanted(name));
+        patch_of(listed.map(|(name, (_, value))| (name.clone(), value.clone())))
+    }
+}
+
+impl Seen {
+    /// As of somebody who has seen all of it, and deletes it at once.
+    pub(super) fn all_of(content: &Content) -> Seen {
+        let latest = content.latest().map(|at| Stamp { at, replica: None });
+        Seen {
+            at: latest,
+            created: time(content.created),
+            fields: content.fields.iter().map(|(name, (stamp, _))| (name.clone(), time(*stamp))).collect(),
+        }
+    }
+}
+
+impl Joint {
+    /// Whether both know the same of it: what it is, and since when.
+    fn is_as(&self, other: &Joint) -> bool {
+        let alike = |a: &Content, b: &Content| {
+            let names = a.fields.keys().chain(b.fields.keys());
+            time(a.revived) == time(b.revived) && names.into_iter().all(|name| a.mark(name) == b.mark(name))
+        };
+        let is_same = match (&self.content, &other.content) {
+            (Some(one), Some(two)) => alike(one, two),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same && self.lives(Policy::LastOperation) == other.lives(Policy::LastOperation)
+    }
+
+    fn latest(&self) -> Option<Millis> {
+        let content = self.content.as_ref().and_then(Content::latest);
+        content.max(self.seen.as_ref().and_then(|seen| time(seen.at)))
+    }
+
+    /// The version that this is, where whether it lives was decided.
+    fn as_decided(&self, is_live: bool) -> Result<Version, Error> {
+        let Some(content) = &self.content else { return Ok(Version::default()) };
+        content.version(if is_live { None } else { Some(self.seen.as_ref().and_then(|seen| seen.at)) })
+    }
+}
+
+impl Version {
+    /// Whether it is one in all that a merge looks at: what it is, and when its fields were changed.
+    pub(super) fn is_as_merged(&self, other: &Version) -> bool {
+        let names = |version: &Version| -> Vec<String> {
+            let state: Option<&State> = version.existence.state();
+            let held = state.into_iter().flat_map(|state| state.iter().map(|(name, _)| name));
+            held.chain(version.stamps.fields.iter().map(|(name, _)| name.clone())).collect()
+        };
+        self.existence == other.existence
+            && time(self.stamps.turned) == time(other.stamps.turned)
+            && self.stamps.created == other.stamps.created
+            && names(self)
+                .iter()
+                .chain(&names(other))
+                .all(|name| self.stamps.of(name) == other.stamps.of(name))
+    }
+}

@@ -1,0 +1,200 @@
+//! One file of a merge, as it is read; and all of them together.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use redb::ReadableTable;
+use uuid::Uuid;
+
+use crate::algebra::{
+    Base, CollectionName, EntityKey, Generation, Millis, ReplicaId, Stamp, Stamps, Version,
+};
+use crate::codec::frame::{self, FrameKind};
+use crate::codec::kept::{MergedRecord, SeenRecord, VersionRecord};
+use crate::journal::error::engine;
+use crate::journal::tables::{damaged, entity_bytes, entity_of};
+use crate::merge::{Files, Known, Seen};
+use crate::replica::Bytes;
+use crate::replica::error::Error;
+use crate::replica::view::{View, version_of};
+
+/// One file of a merge.
+pub(super) struct Side<'v, 's, R> {
+    pub(super) view: &'v View<'s, R>,
+    pub(super) merged: Option<R>,
+    pub(super) id: ReplicaId,
+    pub(super) generation: Option<Generation>,
+    /// Its name for people.
+    pub(super) place: String,
+}
+
+impl<R: ReadableTable<Bytes, Bytes>> Side<'_, '_, R> {
+    /// What merges left of an entity.
+    pub(super) fn record(&self, key: &EntityKey) -> Result<MergedRecord, Error> {
+        let Some(table) = &self.merged else { return Ok(MergedRecord::default()) };
+        let place = entity_bytes(key);
+        let Some(found) = table.get(place.as_slice()).map_err(engine)? else {
+            return Ok(MergedRecord::default());
+        };
+        Ok(merged_of(&place, found.value())?)
+    }
+
+    /// The entities of which more is known than what is seen: by their deleters, or of whom they are a part.
+    pub(super) fn marked(&self) -> Result<Vec<EntityKey>, Error> {
+        let mut found = Vec::new();
+        let Some(table) = &self.merged else { return Ok(found) };
+        for row in table.iter().map_err(engine)? {
+            let (place, value) = row.map_err(engine)?;
+            let record = merged_of(place.value(), value.value())?;
+            if record.seen.is_some() || record.heir.is_some() {
+                found.push(entity_of(place.value()).map_err(damaged("what merges left"))?);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn known(&self, key: &EntityKey) -> Result<Known, Error> {
+        let seen = self.record(key)?.seen.map(seen_of);
+        Ok(Known { version: self.view.visible(key)?, seen })
+    }
+}
+
+/// All files of a merge.
+pub(super) struct Sides<'v, 's, R, S> {
+    pub(super) dest: Side<'v, 's, R>,
+    pub(super) sources: &'v [Side<'v, 's, S>],
+    /// The record that was read last: several things are asked of one entity in a row.
+    pub(super) last: RefCell<BTreeMap<usize, (EntityKey, MergedRecord)>>,
+}
+
+impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Sides<'_, '_, R, S> {
+    fn source(&self, file: usize) -> Option<&Side<'_, '_, S>> {
+        file.checked_sub(1).and_then(|place| self.sources.get(place))
+    }
+
+    /// What the authority is known to have had, with its epoch, of one file.
+    pub(super) fn base(&self, file: usize, key: &EntityKey) -> Result<(Base, Stamps), Error> {
+        Ok(match self.source(file) {
+            Some(source) => source.view.base(key)?,
+            None => self.dest.view.base(key)?,
+        })
+    }
+
+    /// Whether a source and the destination have rows of one life of one authority's data.
+    pub(super) fn is_of_one_authority(&self, file: usize) -> bool {
+        let there = self.source(file).and_then(|source| source.generation);
+        there.is_some() && there == self.dest.generation
+    }
+
+    pub(super) fn record(&self, file: usize, key: &EntityKey) -> Result<MergedRecord, Error> {
+        if let Some((_, record)) = self.last.borrow().get(&file).filter(|(last, _)| last == key) {
+            return Ok(record.clone());
+        }
+        let record = match self.source(file) {
+            Some(source) => source.record(key)?,
+            None => self.dest.record(key)?,
+        };
+        self.last.borrow_mut().insert(file, (key.clone(), record.clone()));
+        Ok(record)
+    }
+}
+
+impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Files for Sides<'_, '_, R, S> {
+    type Error = Error;
+
+    fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    fn are_apart(&self) -> bool {
+        let mut ids: Vec<ReplicaId> = self.sources.iter().map(|source| source.id).collect();
+        ids.push(self.dest.id);
+        ids.sort();
+        ids.windows(2).all(|pair| !matches!(pair, [one, other] if one == other))
+    }
+
+    fn known(&self, file: usize, key: &EntityKey) -> Result<Known, Error> {
+        match self.source(file) {
+            Some(source) => source.known(key),
+            None => self.dest.known(key),
+        }
+    }
+
+    fn heir(&self, key: &EntityKey) -> Result<Option<EntityKey>, Error> {
+        for file in 0..=self.sources.len() {
+            if let Some(id) = self.record(file, key)?.heir {
+                return Ok(EntityKey::new(key.collection().clone(), Uuid::from_bytes(id)).ok());
+            }
+        }
+        Ok(None)
+    }
+
+    fn commons(&self, file: usize, key: &EntityKey) -> Result<Vec<Version>, Error> {
+        let Some(source) = self.source(file) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        if self.is_of_one_authority(file) {
+            // Whoever has the later row had the earlier one.
+            let rows = [self.base(0, key)?, self.base(file, key)?];
+            let with_epoch =
+                rows.into_iter().filter(|(base, _)| base.epoch().is_some_and(|epoch| epoch.0 > 0));
+            let rows: Vec<(Base, Stamps)> = with_epoch.collect();
+            if let [one, other] = rows.as_slice() {
+                let (base, stamps) = if one.0.epoch() <= other.0.epoch() { one } else { other };
+                found.push(version_of(base, stamps.clone()));
+            }
+        }
+        for (record, whose) in [(self.record(0, key)?, source.id), (self.record(file, key)?, self.dest.id)] {
+            let given = record.given.into_iter().find(|(by, _)| *by == whose.0.into_bytes());
+            found.extend(given.map(|(_, version)| version_in(key, version)).transpose()?);
+        }
+        Ok(found)
+    }
+
+    fn holders(
+        &self,
+        collection: &CollectionName,
+        number: usize,
+        values: &[String],
+    ) -> Result<Vec<Uuid>, Error> {
+        let found = self.dest.view.holders(collection, number, values)?;
+        Ok(found.iter().map(EntityKey::id).collect())
+    }
+
+    fn referrers(&self, to: &EntityKey, from: &CollectionName, field: &str) -> Result<Vec<Uuid>, Error> {
+        let found = self.dest.view.children(to, from, field)?;
+        Ok(found.iter().map(EntityKey::id).collect())
+    }
+}
+
+/// What is known of an entity's deleters, as it is stored.
+pub(super) fn seen_record(seen: &Seen) -> SeenRecord {
+    SeenRecord {
+        at: seen.at.map(|at| (at.at.0, at.replica.map_or([0; 16], |replica| replica.0.into_bytes()))),
+        created: seen.created.map(|at| at.0),
+        fields: seen.fields.iter().map(|(name, at)| (name.clone(), at.map(|at| at.0))).collect(),
+    }
+}
+
+fn seen_of(record: SeenRecord) -> Seen {
+    let millis = |at: u64| Millis(at).min(Millis::MAX);
+    let stamp = |(at, replica): (u64, [u8; 16])| {
+        let replica = Uuid::from_bytes(replica);
+        Stamp { at: millis(at), replica: (!replica.is_nil()).then_some(ReplicaId(replica)) }
+    };
+    Seen {
+        at: record.at.map(stamp),
+        created: record.created.map(millis),
+        fields: record.fields.into_iter().map(|(name, at)| (name, at.map(millis))).collect(),
+    }
+}
+
+/// What merges left of an entity, as it stands in its place.
+pub(super) fn merged_of(place: &[u8], bytes: &[u8]) -> Result<MergedRecord, crate::journal::Error> {
+    let name = || entity_of(place).map_or_else(|_| "an entity".to_owned(), |key| key.to_string());
+    frame::open_record(FrameKind::Merged, place, bytes)
+        .map_err(|error| damaged(format!("what merges left of {}", name()))(error))
+}
+
+pub(super) fn version_in(key: &EntityKey, record: VersionRecord) -> Result<Version, Error> {
+    Ok(record.version().map_err(damaged(format!("what was given of {key}")))?)
+}

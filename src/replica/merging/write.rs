@@ -1,0 +1,309 @@
+//! Writing what a merge came to: what is seen, what is pending so that the authority comes to it, what lost, and what
+//! later merges need to know.
+
+use std::collections::BTreeMap;
+
+use redb::ReadableTable;
+
+use super::side::{Side, Sides, merged_of, seen_record};
+use super::{Differing, ReadTable};
+use crate::algebra::{
+    Base, Change, Collection, EntityKey, Existence, Group, Held, Knowledge, Millis, Operation, Patch, Policy,
+    ReplicaId, Stamp, Stamps, State, Update, Version,
+};
+use crate::codec::frame::{self, FrameKind};
+use crate::codec::kept::{MergedRecord, VersionRecord};
+use crate::journal::append::LogWriter;
+use crate::journal::error::engine;
+use crate::journal::tables::{CONFLICTS, MERGED, WAITS, damaged, entity_bytes, is_empty_in};
+use crate::merge::{Board, Files, Loss, Slot, Why};
+use crate::replica::error::Error;
+use crate::replica::lost::{self, Loss as Lost, Side as Whose, Why as LostWhy};
+use crate::replica::transact::let_go;
+use crate::replica::view::View;
+use crate::replica::{Bytes, Tables, Within, conflicts, constraints};
+
+/// What is written of one entity.
+pub(super) struct Row {
+    key: EntityKey,
+    before: Version,
+    now: Version,
+    /// What the authority is known to hold, where that is another row from now on.
+    base: Option<(Base, Stamps)>,
+    operations: Vec<Operation>,
+    losses: Vec<Lost>,
+    record: MergedRecord,
+    is_unsent: bool,
+}
+
+/// What is to be written.
+pub(super) fn rows<'t, S: ReadableTable<Bytes, Bytes>>(
+    sides: &Sides<'_, '_, Tables<'t>, S>,
+    board: &Board<'_, Sides<'_, '_, Tables<'t>, S>>,
+    differing: &Differing,
+    takes_bases: bool,
+) -> Result<Vec<Row>, Error> {
+    let mut rows = Vec::new();
+    for (key, slot) in board.slots() {
+        rows.extend(row(sides, key, slot, differing, takes_bases)?);
+    }
+    for key in differing.bases.iter().filter(|key| takes_bases && !board.slots().contains_key(*key)) {
+        let was = sides.known(0, key)?;
+        let slot = Slot::unchanged(was);
+        rows.extend(row(sides, key, &slot, differing, takes_bases)?);
+    }
+    Ok(rows)
+}
+
+fn row<'t, S: ReadableTable<Bytes, Bytes>>(
+    sides: &Sides<'_, '_, Tables<'t>, S>,
+    key: &EntityKey,
+    slot: &Slot,
+    differing: &Differing,
+    takes_bases: bool,
+) -> Result<Option<Row>, Error> {
+    let (own, stamps) = sides.base(0, key)?;
+    let known = (own.clone(), stamps);
+    let mut base = known.clone();
+    let mut is_there = false;
+    for file in 1..=sides.sources() {
+        let (theirs, stamps) = sides.base(file, key)?;
+        is_there |= theirs.live_state().is_some();
+        let is_later = theirs.epoch().is_some_and(|epoch| epoch.0 > 0) && theirs.epoch() > base.0.epoch();
+        if takes_bases && sides.is_of_one_authority(file) && is_later {
+            base = (theirs, stamps);
+        }
+    }
+    let (was, now) = (&slot.was.version, &slot.version);
+    let has_lost = slot.why.iter().any(|why| matches!(why, Why::Lost { .. } | Why::Gone { .. }));
+    if let Existence::Dead(state) = &now.existence
+        && (has_lost || (is_there && was.existence != now.existence))
+        && matches!(base.0, Base::Absent | Base::Unknown)
+        && (!was.existence.is_live() || is_there)
+    {
+        // The authority may come to know it from a source: then the delete must reach it, too.
+        let held = Held { epoch: None, state: Knowledge::State(state.clone()) };
+        base = (Base::Live(held), now.stamps.clone());
+    }
+    let mut record = sides.record(0, key)?;
+    let before_record = record.clone();
+    record.seen = slot.seen.as_ref().filter(|_| now.existence.is_live()).map(seen_record);
+    record.heir = match &now.existence {
+        Existence::Dead(_) => {
+            let heir = match &slot.heir {
+                Some(heir) => Some(heir.clone()),
+                None => sides.heir(key)?,
+            };
+            heir.map(|heir| heir.id().into_bytes())
+        }
+        Existence::Absent | Existence::Live(_) => record.heir,
+    };
+    for file in differing.keys.get(key).into_iter().flatten() {
+        let given = VersionRecord::of(&sides.known(*file, key)?.version);
+        if let Some(source) = file.checked_sub(1).and_then(|place| sides.sources.get(place)) {
+            give(&mut record, source.id, given);
+        }
+    }
+    let unsent_before = sides.dest.view.local(key)?.is_some_and(|local| !local.is_kept);
+    let operations = operations(key, was, now, &known.0, &base.0, unsent_before);
+    let is_unsent = unsent_before || !operations.is_empty();
+    let base = (base != known).then_some(base);
+    let is_same = *was == *now && base.is_none() && operations.is_empty() && record == before_record;
+    let losses = slot.losses.iter().map(|loss| lost_of(loss, slot)).collect();
+    let row = Row {
+        key: key.clone(),
+        before: was.clone(),
+        now: now.clone(),
+        base,
+        operations,
+        losses,
+        record,
+        is_unsent,
+    };
+    Ok((!is_same).then_some(row))
+}
+
+fn lost_of(loss: &Loss, slot: &Slot) -> Lost {
+    let is_decided =
+        |why: &Why| matches!(why, Why::Lost { .. } | Why::Gone { .. } | Why::Decided | Why::Dropped { .. });
+    Lost {
+        side: if loss.file == 0 { Whose::Local } else { Whose::Remote },
+        why: if slot.why.iter().any(is_decided) { LostWhy::Resolved } else { LostWhy::Policy },
+        fields: loss.fields.clone(),
+        was_delete: loss.was_delete,
+    }
+}
+
+/// Notes what a source gave, and says whether that is something else than before.
+fn give(record: &mut MergedRecord, by: ReplicaId, version: VersionRecord) -> bool {
+    let by = by.0.into_bytes();
+    match record.given.iter_mut().find(|(whose, _)| *whose == by) {
+        Some((_, given)) if *given == version => false,
+        Some((_, given)) => {
+            *given = version;
+            true
+        }
+        None => {
+            record.given.push((by, version));
+            true
+        }
+    }
+}
+
+/// What must be pending so that the authority comes to what is seen now, whatever is pending already.
+fn operations(
+    key: &EntityKey,
+    was: &Version,
+    now: &Version,
+    known: &Base,
+    base: &Base,
+    unsent_before: bool,
+) -> Vec<Operation> {
+    let at = |stamp: Option<Stamp>| stamp.or(now.stamps.latest()).map(|stamp| stamp.at);
+    match &now.existence {
+        Existence::Absent => Vec::new(),
+        Existence::Live(state) => {
+            let there = base.live_state();
+            let is_there = there == Some(state);
+            let is_as_it_was = was.existence.live() == Some(state) && known == base;
+            // What is unsent may carry stamps of its own: those of the merge go with it.
+            let is_stamped_alike = was.stamps == now.stamps || !unsent_before;
+            if (is_there && !unsent_before) || (is_as_it_was && is_stamped_alike) {
+                return Vec::new();
+            }
+            let change = match (there, &was.existence) {
+                (Some(there), Existence::Live(was)) => {
+                    patch(there.changes_to(state).then(&was.changes_to(state)))
+                }
+                (Some(there), Existence::Dead(was)) => {
+                    patch(there.changes_to(state).then(&was.changes_to(state)))
+                }
+                (None, Existence::Live(before)) if unsent_before && !matches!(base, Base::Dead(_)) => {
+                    let restamped = state.only(|field| was.stamps.of(field) != now.stamps.of(field));
+                    let restamped = State::empty().changes_to(&restamped);
+                    patch(restamped.then(&before.changes_to(state)))
+                }
+                _ => Change::Create(state.clone()),
+            };
+            let turned = now.stamps.turned.max(now.stamps.created);
+            let when = if matches!(change, Change::Create(_)) { at(turned) } else { at(None) };
+            vec![stamped(Operation { at: when, ..Operation::new(key.clone(), change) }, &now.stamps)]
+        }
+        Existence::Dead(state) => {
+            let is_pending = unsent_before && was.existence == now.existence;
+            let goes = base.live_state().is_some()
+                || matches!(base, Base::Live(_))
+                || was.existence.is_live() && unsent_before;
+            if !goes || is_pending && known == base {
+                return Vec::new();
+            }
+            let there = base.live_state().or(was.existence.state()).cloned().unwrap_or_else(State::empty);
+            let before = was.existence.state().cloned().unwrap_or_else(State::empty);
+            let last = there.changes_to(state).then(&before.changes_to(state));
+            let mut all = Vec::new();
+            if !last.is_empty() && was.existence.is_live() {
+                let operation = Operation { at: at(None), ..Operation::new(key.clone(), patch(last)) };
+                all.push(stamped(operation, &now.stamps));
+            }
+            all.push(Operation { at: at(now.stamps.turned), ..Operation::delete(key.clone()) });
+            all
+        }
+    }
+}
+
+fn patch(patch: Patch) -> Change {
+    Change::Update(Update::Patch(patch))
+}
+
+/// The operation with the stamps of the fields that it writes.
+fn stamped(mut operation: Operation, stamps: &Stamps) -> Operation {
+    let names: Vec<String> = match &operation.change {
+        Change::Create(state) | Change::Update(Update::State(state)) => {
+            state.iter().map(|(name, _)| name).collect()
+        }
+        Change::Update(Update::Patch(patch)) => patch.iter().map(|(name, _)| name).collect(),
+        Change::Delete => Vec::new(),
+    };
+    let of = |name: String| stamps.of(&name).map(|stamp| (name, stamp));
+    operation.stamps = names.into_iter().filter_map(of).collect();
+    operation
+}
+
+/// Writes it, and gives the number behind the last operation.
+pub(super) fn write(
+    within: &Within<'_>,
+    view: &mut View<'_, Tables<'_>>,
+    (own, now): (ReplicaId, Millis),
+    rows: &[Row],
+    sources: &[Side<'_, '_, ReadTable>],
+) -> Result<u64, Error> {
+    let mut touched: BTreeMap<EntityKey, Version> = BTreeMap::new();
+    for row in rows {
+        if let Some((base, stamps)) = &row.base {
+            view.put_base(&row.key, base, stamps)?;
+        }
+        view.merged(&row.key, &row.before, &row.now, row.is_unsent)?;
+        if row.before.existence != row.now.existence {
+            touched.insert(row.key.clone(), row.before.clone());
+        }
+        lost::keep(within.txn, &row.key, &row.losses, now)?;
+    }
+    constraints::require(view, &touched)?;
+    let [is_peaceful, nobody_waits] = [is_empty_in(within.txn, CONFLICTS)?, is_empty_in(within.txn, WAITS)?];
+    for key in touched.keys() {
+        if !is_peaceful {
+            conflicts::edited(within.txn, view, key)?;
+        }
+        if !nobody_waits {
+            let_go(within.txn, view, key)?;
+        }
+    }
+    write_records(within, view.schema, rows, sources)?;
+    let mut log = LogWriter::new(within.inner, within.txn, within.first)?;
+    let group = Group::new(&format!("merge {} of {own}", within.first)).map_err(Error::from)?;
+    for operation in rows.iter().flat_map(|row| &row.operations) {
+        log.push(&operation.clone().in_group(group.clone()), now)?;
+    }
+    Ok(log.finish()?.1)
+}
+
+/// Keeps what later merges need to know.
+fn write_records(
+    within: &Within<'_>,
+    schema: &crate::algebra::Schema,
+    rows: &[Row],
+    sources: &[Side<'_, '_, ReadTable>],
+) -> Result<(), Error> {
+    let mut table = within.txn.open_table(MERGED).map_err(engine)?;
+    for row in rows {
+        put(&mut table, &row.key, &row.record)?;
+    }
+    // Under these policies it counts who changed something since: so all that a source gave is kept.
+    let declared = |of: &Collection| matches!(of.policy(), Policy::FirstToAuthority | Policy::Manual);
+    for (name, _) in schema.collections().filter(|(_, collection)| declared(collection)) {
+        for source in sources {
+            for key in source.view.keys(Some(name))? {
+                let place = entity_bytes(&key);
+                let found = table.get(place.as_slice()).map_err(engine)?;
+                let found = found.map(|found| merged_of(&place, found.value())).transpose()?;
+                let mut record = found.unwrap_or_default();
+                if give(&mut record, source.id, VersionRecord::of(&source.view.visible(&key)?)) {
+                    put(&mut table, &key, &record)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn put(table: &mut Tables<'_>, key: &EntityKey, record: &MergedRecord) -> Result<(), Error> {
+    let place = entity_bytes(key);
+    if *record == MergedRecord::default() {
+        table.remove(place.as_slice()).map_err(engine)?;
+        return Ok(());
+    }
+    let framed = frame::record(FrameKind::Merged, &place, record)
+        .map_err(damaged(format!("what merges left of {key}")))?;
+    table.insert(place.as_slice(), framed.as_slice()).map_err(engine)?;
+    Ok(())
+}
