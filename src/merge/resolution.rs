@@ -48,7 +48,7 @@ pub struct Keep {
 
 /// Which of two goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = \"snake_case\")]
+#[serde(rename_all = "snake_case")]
 pub enum With {
     /// The source's.
     Source,
@@ -60,7 +60,7 @@ pub enum With {
 
 /// What becomes of what refers to the one that goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = \"snake_case\")]
+#[serde(rename_all = "snake_case")]
 pub enum Children {
     /// It refers to the other one from now on.
     #[default]
@@ -71,7 +71,7 @@ pub enum Children {
 
 /// One of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = \"snake_case\")]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The one whose key came later.
     Source,

@@ -53,7 +53,9 @@ pub(crate) struct WrittenDefault {
 #[non_exhaustive]
 pub enum Unread {
     /// They are not of the documented shape.
-    #[error("the resolutions are not as they must be: {source}; `foldlog merge --check --json` writes a template")]
+    #[error(
+        "the resolutions are not as they must be: {source}; `foldlog merge --check --json` writes a template"
+    )]
     Shape {
         /// What is wrong with them.
         source: serde_json::Error,
@@ -155,9 +157,7 @@ impl WrittenOne {
         let source = naming.key(&self.source).map_err(said)?;
         let dest = naming.key(&self.dest).map_err(said)?;
         let how = match (self.with, self.modify, &self.to) {
-            (Some(with), None, None) => {
-                How::Keep(Keep { with, children: self.children.unwrap_or_default() })
-            }
+            (Some(with), None, None) => How::Keep(Keep { with, children: self.children.unwrap_or_default() }),
             (None, Some(side), Some(to)) if self.children.is_none() => {
                 let key = if side == Side::Source { &source } else { &dest };
                 How::Modify { side, to: naming.patch(key, to).map_err(said)? }

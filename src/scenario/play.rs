@@ -316,7 +316,8 @@ impl Player<'_> {
         let Some((into, from)) = replicas.split_last() else { return Ok(String::new()) };
         let from: Vec<&Replica> = from.iter().collect();
         let checked = into.check_merge(&from, &resolutions, &mut |_| {}).map_err(refused)?;
-        let said = format!("{} clashes, {} below", checked.clashes.top.len(), checked.clashes.downstream.len());
+        let said =
+            format!("{} clashes, {} below", checked.clashes.top.len(), checked.clashes.downstream.len());
         self.clashes = Some(checked.clashes);
         if !only_looks {
             into.merge(&from, &resolutions, &mut |_| {}).map_err(refused)?;
