@@ -34,6 +34,8 @@ pub(super) struct Deciding<'b, 'f, 'r, F> {
 struct Decision {
     keep: Keep,
     is_default: bool,
+    /// Whether it was listed itself, and not only its parents.
+    is_listed: bool,
 }
 
 struct Restricted {
@@ -96,12 +98,18 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
                 .iter()
                 .flat_map(|outcome| outcome.losers.iter().map(|(key, ..)| key.clone()))
                 .collect();
-            let (settled, disputed): (Vec<Outcome<'_>>, Vec<Outcome<'_>>) =
+            let (mut settled, mut disputed): (Vec<Outcome<'_>>, Vec<Outcome<'_>>) =
                 outcomes.into_iter().partition(|outcome| !losers.contains(&outcome.winner));
             if settled.is_empty() {
-                let pairs = disputed.into_iter().flat_map(|outcome| outcome.losers);
-                self.refusals.extend(pairs.map(|(_, pair, _)| Refusal::Contradicted { pair }));
-                break;
+                // They beat each other in a circle. Where nobody said so, the first one counts.
+                let is_default =
+                    |outcome: &Outcome<'_>| outcome.losers.iter().all(|(.., one)| !one.is_listed);
+                let Some(place) = disputed.iter().position(is_default) else {
+                    let pairs = disputed.into_iter().flat_map(|outcome| outcome.losers);
+                    self.refusals.extend(pairs.map(|(_, pair, _)| Refusal::Contradicted { pair }));
+                    break;
+                };
+                settled.push(disputed.swap_remove(place));
             }
             let before: usize = self.refusals.len();
             for outcome in settled {
@@ -181,10 +189,18 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
                     edits.push((std::mem::replace(&mut stands, member.clone()), pair, to));
                     continue;
                 }
-                Some((pair, How::Keep(keep))) => (pair, Some(Decision { keep: *keep, is_default: false })),
+                Some((pair, How::Keep(keep))) => {
+                    (pair, Some(Decision { keep: *keep, is_default: false, is_listed: true }))
+                }
                 None => {
                     let way = self.ways.get(member).or_else(|| self.ways.get(first)).copied();
-                    let default = || self.resolutions.default.map(|keep| Decision { keep, is_default: true });
+                    let default = || {
+                        self.resolutions.default.map(|keep| Decision {
+                            keep,
+                            is_default: true,
+                            is_listed: false,
+                        })
+                    };
                     (pair, way.or_else(default))
                 }
             };
@@ -295,7 +311,7 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         if let Some(heir) = heir {
             for (child, field, _) in children {
                 self.board.redirect(&child, &field, loser, &heir)?;
-                self.ways.insert(child, decision);
+                self.ways.insert(child, Decision { is_listed: false, ..decision });
             }
             return self.board.put(loser, |slot| slot.heir = Some(heir));
         }

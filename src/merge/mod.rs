@@ -61,7 +61,7 @@ impl<F: Files> Board<'_, F> {
             let (key, dest, sources) = one?;
             let listed = resolutions.listed.iter().find(|one| one.pair.source == key && one.pair.dest == key);
             let how = listed.map(|one| &one.how).or(default.as_ref());
-            self.take(key, dest, &sources, how)?;
+            self.take(key, dest, sources, how)?;
         }
         self.mend_references()?;
         let schema = self.schema;

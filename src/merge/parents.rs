@@ -124,7 +124,7 @@ impl<F: Files> Board<'_, F> {
 }
 
 /// A live entity's state with another value in a field.
-fn with_field(version: &Version, field: &str, value: &str) -> Result<State, Error> {
+pub(super) fn with_field(version: &Version, field: &str, value: &str) -> Result<State, Error> {
     let state = version.existence.state().cloned().unwrap_or_else(State::empty);
     let patch = Patch::from_json(&format!("{{{}:{value}}}", serde_json::Value::from(field)))?;
     Ok(state.with(&patch))

@@ -90,10 +90,16 @@ impl Sides<'_> {
         let dead = numbered().filter(|((_, known), _)| is_dead(known));
         let live = numbered().filter(|((_, known), _)| !is_dead(known));
         for ((file, known), commons) in dead.chain(live) {
-            let mut commons: Vec<Joint> = commons.iter().map(Joint::of).collect();
-            commons.push(Joint::known(self.dest));
-            let step =
-                Step { cur: &joint, is_live, source: &Joint::known(known), commons: &commons, file: *file };
+            let commons: Vec<Joint> = commons.iter().map(Joint::of).collect();
+            let (at_first, source) = (Joint::known(self.dest), Joint::known(known));
+            let step = Step {
+                cur: &joint,
+                is_live,
+                source: &source,
+                commons: &commons,
+                at_first: &at_first,
+                file: *file,
+            };
             let done = step.taken(policy, self.how)?;
             same.is_clash |= done.is_clash;
             same.losses.extend(done.losses);
@@ -132,24 +138,25 @@ impl Sides<'_> {
             let gave_way = lives && time(theirs.revived) <= time(at);
             return gave_way.then(|| Loss { file, fields: Patch::empty(), was_delete: true });
         }
-        let fields = if lives {
-            let began_as_one = time(ours.created) == time(theirs.created);
-            ours.values(|name| {
-                let (mine, kept) = (ours.mark(name), theirs.mark(name));
-                let is_known =
-                    had.iter().filter_map(|had| had.content.as_ref()).any(|had| had.mark(name) == mine);
-                // Whoever wrote both had seen the first; and whoever changed it since it was made, what it was made as.
-                let writers =
-                    (mine.0.and_then(|stamp| stamp.replica), kept.0.and_then(|stamp| stamp.replica));
-                let moved_on = self.are_apart && writers.0.is_some() && writers.0 == writers.1;
-                let was_made_so = began_as_one && mine.0 == ours.created && kept.0 != theirs.created;
-                mine.1 != kept.1 && !is_known && !moved_on && !was_made_so
-            })
-        } else {
-            ours.values(|name| {
-                result.seen.as_ref().is_none_or(|seen| time(ours.mark(name).0) > seen.of(name))
-            })
-        };
+        let sources = self.sources.iter().map(|(_, known)| known);
+        let all: Vec<Joint> = std::iter::once(self.dest).chain(sources).map(Joint::known).collect();
+        let fields = ours.values(|name| {
+            let (mine, kept) = (ours.mark(name), theirs.mark(name));
+            let was_unseen = |seen: &Seen| time(mine.0) > seen.of(name);
+            if !lives && result.seen.as_ref().is_some_and(was_unseen) {
+                return true;
+            }
+            let is_known =
+                had.iter().filter_map(|had| had.content.as_ref()).any(|had| had.mark(name) == mine);
+            // Whoever wrote both had seen the first; and whoever changed it since it was made, what it was made as.
+            let writers = (mine.0.and_then(|stamp| stamp.replica), kept.0.and_then(|stamp| stamp.replica));
+            let moved_on = self.are_apart && writers.0.is_some() && writers.0 == writers.1;
+            let mut winners = all.iter().filter_map(|joint| joint.content.as_ref());
+            let winner = winners.find(|content| content.mark(name) == kept);
+            let was_made_so = mine.0 == ours.created
+                && winner.is_some_and(|winner| winner.created == ours.created && kept.0 != winner.created);
+            mine.1 != kept.1 && !is_known && !moved_on && !was_made_so
+        });
         (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false })
     }
 }
@@ -159,8 +166,10 @@ struct Step<'a> {
     cur: &'a Joint,
     is_live: bool,
     source: &'a Joint,
-    /// What both had; then what the destination had at first.
+    /// What both had.
     commons: &'a [Joint],
+    /// What the destination had before any source.
+    at_first: &'a Joint,
     file: usize,
 }
 
@@ -191,9 +200,8 @@ impl Step<'_> {
                 Vec::new(),
             ));
         };
-        let had = |joint: &Joint| self.commons.iter().any(|common| common.is_as(joint));
         let is_theirs_live = self.source.lives(Policy::LastOperation);
-        if had(self.source) {
+        if self.had_by_source().any(|had| had.is_as(self.source)) {
             return Ok(done(Some(ours.clone()), self.is_live, false, Vec::new()));
         }
         let covers = |content: &Content| seen.as_ref().is_none_or(|seen| seen.covers(content));
@@ -251,9 +259,8 @@ impl Step<'_> {
             fields: Default::default(),
             revived: ours.revived.max(theirs.revived),
         };
-        let had = |name: &str, mark: &Mark| {
-            let contents = self.commons.iter().filter_map(|common| common.content.as_ref());
-            contents.into_iter().any(|common| common.mark(name) == *mark)
+        let is_in = |mut joints: Box<dyn Iterator<Item = &Joint> + '_>, name: &str, mark: &Mark| {
+            joints.any(|joint| joint.content.as_ref().is_some_and(|content| content.mark(name) == *mark))
         };
         let (mut lost, mut is_clash) = (Vec::new(), false);
         for name in ours.fields.keys().chain(theirs.fields.keys()) {
@@ -262,9 +269,9 @@ impl Step<'_> {
             }
             let (mine, other) = (ours.mark(name), theirs.mark(name));
             let later = mine.0.max(other.0);
-            let value = if mine.1 == other.1 || had(name, &other) {
+            let value = if mine.1 == other.1 || is_in(Box::new(self.had_by_source()), name, &other) {
                 mine.1
-            } else if had(name, &mine) {
+            } else if is_in(Box::new(self.commons.iter()), name, &mine) {
                 other.1
             } else {
                 is_clash |= policy == Policy::Manual;
@@ -283,6 +290,11 @@ impl Step<'_> {
             is_clash,
             losses: losses.into_iter().collect(),
         }
+    }
+
+    /// What the source may have as it was: then it changed nothing.
+    fn had_by_source(&self) -> impl Iterator<Item = &Joint> {
+        self.commons.iter().chain([self.at_first])
     }
 
     fn chooses_source(&self, how: &How) -> bool {

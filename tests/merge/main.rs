@@ -4,3 +4,5 @@
 mod clashes;
 mod history;
 mod joint;
+mod replicas;
+mod world;

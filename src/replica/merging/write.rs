@@ -45,12 +45,12 @@ pub(super) fn rows<'t, S: ReadableTable<Bytes, Bytes>>(
 ) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
     for (key, slot) in board.slots() {
-        rows.extend(row(sides, key, slot, differing, takes_bases)?);
+        rows.extend(row(sides, key, slot, takes_bases)?);
     }
     for key in differing.bases.iter().filter(|key| takes_bases && !board.slots().contains_key(*key)) {
         let was = sides.known(0, key)?;
         let slot = Slot::unchanged(was);
-        rows.extend(row(sides, key, &slot, differing, takes_bases)?);
+        rows.extend(row(sides, key, &slot, takes_bases)?);
     }
     Ok(rows)
 }
@@ -59,7 +59,6 @@ fn row<'t, S: ReadableTable<Bytes, Bytes>>(
     sides: &Sides<'_, '_, Tables<'t>, S>,
     key: &EntityKey,
     slot: &Slot,
-    differing: &Differing,
     takes_bases: bool,
 ) -> Result<Option<Row>, Error> {
     let (own, stamps) = sides.base(0, key)?;
@@ -98,10 +97,10 @@ fn row<'t, S: ReadableTable<Bytes, Bytes>>(
         }
         Existence::Absent | Existence::Live(_) => record.heir,
     };
-    for file in differing.keys.get(key).into_iter().flatten() {
-        let given = VersionRecord::of(&sides.known(*file, key)?.version);
-        if let Some(source) = file.checked_sub(1).and_then(|place| sides.sources.get(place)) {
-            give(&mut record, source.id, given);
+    for (file, source) in (1..).zip(sides.sources) {
+        let given = sides.known(file, key)?.version;
+        if !matches!(given.existence, Existence::Absent) {
+            give(&mut record, source.id, VersionRecord::of(&given));
         }
     }
     let unsent_before = sides.dest.view.local(key)?.is_some_and(|local| !local.is_kept);
