@@ -178,6 +178,7 @@ mod tests {
     use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 
     use super::*;
+    use crate::storage::open::Origin;
 
     fn panics() -> Result<(), String> {
         guarded(|| -> Result<(), String> { panic!("page {} is gone", 7) }).map_err(|error| error.to_string())
@@ -328,17 +329,23 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         // The first bytes of every page: its kind and its number of entries.
         let places = (0..whole.len()).filter(|place| place % 4096 < 4);
+        let origin = Origin::File { path: path.clone(), may_create: false };
         let (mut panicked, mut refused, mut read) = (0, 0, 0);
         for place in places {
             let mut damaged = whole.clone();
             damaged[place] ^= 0xff;
             fs::write(&path, &damaged).unwrap();
-            let opened = guarded(|| Builder::new().open(&path));
+            let opened = guarded(|| origin.open(&Builder::new()));
             let error = match opened {
                 Ok(db) => {
                     let result = guarded(|| read_rows(&db)).map(drop);
-                    discarded(db);
-                    result.err().map(|error| matches!(error, GuardedError::Panicked(_)))
+                    let error = result.err().map(|error| matches!(error, GuardedError::Panicked(_)));
+                    if error == Some(true) {
+                        discarded(db);
+                    } else {
+                        closed(db);
+                    }
+                    error
                 }
                 Err(error) => Some(matches!(error, GuardedError::Panicked(_))),
             };
