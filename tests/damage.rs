@@ -135,6 +135,46 @@ fn verifying_names_what_is_damaged_and_never_writes() {
     assert!(found > 10);
 }
 
+/// The engine as it is released panics over a damaged list of free pages, and once more while that unwinds, which
+/// ends the process: with this test's, if it were let near a commit.
+#[test]
+fn a_damaged_list_of_free_pages_ends_no_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.journal");
+    let storage = prepared(true);
+    let before = observed(&open(&storage.snapshot()).unwrap());
+    let bytes = storage.bytes();
+    let (mut figures, mut lists) = (Figures::default(), 0);
+    // The head of every page, where it says how much is in it and where that ends.
+    for place in (4096..bytes.len()).step_by(4096).flat_map(|page| page..page + 8) {
+        for mask in [0x01, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= mask;
+            println!("byte {place}, {mask:#x}");
+            std::fs::write(&path, &damaged).unwrap();
+            match Journal::open(&path).map(|journal| use_it(&journal)) {
+                Ok(Ok(())) => figures.unharmed += 1,
+                Ok(Err(error)) => {
+                    typed(&error);
+                    figures.failed += 1;
+                }
+                Err(error) => {
+                    typed(&error);
+                    figures.refused += 1;
+                    if error.to_string().contains("lists of its pages") {
+                        lists += 1;
+                        let now = std::fs::read(&path).unwrap();
+                        assert!(now[4096..] == damaged[4096..], "what is refused is not written to");
+                    }
+                }
+            }
+            try_it(&damaged, &before, &mut Figures::default());
+        }
+    }
+    println!("{figures:?}, {lists} of the refused for the engine's lists");
+    assert!(lists > 8 && figures.failed > 0 && figures.unharmed > 0);
+}
+
 #[test]
 fn garbage_is_refused() {
     let folder = tempfile::tempdir().unwrap();

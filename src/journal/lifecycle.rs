@@ -11,7 +11,7 @@ use super::error::{Error, engine};
 use super::tables::{LOG, Snapshot};
 use super::{Inner, Journal, Writer, open};
 use crate::algebra::EntityKey;
-use crate::storage::guard::discarded;
+use crate::storage::guard::closed;
 
 impl Journal {
     /// Makes everything durable, closes the file and lets go of its lock, so that the system may stop the
@@ -27,7 +27,7 @@ impl Journal {
         };
         let _writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let db = self.inner.db.write().unwrap_or_else(PoisonError::into_inner).take();
-        discarded(db);
+        closed(db);
         // Those who wait for an outcome are told, too.
         self.inner.announce();
         flushed
@@ -46,7 +46,7 @@ impl Journal {
             return Ok(());
         }
         // The lock on the file must be free before it can be taken again.
-        discarded(db.take());
+        closed(db.take());
         inner.reopen(&mut writer, &mut db)?;
         drop((db, writer));
         inner.announce();
@@ -84,7 +84,7 @@ impl Inner {
         let origin = self.origin.once_more();
         let opened = open::open(&origin, &self.options)?;
         if opened.replica != *self.replica.lock().unwrap_or_else(PoisonError::into_inner) {
-            discarded(opened.db);
+            closed(opened.db);
             let why = "another journal has taken this one's place".to_owned();
             return Err(Error::NotAJournal { place: origin.place(), why });
         }

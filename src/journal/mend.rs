@@ -12,7 +12,7 @@ use super::aside::{count, salvaged};
 use super::error::Error;
 use super::tables::Snapshot;
 use super::{Inner, Journal, lifecycle, open, parked, verify};
-use crate::storage::guard::discarded;
+use crate::storage::guard::{closed, discarded};
 use crate::storage::open::{Origin, refused};
 
 /// What is said where it is not remembered which value it was.
@@ -95,7 +95,7 @@ impl Inner {
         if cfg!(windows) {
             // What is open cannot be replaced there.
             discarded(slot.take());
-            discarded(target);
+            closed(target);
             new.takes_place_of(path).map_err(io)?;
             return self.reopen(&mut writer, &mut slot);
         }

@@ -54,7 +54,7 @@ use redb::{Database, WriteTransaction};
 
 use crate::algebra::{EntityKey, ReplicaId};
 use crate::codec::records::JournalState;
-use crate::storage::guard::{GuardedError, discarded, guarded};
+use crate::storage::guard::{GuardedError, closed, discarded, guarded};
 use crate::storage::open::Origin;
 use error::engine;
 use tables::Snapshot;
@@ -215,8 +215,8 @@ impl std::fmt::Debug for Journal {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Closing a damaged file may panic too.
-        discarded(self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        // One whose engine panicked is gone already.
+        closed(self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

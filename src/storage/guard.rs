@@ -14,7 +14,9 @@
 //! | the file | as after a crash at that moment: nothing of the transaction under way counts, everything committed before does |
 //! | the transaction, its tables and iterators | were dropped while the panic unwound; the engine aborts nothing then and marks the file for recovery |
 //! | the handle | refuses everything until it is reopened |
-//! | the database | is dropped, once, through [`discarded`]: that gives the file's lock back. It is never used again, not even to close it in order |
+//! | the database | is dropped, once, through [`discarded`]: that gives the file's lock back, and writes nothing. It is never used again, not even to close it in order |
+//!
+//! Where nothing panicked, a database is closed through [`closed`].
 //!
 //! # The message on standard error
 //!
@@ -68,8 +70,20 @@ pub(crate) fn guarded<T, E>(call: impl FnOnce() -> Result<T, E>) -> Result<T, Gu
     }
 }
 
-/// Drops something of the engine's that a panic may have left half-done: a second panic is the same one.
+/// Drops something of the engine's that is not to be written by any more: a panic may have left it half-done.
+///
+/// It is dropped while another panic unwinds, for then the engine only lets go of the file, as if the process had
+/// ended. Dropped in order it would commit once more, by pages that have just turned out to be damaged.
 pub(crate) fn discarded<T>(of_the_engine: T) {
+    let _ = caught(|| {
+        let _held = of_the_engine;
+        panic::resume_unwind(Box::new("discarded"))
+    });
+}
+
+/// Closes something of the engine's in order, which may write. What it panics with changes nothing any more: the
+/// file is as after a crash.
+pub(crate) fn closed<T>(of_the_engine: T) {
     let _ = caught(|| drop(of_the_engine));
 }
 
@@ -164,6 +178,7 @@ mod tests {
     use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 
     use super::*;
+    use crate::storage::open::Origin;
 
     fn panics() -> Result<(), String> {
         guarded(|| -> Result<(), String> { panic!("page {} is gone", 7) }).map_err(|error| error.to_string())
@@ -208,14 +223,43 @@ mod tests {
     }
 
     #[test]
-    fn something_that_panics_when_dropped_is_discarded_in_silence() {
+    fn something_that_panics_when_dropped_is_closed_in_silence() {
         struct Poisoned;
         impl Drop for Poisoned {
             fn drop(&mut self) {
                 panic!("poisoned");
             }
         }
-        discarded(Poisoned);
+        closed(Poisoned);
+    }
+
+    #[test]
+    fn what_is_discarded_is_dropped_while_a_panic_unwinds_and_what_is_closed_is_not() {
+        struct Tells<'a>(&'a Cell<Option<bool>>);
+        impl Drop for Tells<'_> {
+            fn drop(&mut self) {
+                self.0.set(Some(thread::panicking()));
+            }
+        }
+        let unwinds = Cell::new(None);
+        discarded(Tells(&unwinds));
+        assert_eq!(unwinds.replace(None), Some(true));
+        assert!(!thread::panicking());
+        closed(Tells(&unwinds));
+        assert_eq!(unwinds.get(), Some(false));
+    }
+
+    #[test]
+    fn what_is_discarded_writes_nothing_and_lets_go_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("discarded");
+        drop(Builder::new().create(&path).unwrap());
+        let db = Builder::new().open(&path).unwrap();
+        let before = fs::read(&path).unwrap();
+        discarded(db);
+        assert!(fs::read(&path).unwrap() == before);
+        closed(Builder::new().open(&path).unwrap());
+        assert!(fs::read(&path).unwrap() != before, "closing in order says so in the header");
     }
 
     /// Set for the process that the next test starts.
@@ -285,17 +329,23 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         // The first bytes of every page: its kind and its number of entries.
         let places = (0..whole.len()).filter(|place| place % 4096 < 4);
+        let origin = Origin::File { path: path.clone(), may_create: false };
         let (mut panicked, mut refused, mut read) = (0, 0, 0);
         for place in places {
             let mut damaged = whole.clone();
             damaged[place] ^= 0xff;
             fs::write(&path, &damaged).unwrap();
-            let opened = guarded(|| Builder::new().open(&path));
+            let opened = guarded(|| origin.open(&Builder::new()));
             let error = match opened {
                 Ok(db) => {
                     let result = guarded(|| read_rows(&db)).map(drop);
-                    discarded(db);
-                    result.err().map(|error| matches!(error, GuardedError::Panicked(_)))
+                    let error = result.err().map(|error| matches!(error, GuardedError::Panicked(_)));
+                    if error == Some(true) {
+                        discarded(db);
+                    } else {
+                        closed(db);
+                    }
+                    error
                 }
                 Err(error) => Some(matches!(error, GuardedError::Panicked(_))),
             };

@@ -5,6 +5,7 @@
 //! | [`Storage`] | the bytes: a file's, memory's, or something that fails on purpose |
 //! | `open` | opening an engine's file, and telling clearly why it cannot be |
 //! | `newborn` | what a crash leaves of a file that was just being made |
+//! | `lists` | the engine's own lists of its pages, looked at before it writes by them |
 //! | `guard` | the wall between the engine and its user: a panic inside becomes an error |
 //! | `commit` | group commit: who comes while another one commits shares the next one |
 //!
@@ -13,6 +14,7 @@
 mod backend;
 pub(crate) mod commit;
 pub(crate) mod guard;
+mod lists;
 pub(crate) mod memory;
 pub(crate) mod newborn;
 pub(crate) mod open;

@@ -1,12 +1,14 @@
 //! Opening an engine's file, and telling clearly why it cannot be.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{Builder, Database, DatabaseError, StorageError};
 
-use super::{Arced, Backend, newborn};
+use super::guard::discarded;
+use super::{Arced, Backend, lists, newborn};
 
 /// Where something is kept.
 #[derive(Clone, Debug)]
@@ -63,7 +65,12 @@ impl Origin {
                     source,
                 })?;
                 let backend = Backend(Arc::clone(storage));
-                builder.create_with_backend(backend).map_err(|error| refused(&self.place(), error))
+                let db = builder.create_with_backend(backend);
+                let db = db.map_err(|error| refused(&self.place(), error))?;
+                let found = storage
+                    .len()
+                    .and_then(|len| lists::why_damaged(len, |offset, out| storage.read(offset, out)));
+                writable(db, found.map_err(|source| unopened(&self.place(), source)))
             }
         }
     }
@@ -95,7 +102,24 @@ fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<Databas
         }
         (false, false) => return Err(NotOpened::Missing),
     };
-    db.map_err(|error| refused(&place, error))
+    let db = db.map_err(|error| refused(&place, error))?;
+    if cfg!(windows) {
+        // Nobody reads a file there that somebody has open for writing.
+        return Ok(db);
+    }
+    let found = File::open(path).and_then(|file| lists::why_damaged_in(&file));
+    writable(db, found.map_err(io))
+}
+
+/// Lets go of a database that must not be written to, for the lists that it would write by are damaged.
+fn writable(db: Database, found: Result<Option<&'static str>, NotOpened>) -> Result<Database, NotOpened> {
+    let error = match found {
+        Ok(None) => return Ok(db),
+        Ok(Some(why)) => NotOpened::Unfit { why: why.to_owned() },
+        Err(error) => error,
+    };
+    discarded(db);
+    Err(error)
 }
 
 /// What the system said, with what to do.

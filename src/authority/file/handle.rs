@@ -13,7 +13,7 @@ use redb::{Builder, Database, ReadableDatabase};
 use super::open::require_same;
 use super::tables::{ReadTable, Tables, WriteTable, engine};
 use crate::authority::Error;
-use crate::storage::guard::{GuardedError, discarded, guarded};
+use crate::storage::guard::{GuardedError, closed, discarded, guarded};
 use crate::storage::open::{NotOpened, Origin};
 
 /// A database that is opened again after a failure.
@@ -92,8 +92,12 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Closing a damaged file may panic too.
-        discarded(self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        let db = self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if *self.has_failed.get_mut() {
+            discarded(db);
+        } else {
+            closed(db);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::algebra::Schema;
 use crate::authority::Error;
 use crate::codec::accounts::AuthorityRecord;
 use crate::storage::Storage;
-use crate::storage::guard::discarded;
+use crate::storage::guard::{closed, discarded};
 use crate::storage::memory::MemoryStorage;
 use crate::storage::open::Origin;
 
@@ -109,18 +109,18 @@ impl FileOptions {
     fn at(self, origin: Origin, schema: Option<Schema>) -> Result<FileAuthority, Error> {
         let place = origin.place();
         let db = open_database(&origin, self.cache_bytes)?;
-        let prepared = shielded(|| prepare(&db, &origin, schema)).map_err(|error| match error {
-            // The engine does not look at its pages before it reads them.
-            Error::Corrupted { why } => Error::NotAnAuthority { place, why },
-            error => error,
-        });
-        match prepared {
+        match shielded(|| prepare(&db, &origin, schema)) {
             Ok((id, schema)) => {
                 let handle = Handle::new(origin, self.cache_bytes, id, db);
                 Ok(FileAuthority::with(handle, schema, self.triggers_max))
             }
-            Err(error) => {
+            // The engine does not look at its pages before it reads them.
+            Err(Error::Corrupted { why }) => {
                 discarded(db);
+                Err(Error::NotAnAuthority { place, why })
+            }
+            Err(error) => {
+                closed(db);
                 Err(error)
             }
         }
