@@ -10,7 +10,7 @@
 //! The first two ask nothing but the marks, so no order of the files matters. The other two take one file after the
 //! other, and hold both sides against the rows that both are known to have had.
 
-use super::joint::{Content, Joint, Known, Mark, Seen, time};
+use super::joint::{Content, Joint, Known, Mark, Seen, joined, time};
 use super::resolution::{How, Keep, Side, With};
 use crate::algebra::{Error, Millis, Patch, Policy, ReplicaId, Stamp, State, Version};
 
@@ -69,12 +69,9 @@ impl Sides<'_> {
             joint = joint.join(&Joint::known(known));
             same.steps.push((*file, joint.version(policy)?));
         }
-        let empty = Vec::new();
-        let all = self.commons.iter().flatten().collect::<Vec<_>>();
-        same.losses.extend(self.lost(0, self.dest, &all, &joint, policy));
-        for (place, (file, known)) in self.sources.iter().enumerate() {
-            let commons: Vec<&Version> = self.commons.get(place).unwrap_or(&empty).iter().collect();
-            same.losses.extend(self.lost(*file, known, &commons, &joint, policy));
+        same.losses.extend(self.lost(0, self.dest, &joint, policy));
+        for (file, known) in self.sources {
+            same.losses.extend(self.lost(*file, known, &joint, policy));
         }
         same.seen = joint.seen;
         Ok(same)
@@ -82,166 +79,228 @@ impl Sides<'_> {
 
     fn in_order(&self, policy: Policy) -> Result<Same, Error> {
         let mut same = Same::default();
-        let mut joint = Joint::known(self.dest);
-        let mut is_live = joint.lives(Policy::LastOperation);
+        let at_first = Stand::of(self.dest);
+        let mut stands = at_first.clone();
         // Tombstones go first.
         let numbered = || self.sources.iter().zip(self.commons);
         let is_dead = |known: &Known| !known.version.existence.is_live();
         let dead = numbered().filter(|((_, known), _)| is_dead(known));
         let live = numbered().filter(|((_, known), _)| !is_dead(known));
         for ((file, known), commons) in dead.chain(live) {
-            let commons: Vec<Joint> = commons.iter().map(Joint::of).collect();
-            let (at_first, source) = (Joint::known(self.dest), Joint::known(known));
+            let commons: Vec<Stand> =
+                commons.iter().map(|had| Stand::of(&Known { version: had.clone(), seen: None })).collect();
             let step = Step {
-                cur: &joint,
-                is_live,
-                source: &source,
+                cur: &stands,
+                source: &Stand::of(known),
                 commons: &commons,
                 at_first: &at_first,
                 file: *file,
+                are_apart: self.are_apart,
             };
             let done = step.taken(policy, self.how)?;
             same.is_clash |= done.is_clash;
             same.losses.extend(done.losses);
-            (joint, is_live) = (done.joint, done.is_live);
+            stands = done.stands;
             if done.is_clash
                 && let Some(How::Modify { to, .. }) = self.how
             {
-                joint = edited(&joint, to, self.editor);
-                is_live = true;
+                stands = Stand { joint: edited(&stands.joint, to, self.editor), is_live: true };
             }
-            same.steps.push((*file, joint.as_decided(is_live)?));
+            same.steps.push((*file, stands.version()?));
         }
-        same.seen = joint.seen;
+        same.seen = stands.joint.seen;
         Ok(same)
     }
 
     /// What a file loses where this came of it.
-    fn lost(
-        &self,
-        file: usize,
-        known: &Known,
-        commons: &[&Version],
-        result: &Joint,
-        policy: Policy,
-    ) -> Option<Loss> {
-        let side = Joint::known(known);
-        let (ours, theirs) = (side.content.as_ref()?, result.content.as_ref()?);
+    fn lost(&self, file: usize, known: &Known, result: &Joint, policy: Policy) -> Option<Loss> {
+        let side = Stand::of(known);
+        let (ours, kept) = (side.joint.content.as_ref()?, result.content.as_ref()?);
         let lives = result.lives(policy);
-        let had: Vec<Joint> = commons.iter().map(|common| Joint::of(common)).collect();
-        if had.iter().any(|common| common.is_as(&side)) {
+        let of = |version: &Version| Stand::of(&Known { version: version.clone(), seen: None });
+        // Of a source, the destination had what both had; of the destination, each source for itself.
+        let had: Vec<(Stand, Option<Joint>)> = (self.sources.iter().zip(self.commons))
+            .filter(|((of, _), _)| file == 0 || *of == file)
+            .flat_map(|((_, source), commons)| {
+                let by = (file == 0).then(|| Joint::known(source));
+                commons.iter().map(move |version| (of(version), by.clone()))
+            })
+            .collect();
+        if file > 0 && had.iter().any(|(had, _)| had.is_as(&side)) {
             return None;
         }
-        let is_live = known.version.existence.is_live();
-        if !is_live {
-            let at = known.version.stamps.turned;
-            let gave_way = lives && time(theirs.revived) <= time(at);
-            return gave_way.then(|| Loss { file, fields: Patch::empty(), was_delete: true });
+        if !side.is_live {
+            let gave_way = lives && time(kept.revived) <= time(known.version.stamps.turned);
+            let was_known = had.iter().any(|(had, _)| had.is_as(&side));
+            return (gave_way && !was_known).then(|| Loss { file, fields: Patch::empty(), was_delete: true });
         }
         let sources = self.sources.iter().map(|(_, known)| known);
         let all: Vec<Joint> = std::iter::once(self.dest).chain(sources).map(Joint::known).collect();
-        let fields = ours.values(|name| {
-            let (mine, kept) = (ours.mark(name), theirs.mark(name));
-            let was_unseen = |seen: &Seen| time(mine.0) > seen.of(name);
-            if !lives && result.seen.as_ref().is_some_and(was_unseen) {
+        let others: Vec<&Content> = all.iter().filter_map(|joint| joint.content.as_ref()).collect();
+        let had: Vec<Had<'_>> = had
+            .iter()
+            .filter_map(|(had, by)| {
+                let by = by.as_ref().and_then(|by| by.content.as_ref());
+                Some(Had { content: had.joint.content.as_ref()?, by })
+            })
+            .collect();
+        let losing = Losing { ours, kept, others: &others, had: &had, are_apart: self.are_apart };
+        let fields = losing.fields(result.seen.as_ref().filter(|_| !lives));
+        (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false })
+    }
+}
+
+/// What a side is known to have had: one of them, or whichever won.
+struct Had<'a> {
+    content: &'a Content,
+    by: Option<&'a Content>,
+}
+
+/// What one side has, and what comes of it.
+struct Losing<'a> {
+    ours: &'a Content,
+    kept: &'a Content,
+    /// What all sides have.
+    others: &'a [&'a Content],
+    had: &'a [Had<'a>],
+    are_apart: bool,
+}
+
+impl Losing<'_> {
+    /// The fields that are lost and that nobody can be said to have seen; or, where it was deleted, that the deleters had
+    /// not.
+    fn fields(&self, deleters: Option<&Seen>) -> Patch {
+        let Losing { ours, kept, .. } = self;
+        ours.values(|name| {
+            let (mine, kept) = (ours.mark(name), kept.mark(name));
+            if deleters.is_some_and(|seen| time(mine.0) > seen.of(name)) {
                 return true;
             }
-            let is_known =
-                had.iter().filter_map(|had| had.content.as_ref()).any(|had| had.mark(name) == mine);
+            let is_known = self
+                .had
+                .iter()
+                .any(|had| had.content.mark(name) == mine && had.by.is_none_or(|by| by.mark(name) == kept));
             // Whoever wrote both had seen the first; and whoever changed it since it was made, what it was made as.
             let writers = (mine.0.and_then(|stamp| stamp.replica), kept.0.and_then(|stamp| stamp.replica));
             let moved_on = self.are_apart && writers.0.is_some() && writers.0 == writers.1;
-            let mut winners = all.iter().filter_map(|joint| joint.content.as_ref());
-            let winner = winners.find(|content| content.mark(name) == kept);
+            let winner = self.others.iter().find(|content| content.mark(name) == kept);
             let was_made_so = mine.0 == ours.created
                 && winner.is_some_and(|winner| winner.created == ours.created && kept.0 != winner.created);
             mine.1 != kept.1 && !is_known && !moved_on && !was_made_so
-        });
-        (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false })
+        })
+    }
+}
+
+impl Stand {
+    fn of(known: &Known) -> Self {
+        Stand { joint: Joint::known(known), is_live: known.version.existence.is_live() }
+    }
+
+    /// Whether both know the same of it: what it is, and since when.
+    fn is_as(&self, other: &Stand) -> bool {
+        let alike = |a: &Content, b: &Content| {
+            let mut names = a.fields.keys().chain(b.fields.keys());
+            time(a.revived) == time(b.revived) && names.all(|name| a.mark(name) == b.mark(name))
+        };
+        let is_same = match (&self.joint.content, &other.joint.content) {
+            (Some(one), Some(two)) => alike(one, two),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same && self.is_live == other.is_live
+    }
+
+    fn version(&self) -> Result<Version, Error> {
+        let Joint { content: Some(content), seen } = &self.joint else { return Ok(Version::default()) };
+        content.version((!self.is_live).then(|| seen.as_ref().and_then(|seen| seen.at)))
     }
 }
 
 /// One source against what stands.
 struct Step<'a> {
-    cur: &'a Joint,
-    is_live: bool,
-    source: &'a Joint,
+    cur: &'a Stand,
+    source: &'a Stand,
     /// What both had.
-    commons: &'a [Joint],
+    commons: &'a [Stand],
     /// What the destination had before any source.
-    at_first: &'a Joint,
+    at_first: &'a Stand,
     file: usize,
+    are_apart: bool,
+}
+
+/// What is known of an entity, and whether it was decided that it lives.
+#[derive(Clone)]
+struct Stand {
+    joint: Joint,
+    is_live: bool,
 }
 
 struct Done {
-    joint: Joint,
-    is_live: bool,
+    stands: Stand,
     is_clash: bool,
     losses: Vec<Loss>,
 }
 
 impl Step<'_> {
     fn taken(&self, policy: Policy, how: Option<&How>) -> Result<Done, Error> {
-        let seen = super::joint::joined(&self.cur.seen, &self.source.seen, Seen::join);
+        let seen = joined(&self.cur.joint.seen, &self.source.joint.seen, Seen::join);
         let done = |content: Option<Content>, is_live, is_clash, losses| Done {
-            joint: Joint { content, seen: seen.clone() },
-            is_live,
+            stands: Stand { joint: Joint { content, seen: seen.clone() }, is_live },
             is_clash,
             losses,
         };
-        let Some(theirs) = &self.source.content else {
-            return Ok(done(self.cur.content.clone(), self.is_live, false, Vec::new()));
+        let (is_ours, is_theirs) = (self.cur.is_live, self.source.is_live);
+        let Some(theirs) = &self.source.joint.content else {
+            return Ok(done(self.cur.joint.content.clone(), is_ours, false, Vec::new()));
         };
-        let Some(ours) = &self.cur.content else {
-            return Ok(done(
-                Some(theirs.clone()),
-                self.source.lives(Policy::LastOperation),
-                false,
-                Vec::new(),
-            ));
+        let Some(ours) = &self.cur.joint.content else {
+            return Ok(done(Some(theirs.clone()), is_theirs, false, Vec::new()));
         };
-        let is_theirs_live = self.source.lives(Policy::LastOperation);
         if self.had_by_source().any(|had| had.is_as(self.source)) {
-            return Ok(done(Some(ours.clone()), self.is_live, false, Vec::new()));
+            return Ok(done(Some(ours.clone()), is_ours, false, Vec::new()));
         }
+        if is_ours && is_theirs {
+            return Ok(self.fields(ours, theirs, policy, how, &seen));
+        }
+        let content = ours.join(theirs);
         let covers = |content: &Content| seen.as_ref().is_none_or(|seen| seen.covers(content));
-        match (self.is_live, is_theirs_live) {
-            (false, false) => Ok(done(Some(ours.join(theirs)), false, false, Vec::new())),
-            // Whoever deleted it had seen all of what lives.
-            (true, false) if covers(ours) => Ok(done(Some(ours.join(theirs)), false, false, Vec::new())),
-            (false, true) if covers(theirs) => Ok(done(Some(ours.join(theirs)), false, false, Vec::new())),
-            (true, true) => Ok(self.fields(ours, theirs, policy, how, &seen)),
-            (is_ours, _) => {
-                let chooses_source = match (policy, how) {
-                    (Policy::Manual, Some(how)) => self.chooses_source(how),
-                    _ => false,
-                };
-                let lives = is_ours != chooses_source;
-                let (kept, other, side) = match is_ours {
-                    true => (ours, theirs, self.file),
-                    false => (theirs, ours, 0),
-                };
-                let is_clash = policy == Policy::Manual;
-                if lives {
-                    // The deletion gave way.
-                    let loss = Loss { file: side, fields: Patch::empty(), was_delete: true };
-                    return Ok(done(Some(kept.join(other)), true, is_clash, vec![loss]));
-                }
-                // What had not been seen goes too; from now on it has been.
-                let unseen =
-                    |name: &str| seen.as_ref().is_none_or(|seen| time(kept.mark(name).0) > seen.of(name));
-                let fields = kept.values(unseen);
-                let file = if is_ours { 0 } else { self.file };
-                let losses = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
-                let mut gone = done(Some(other.clone()), false, is_clash, losses.into_iter().collect());
-                if is_ours {
-                    let content = kept.join(other);
-                    gone.joint.seen = seen.clone().map(|seen| seen.join(&Seen::all_of(&content)));
-                    gone.joint.content = Some(content);
-                }
-                Ok(gone)
-            }
+        let (live, other, file) = if is_ours { (ours, theirs, 0) } else { (theirs, ours, self.file) };
+        if !is_ours && !is_theirs || covers(live) {
+            // Whoever deleted it had seen all of what lives, as far as times tell.
+            let lost = Losing {
+                ours: live,
+                kept: &content,
+                others: &[other],
+                had: &self.had(),
+                are_apart: self.are_apart,
+            };
+            let fields = if is_ours || is_theirs { lost.fields(None) } else { Patch::empty() };
+            let loss = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
+            return Ok(done(Some(content), false, false, loss.into_iter().collect()));
         }
+        let is_clash = policy == Policy::Manual;
+        let chooses_source = is_clash && how.is_some_and(|how| self.chooses_source(how));
+        if is_ours != chooses_source {
+            // The deletion gave way.
+            let file = if is_ours { self.file } else { 0 };
+            let loss = Loss { file, fields: Patch::empty(), was_delete: true };
+            return Ok(done(Some(content), true, is_clash, vec![loss]));
+        }
+        // What had not been seen goes too; from now on it has been.
+        let unseen = |name: &str| seen.as_ref().is_none_or(|seen| time(live.mark(name).0) > seen.of(name));
+        let fields = live.values(unseen);
+        let loss = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
+        let mut gone = done(Some(other.clone()), false, is_clash, loss.into_iter().collect());
+        if is_ours {
+            gone.stands.joint.seen = seen.clone().map(|seen| seen.join(&Seen::all_of(&content)));
+            gone.stands.joint.content = Some(content);
+        }
+        Ok(gone)
+    }
+
+    fn had(&self) -> Vec<Had<'_>> {
+        let contents = self.commons.iter().filter_map(|had| had.joint.content.as_ref());
+        contents.map(|content| Had { content, by: None }).collect()
     }
 
     /// Both live: field by field.
@@ -259,8 +318,8 @@ impl Step<'_> {
             fields: Default::default(),
             revived: ours.revived.max(theirs.revived),
         };
-        let is_in = |mut joints: Box<dyn Iterator<Item = &Joint> + '_>, name: &str, mark: &Mark| {
-            joints.any(|joint| joint.content.as_ref().is_some_and(|content| content.mark(name) == *mark))
+        let is_in = |stands: &Stand, name: &str, mark: &Mark| {
+            stands.joint.content.as_ref().is_some_and(|content| content.mark(name) == *mark)
         };
         let (mut lost, mut is_clash) = (Vec::new(), false);
         for name in ours.fields.keys().chain(theirs.fields.keys()) {
@@ -269,9 +328,9 @@ impl Step<'_> {
             }
             let (mine, other) = (ours.mark(name), theirs.mark(name));
             let later = mine.0.max(other.0);
-            let value = if mine.1 == other.1 || is_in(Box::new(self.had_by_source()), name, &other) {
+            let value = if mine.1 == other.1 || self.had_by_source().any(|had| is_in(had, name, &other)) {
                 mine.1
-            } else if is_in(Box::new(self.commons.iter()), name, &mine) {
+            } else if self.commons.iter().any(|had| is_in(had, name, &mine)) {
                 other.1
             } else {
                 is_clash |= policy == Policy::Manual;
@@ -285,15 +344,14 @@ impl Step<'_> {
         let fields = patch_of(lost);
         let losses = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
         Done {
-            joint: Joint { content: Some(content), seen: seen.clone() },
-            is_live: true,
+            stands: Stand { joint: Joint { content: Some(content), seen: seen.clone() }, is_live: true },
             is_clash,
             losses: losses.into_iter().collect(),
         }
     }
 
     /// What the source may have as it was: then it changed nothing.
-    fn had_by_source(&self) -> impl Iterator<Item = &Joint> {
+    fn had_by_source(&self) -> impl Iterator<Item = &Stand> {
         self.commons.iter().chain([self.at_first])
     }
 
@@ -301,7 +359,9 @@ impl Step<'_> {
         match how {
             How::Keep(Keep { with: With::Source, .. }) | How::Modify { side: Side::Source, .. } => true,
             How::Keep(Keep { with: With::Dest, .. }) | How::Modify { side: Side::Dest, .. } => false,
-            How::Keep(Keep { with: With::Newest, .. }) => self.source.latest() > self.cur.latest(),
+            How::Keep(Keep { with: With::Newest, .. }) => {
+                self.source.joint.latest() > self.cur.joint.latest()
+            }
         }
     }
 }
@@ -357,29 +417,9 @@ impl Seen {
 }
 
 impl Joint {
-    /// Whether both know the same of it: what it is, and since when.
-    fn is_as(&self, other: &Joint) -> bool {
-        let alike = |a: &Content, b: &Content| {
-            let names = a.fields.keys().chain(b.fields.keys());
-            time(a.revived) == time(b.revived) && names.into_iter().all(|name| a.mark(name) == b.mark(name))
-        };
-        let is_same = match (&self.content, &other.content) {
-            (Some(one), Some(two)) => alike(one, two),
-            (None, None) => true,
-            _ => false,
-        };
-        is_same && self.lives(Policy::LastOperation) == other.lives(Policy::LastOperation)
-    }
-
     fn latest(&self) -> Option<Millis> {
         let content = self.content.as_ref().and_then(Content::latest);
         content.max(self.seen.as_ref().and_then(|seen| time(seen.at)))
-    }
-
-    /// The version that this is, where whether it lives was decided.
-    fn as_decided(&self, is_live: bool) -> Result<Version, Error> {
-        let Some(content) = &self.content else { return Ok(Version::default()) };
-        content.version(if is_live { None } else { Some(self.seen.as_ref().and_then(|seen| seen.at)) })
     }
 }
 

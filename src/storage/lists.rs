@@ -99,10 +99,12 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Lists<R> {
         let primary = usize::from(byte_at(&header, FLAGS)? & 1);
         let slot = slice(&header, SLOTS + primary * SLOT, SLOT)?;
         let sum = XxHash3_128::oneshot(slice(slot, 0, SLOT_CHECKSUM)?);
-        if byte_at(slot, 0)? != VERSION || u128_at(slot, SLOT_CHECKSUM)? != sum {
+        if u128_at(slot, SLOT_CHECKSUM)? != sum {
             return Err(Stop::Damaged);
         }
-        let root = if byte_at(slot, HAS_ROOT)? == 0 { None } else { Some(root_at(slot, ROOT)?) };
+        // What another format holds is the engine's to judge.
+        let has_root = byte_at(slot, 0)? == VERSION && byte_at(slot, HAS_ROOT)? != 0;
+        let root = if has_root { Some(root_at(slot, ROOT)?) } else { None };
         Ok(Lists { len, read, region_header, region: region_header + pages(REGION_PAGES)?, root })
     }
 

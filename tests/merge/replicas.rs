@@ -108,7 +108,10 @@ proptest! {
                     let Some(value) = state.raw(field) else { continue };
                     let held = now.and_then(Existence::state).and_then(|state| state.raw(field));
                     let is_there = held == Some(value);
-                    let was_known = held.is_some_and(|held| world.was_known(value, held));
+                    // By whoever wrote what is there now, or what is kept.
+                    let mut later = kept.iter().filter(|(of, name, _)| *of == key.to_string() && name == field);
+                    let was_known = held.is_some_and(|held| world.was_known(value, held))
+                        || later.any(|(_, _, later)| world.was_known(value, later));
                     let is_kept = kept.contains(&(key.to_string(), field.to_owned(), value.to_owned()));
                     // Removed by somebody who saw it, or by nobody.
                     let was_removed = held.is_none();

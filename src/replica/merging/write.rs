@@ -75,10 +75,12 @@ fn row<'t, S: ReadableTable<Bytes, Bytes>>(
     }
     let (was, now) = (&slot.was.version, &slot.version);
     let has_lost = slot.why.iter().any(|why| matches!(why, Why::Lost { .. } | Why::Gone { .. }));
+    let is_believed = matches!(&base.0, Base::Live(held) if held.epoch.is_none());
+    let was_made_here_alone = was.existence.is_live() && !is_there;
     if let Existence::Dead(state) = &now.existence
         && (has_lost || (is_there && was.existence != now.existence))
-        && matches!(base.0, Base::Absent | Base::Unknown)
-        && (!was.existence.is_live() || is_there)
+        && !was_made_here_alone
+        && (matches!(base.0, Base::Absent | Base::Unknown) || is_believed)
     {
         // The authority may come to know it from a source: then the delete must reach it, too.
         let held = Held { epoch: None, state: Knowledge::State(state.clone()) };
@@ -189,20 +191,21 @@ fn operations(
             vec![stamped(Operation { at: when, ..Operation::new(key.clone(), change) }, &now.stamps)]
         }
         Existence::Dead(state) => {
-            let is_pending = unsent_before && was.existence == now.existence;
-            let goes = base.live_state().is_some()
-                || matches!(base, Base::Live(_))
-                || was.existence.is_live() && unsent_before;
-            if !goes || is_pending && known == base {
+            let goes = matches!(base, Base::Live(_)) || (was.existence.is_live() && unsent_before);
+            if !goes {
                 return Vec::new();
             }
-            let there = base.live_state().or(was.existence.state()).cloned().unwrap_or_else(State::empty);
-            let before = was.existence.state().cloned().unwrap_or_else(State::empty);
-            let last = there.changes_to(state).then(&before.changes_to(state));
+            // A delete that is pending already brings about the state that it was made on.
+            let is_pending = unsent_before && matches!(was.existence, Existence::Dead(_));
+            let from =
+                |before: Option<&State>| before.map_or_else(Patch::empty, |before| before.changes_to(state));
+            let last = from(base.live_state()).then(&from(was.existence.state()));
             let mut all = Vec::new();
-            if !last.is_empty() && was.existence.is_live() {
+            if !last.is_empty() {
                 let operation = Operation { at: at(None), ..Operation::new(key.clone(), patch(last)) };
                 all.push(stamped(operation, &now.stamps));
+            } else if is_pending {
+                return all;
             }
             all.push(Operation { at: at(now.stamps.turned), ..Operation::delete(key.clone()) });
             all
