@@ -76,6 +76,12 @@ pub(crate) struct MergedRecord {
     pub(crate) seen: Option<SeenRecord>,
     /// Of what lost a clash: the id of the one that it is a part of now.
     pub(crate) heir: Option<[u8; 16]>,
+    /// With which stamp it returned, for something that lives refers to it.
+    pub(crate) returned: Option<(u64, [u8; 16])>,
+    /// The fields that it lost because what they referred to was deleted, with their values.
+    pub(crate) dropped: Vec<(String, String)>,
+    /// The fields that follow what lost a clash, with the value that they would have, and the one that they have.
+    pub(crate) redirected: Vec<(String, String, String)>,
     /// What each source last gave, by its replica.
     pub(crate) given: Vec<([u8; 16], VersionRecord)>,
 }

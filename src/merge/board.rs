@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::clashes::World;
-use super::joint::{Joint, Known, Seen};
-use super::parents::with_field;
+use super::joint::{Derived, Joint, Known, Seen};
 use super::resolution::How;
 use super::same::{Loss, Sides};
 use crate::algebra::{
-    self, Collection, CollectionName, EntityKey, Existence, Millis, ReplicaId, Schema, Stamp, State, Version,
-    live_key_values, referred,
+    self, Collection, CollectionName, EntityKey, Existence, Millis, Policy, ReplicaId, Schema, State,
+    Version, live_key_values,
 };
 
 /// The files of a merge: the destination is number 0, the sources follow in the order in which they were named.
@@ -113,6 +112,8 @@ pub struct Slot {
     pub version: Version,
     /// Of what lives: what those who once deleted it had seen.
     pub seen: Option<Seen>,
+    /// What of that follows from other entities.
+    pub derived: Derived,
     /// Of whom it is a part now, if it lost.
     pub heir: Option<EntityKey>,
     /// What lost.
@@ -122,6 +123,8 @@ pub struct Slot {
     /// With which file it came to have each of its unique keys.
     firsts: Vec<usize>,
     pub(super) is_self_clash: bool,
+    /// Whether it returned because something refers to it.
+    pub(super) returned_for_children: bool,
 }
 
 impl Slot {
@@ -131,12 +134,14 @@ impl Slot {
         Slot {
             version: was.version.clone(),
             seen: was.seen.clone(),
+            derived: was.derived.clone(),
             was,
             heir: None,
             losses: Vec::new(),
             why: Vec::new(),
             firsts: Vec::new(),
             is_self_clash: false,
+            returned_for_children: false,
         }
     }
 }
@@ -173,20 +178,27 @@ impl<'f, F: Files> Board<'f, F> {
         how: Option<&How>,
     ) -> Result<(), F::Error> {
         let was = dest.clone();
-        self.follow_redirected(&key, &mut dest, &mut sources)?;
-        let sources = sources.as_slice();
         let policy = self.schema.policy(key.collection());
+        let by_marks = matches!(policy, Policy::LastOperation | Policy::Newest);
+        let looked_at = |known: &Known| if by_marks { known.underived() } else { known.unredirected() };
+        dest = looked_at(&dest)?;
+        for (_, known) in &mut sources {
+            *known = looked_at(known)?;
+        }
         let mut commons = Vec::with_capacity(sources.len());
-        for (file, _) in sources {
+        for (file, _) in &sources {
             commons.push(self.files.commons(*file, &key)?);
         }
+        let sources = sources.as_slice();
         let are_apart = self.files.are_apart();
         let sides = Sides { dest: &dest, sources, commons: &commons, how, editor: self.editor, are_apart };
         let same = sides.joined(policy)?;
         let version = same.steps.last().map_or_else(|| dest.version.clone(), |(_, version)| version.clone());
         let firsts = self.firsts(&key, &dest, &same.steps, &version);
         let seen = same.seen.filter(|_| version.existence.is_live());
-        let is_same = version.is_as_merged(&was.version) && seen == was.seen;
+        let is_alike = version.is_as_merged(&was.version);
+        let version = if is_alike { was.version.clone() } else { version };
+        let is_same = is_alike && seen == was.seen;
         let why = match (is_same, same.is_clash && how.is_some()) {
             (_, true) => vec![Why::Decided],
             (false, false) => vec![Why::Joined],
@@ -194,51 +206,11 @@ impl<'f, F: Files> Board<'f, F> {
         };
         let is_self_clash = same.is_clash;
         let losses = same.losses;
-        let slot = Slot { seen, losses, why, firsts, is_self_clash, ..Slot::unchanged(was) };
+        let derived = Derived::default();
+        let slot = Slot { seen, losses, why, firsts, is_self_clash, derived, ..Slot::unchanged(was) };
         self.slots.insert(key.clone(), slot);
         self.index(&key, true);
         self.put(&key, |slot| slot.version = version)
-    }
-
-    /// Where one file refers to what lost a clash, and another one, with the same stamp, to the winner, that is what both
-    /// do: even if the loser lives again.
-    fn follow_redirected(
-        &self,
-        key: &EntityKey,
-        dest: &mut Known,
-        sources: &mut [(usize, Known)],
-    ) -> Result<(), F::Error> {
-        let Some(declared) = self.schema.collection(key.collection()) else { return Ok(()) };
-        for (field, reference) in declared.references() {
-            let target = |known: &Known| {
-                let to = referred(known.version.existence.state()?, field, reference).ok().flatten()?;
-                Some((known.version.stamps.of(field), to))
-            };
-            let all = std::iter::once(&*dest).chain(sources.iter().map(|(_, known)| known));
-            let targets: BTreeSet<(Option<Stamp>, EntityKey)> = all.filter_map(target).collect();
-            let mut moves = Vec::new();
-            for (stamp, to) in &targets {
-                let is_other = |other: &EntityKey| other != to && targets.contains(&(*stamp, other.clone()));
-                let (mut heir, mut seen) = (self.files.heir(to)?, BTreeSet::new());
-                while let Some(next) = heir.filter(|next| seen.insert(next.clone())) {
-                    if is_other(&next) {
-                        moves.push((*stamp, to.clone(), next.clone()));
-                    }
-                    heir = self.files.heir(&next)?;
-                }
-            }
-            for (stamp, from, to) in moves {
-                let all = std::iter::once(&mut *dest).chain(sources.iter_mut().map(|(_, known)| known));
-                for known in all.filter(|known| target(known) == Some((stamp, from.clone()))) {
-                    let state = with_field(&known.version, field, &format!("\"{}\"", to.id()))?;
-                    known.version.existence = match known.version.existence {
-                        Existence::Dead(_) => Existence::Dead(state),
-                        Existence::Live(_) | Existence::Absent => Existence::Live(state),
-                    };
-                }
-            }
-        }
-        Ok(())
     }
 
     fn firsts(

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::board::{Board, Files, Why};
 use super::clashes::{Clashes, Pair};
-use super::joint::Joint;
+use super::joint::{Derived, Joint, Known};
 use super::refusal::Refusal;
 use super::resolution::{Children, How, Keep, Resolutions, Side, With};
 use super::same::{Loss, edited};
@@ -338,8 +338,7 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
                         let held = state.only(|name| name == field);
                         State::empty().changes_to(&held)
                     });
-                    let at = self.board.version(&parent)?.stamps.turned;
-                    self.board.drop_reference(&child, &field, &parent, at)?;
+                    self.board.drop_reference(&child, &field, &parent)?;
                     if let Some(fields) = value.filter(|fields| !fields.is_empty()) {
                         let loss = Loss { file: 0, fields, was_delete: false };
                         self.board.put(&child, |slot| slot.losses.push(loss))?;
@@ -374,15 +373,24 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
             self.refusals.insert(Refusal::MustBeListed { pair, deletes });
         }
         let editor = self.board.editor.0;
+        let Some(slot) = self.board.slots.get(key) else {
+            self.board.put(key, |_| {})?;
+            return self.bury(key, pair, decision, file, why);
+        };
+        // What is deleted follows nobody.
+        let (version, derived) = (slot.version.clone(), slot.derived.clone());
+        let version = Known { version, seen: None, derived }.unredirected()?.version;
         self.board.put(key, |slot| {
-            let Existence::Live(state) = &slot.version.existence else { return };
+            let Existence::Live(state) = &version.existence else { return };
             let state = state.clone();
+            slot.derived = Derived::default();
             let fields = State::empty().changes_to(&state);
             let was_here = slot.was.version.existence.is_live();
             let file = if was_here { 0 } else { file.max(1) };
             slot.losses.push(Loss { file, fields, was_delete: false });
             let latest = slot.version.stamps.latest();
-            slot.version.stamps.turned = latest.map(|last| Stamp { at: last.at, replica: Some(editor) });
+            let turned = latest.map(|last| Stamp { at: last.at, replica: Some(editor) });
+            slot.version.stamps.turned = turned.max(slot.seen.as_ref().and_then(|seen| seen.at));
             slot.version.existence = Existence::Dead(state);
             slot.seen = None;
             slot.why.push(why);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::algebra::{Error, Existence, Millis, Policy, Stamp, Stamps, State, Version};
+use crate::algebra::{Error, Existence, Millis, Patch, Policy, Stamp, Stamps, State, Version};
 
 /// What several sides together know of an entity. The empty one knows nothing of it.
 ///
@@ -42,6 +42,64 @@ pub struct Known {
     pub version: Version,
     /// Of what lives: what those who once deleted it had seen.
     pub seen: Option<Seen>,
+    /// What follows from other entities.
+    pub derived: Derived,
+}
+
+/// What follows from other entities, so that a merge looks at it anew: had they been otherwise, it would be, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Derived {
+    /// With which stamp it returned, for something that lives refers to it.
+    pub returned: Option<Stamp>,
+    /// The fields that it lost because what they referred to was deleted, with their values.
+    pub dropped: Vec<(String, String)>,
+    /// The fields that follow what lost a clash, with the value that they would have, and the one that they have.
+    pub redirected: Vec<(String, String, String)>,
+}
+
+impl Known {
+    /// How it would be seen if its references did not follow what lost a clash.
+    ///
+    /// # Errors
+    /// Fields that together are more than a state may hold.
+    pub fn unredirected(&self) -> Result<Known, Error> {
+        let mut known = self.clone();
+        for (field, from, to) in std::mem::take(&mut known.derived.redirected) {
+            if known.version.existence.state().and_then(|state| state.raw(&field)) == Some(&to) {
+                known.version.set(&field, &from)?;
+            }
+        }
+        Ok(known)
+    }
+
+    /// How it would be seen if nothing followed from other entities.
+    pub(super) fn underived(&self) -> Result<Known, Error> {
+        let mut known = self.unredirected()?;
+        let Derived { returned, dropped, .. } = std::mem::take(&mut known.derived);
+        if known.version.existence.is_live() {
+            if returned.is_some() && known.version.stamps.turned == returned {
+                known.version.stamps.turned = None;
+            }
+            for (field, value) in dropped {
+                if known.version.existence.live().is_some_and(|state| state.raw(&field).is_none()) {
+                    known.version.set(&field, &value)?;
+                }
+            }
+        }
+        Ok(known)
+    }
+}
+
+impl Version {
+    /// Gives a field of what is or was there another value, as canonical JSON; its stamp stays.
+    pub(super) fn set(&mut self, field: &str, value: &str) -> Result<(), Error> {
+        let patch = Patch::from_json(&format!("{{{}:{value}}}", Value::from(field)))?;
+        match &mut self.existence {
+            Existence::Live(state) | Existence::Dead(state) => *state = state.with(&patch),
+            Existence::Absent => {}
+        }
+        Ok(())
+    }
 }
 
 /// What an entity is, deleted or not.

@@ -25,7 +25,7 @@ use crate::algebra::EntityKey;
 
 pub use board::{Board, Files, Slot, Why};
 pub use clashes::{Clashes, Pair, World, clashes};
-pub use joint::{Joint, Known, Seen};
+pub use joint::{Derived, Joint, Known, Seen};
 pub use refusal::Refusal;
 pub use resolution::{Children, How, Keep, Resolution, Resolutions, Side, With};
 pub use same::Loss;
@@ -73,6 +73,7 @@ impl<F: Files> Board<'_, F> {
             }
         }
         let refusals = decide::Deciding::new(self, &clashes, resolutions).carry_out()?;
+        self.let_go_again()?;
         for (key, slot) in &self.slots {
             if slot.is_self_clash {
                 clashes.top.insert(Pair { source: key.clone(), dest: key.clone() });

@@ -10,23 +10,37 @@
 use std::collections::BTreeSet;
 
 use super::board::{Board, Files, Why};
-use super::joint::time;
-use crate::algebra::{EntityKey, Error, Existence, OnDelete, Patch, Stamp, State, Version, referred, set_of};
+use crate::algebra::{EntityKey, Existence, OnDelete, Stamp, State, referred, set_of};
 
 impl<F: Files> Board<'_, F> {
     /// Makes the references of all that differs whole.
     pub(super) fn mend_references(&mut self) -> Result<(), F::Error> {
+        let all: Vec<EntityKey> = self.slots.keys().cloned().collect();
+        for key in &all {
+            self.break_circle(key)?;
+        }
         let mut open: Vec<EntityKey> = self.slots.keys().cloned().collect();
         while let Some(key) = open.pop() {
-            if self.version(&key)?.existence.is_live() {
-                open.extend(self.mend_of(&key)?);
-            } else {
-                for child in self.children(&key)? {
-                    open.extend(self.mend_of(&child)?);
-                }
+            for key in self.with_references(&key)? {
+                open.extend(self.bring_back(&key)?);
+            }
+        }
+        // Only now is it known what stays deleted.
+        let all: Vec<EntityKey> = self.slots.keys().cloned().collect();
+        for key in all {
+            for key in self.with_references(&key)? {
+                self.drop_dead(&key)?;
             }
         }
         Ok(())
+    }
+
+    /// Whose references are to be looked at for an entity: its own, or those of what refers to it, if it is deleted.
+    fn with_references(&self, key: &EntityKey) -> Result<BTreeSet<EntityKey>, F::Error> {
+        if self.version(key)?.existence.is_live() {
+            return Ok(BTreeSet::from([key.clone()]));
+        }
+        self.children(key)
     }
 
     /// All that lives and refers to an entity.
@@ -38,8 +52,8 @@ impl<F: Files> Board<'_, F> {
         Ok(found)
     }
 
-    /// Makes the references of one entity whole; gives what returned for it.
-    fn mend_of(&mut self, key: &EntityKey) -> Result<Vec<EntityKey>, F::Error> {
+    /// Lets the references of one entity follow heirs, and brings back what it needs; gives what returned for it.
+    fn bring_back(&mut self, key: &EntityKey) -> Result<Vec<EntityKey>, F::Error> {
         let version = self.version(key)?;
         let Existence::Live(state) = &version.existence else { return Ok(Vec::new()) };
         let mut returned = Vec::new();
@@ -53,21 +67,143 @@ impl<F: Files> Board<'_, F> {
             let parent = self.version(&to)?;
             let Existence::Dead(last) = &parent.existence else { continue };
             if reference.on_delete == OnDelete::SetNull {
-                self.drop_reference(key, field, &to, parent.stamps.turned)?;
                 continue;
             }
             let last = last.clone();
             let seen = Self::seen_of_dead(&parent);
             let like = version.stamps.latest();
             self.put(&to, |slot| {
+                let had_returned =
+                    slot.was.version.existence.is_live() && slot.was.derived.returned.is_some();
+                let like = if had_returned { slot.was.derived.returned } else { like };
                 slot.version.existence = Existence::Live(last);
                 slot.version.stamps.turned = like;
                 slot.seen = seen;
-                slot.why.push(Why::Returned { child: key.clone() });
+                slot.derived.returned = like;
+                if had_returned {
+                    slot.why.clear();
+                } else {
+                    slot.why.push(Why::Returned { child: key.clone() });
+                }
             })?;
             returned.push(to);
         }
         Ok(returned)
+    }
+
+    /// Brings back what is deleted, as it was last, for something else.
+    fn bring(
+        &mut self,
+        key: &EntityKey,
+        last: State,
+        like: Option<Stamp>,
+        child: &EntityKey,
+    ) -> Result<(), F::Error> {
+        let seen = Self::seen_of_dead(&self.version(key)?);
+        self.put(key, |slot| {
+            slot.returned_for_children = child != key;
+            let had_returned = slot.was.version.existence.is_live() && slot.was.derived.returned.is_some();
+            let like = if had_returned { slot.was.derived.returned } else { like };
+            slot.version.existence = Existence::Live(last);
+            slot.version.stamps.turned = like;
+            slot.seen = seen;
+            slot.derived.returned = like;
+            if had_returned {
+                slot.why.clear();
+            } else {
+                slot.why.push(Why::Returned { child: child.clone() });
+            }
+        })
+    }
+
+    /// Where several files decided about the same entities the other way round, so that each is deleted and a part of the
+    /// next one, one lives all the same: the one that the destination has.
+    fn break_circle(&mut self, key: &EntityKey) -> Result<(), F::Error> {
+        let mut circle = vec![key.clone()];
+        loop {
+            let Some(last) = circle.last() else { return Ok(()) };
+            if self.version(last)?.existence.is_live() {
+                return Ok(());
+            }
+            match self.heir(last)? {
+                None => return Ok(()),
+                Some(next) if next == *key => break,
+                Some(next) if circle.contains(&next) => return Ok(()),
+                Some(next) => circle.push(next),
+            }
+        }
+        let was_live =
+            |key: &EntityKey| Ok::<_, F::Error>(self.files.known(0, key)?.version.existence.is_live());
+        let mut survivor = circle.iter().min().cloned();
+        for one in &circle {
+            if was_live(one)? {
+                survivor = Some(one.clone());
+            }
+        }
+        let Some(survivor) = survivor else { return Ok(()) };
+        let version = self.version(&survivor)?;
+        match &version.existence {
+            Existence::Dead(last) => {
+                self.bring(&survivor, last.clone(), version.stamps.latest(), &survivor.clone())
+            }
+            Existence::Absent | Existence::Live(_) => Ok(()),
+        }
+    }
+
+    /// What returned for something that is gone by now goes again, and references to it are dropped.
+    pub(super) fn let_go_again(&mut self) -> Result<(), F::Error> {
+        let returned: Vec<EntityKey> = (self.slots.iter())
+            .filter(|(_, slot)| slot.returned_for_children)
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut open = returned;
+        while let Some(key) = open.pop() {
+            let version = self.version(&key)?;
+            let Existence::Live(state) = &version.existence else { continue };
+            if self.is_needed(&key)? {
+                continue;
+            }
+            open.extend(
+                self.schema
+                    .targets(&key, state)
+                    .map(|(.., to)| to)
+                    .filter(|to| self.slots.get(to).is_some_and(|slot| slot.returned_for_children)),
+            );
+            let last = state.clone();
+            self.put(&key, |slot| {
+                slot.version.existence = Existence::Dead(last);
+                slot.version.stamps.turned = slot.seen.take().and_then(|seen| seen.at);
+                slot.derived.returned = None;
+                slot.why.retain(|why| !matches!(why, Why::Returned { .. }));
+            })?;
+            for child in self.children(&key)? {
+                self.drop_dead(&child)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something that lives could not do without it.
+    fn is_needed(&self, key: &EntityKey) -> Result<bool, F::Error> {
+        for (from, field, reference) in self.schema.referrers(key.collection()) {
+            let children = self.referring(key, from, field)?;
+            if reference.on_delete != OnDelete::SetNull && children.iter().any(|child| child != key) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Drops those references of an entity that lead to what is deleted.
+    fn drop_dead(&mut self, key: &EntityKey) -> Result<(), F::Error> {
+        let version = self.version(key)?;
+        let Existence::Live(state) = &version.existence else { return Ok(()) };
+        for (field, _, to) in self.schema.targets(key, state) {
+            if matches!(self.version(&to)?.existence, Existence::Dead(_)) {
+                self.drop_reference(key, field, &to)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where a reference to an entity leads: on to the heirs of what lost clashes.
@@ -91,41 +227,43 @@ impl<F: Files> Board<'_, F> {
         from: &EntityKey,
         to: &EntityKey,
     ) -> Result<(), F::Error> {
-        let value = format!("\"{}\"", to.id());
-        let state = with_field(&self.version(key)?, field, &value)?;
+        let [was, now] = [from, to].map(|key| format!("\"{}\"", key.id()));
+        let mut version = self.version(key)?;
+        version.set(field, &now)?;
         let why = Why::Redirected { field: field.to_owned(), from: from.clone(), to: to.clone() };
         self.put(key, |slot| {
-            slot.version.existence = Existence::Live(state);
-            slot.why.push(why);
+            slot.version = version;
+            let redirected = &mut slot.derived.redirected;
+            match redirected.iter_mut().find(|(name, ..)| name == field) {
+                Some((.., to)) => *to = now,
+                None => redirected.push((field.to_owned(), was, now)),
+            }
+            if !slot.was.derived.redirected.iter().any(|one| redirected.contains(one)) {
+                slot.why.push(why);
+            }
         })
     }
 
-    /// Drops a reference to what was deleted at a time.
+    /// Drops a reference to what was deleted; no time passes by that.
     pub(super) fn drop_reference(
         &mut self,
         key: &EntityKey,
         field: &str,
         to: &EntityKey,
-        at: Option<Stamp>,
     ) -> Result<(), F::Error> {
-        let version = self.version(key)?;
-        let state = with_field(&version, field, "null")?;
-        let stamp =
-            version.stamps.of(field).max(at.filter(|at| Some(at.at) > time(version.stamps.of(field))));
+        let mut version = self.version(key)?;
+        version.set(field, "null")?;
+        let stamp = version.stamps.of(field);
         let why = Why::Dropped { field: field.to_owned(), to: to.clone() };
         self.put(key, |slot| {
-            slot.version.existence = Existence::Live(state);
-            if let Some(stamp) = stamp {
+            slot.version = version;
+            if let Some(stamp) = stamp.filter(|stamp| Some(*stamp) != slot.version.stamps.created) {
                 set_of(&mut slot.version.stamps.fields, field.to_owned(), stamp);
             }
-            slot.why.push(why);
+            slot.derived.dropped.push((field.to_owned(), format!("\"{}\"", to.id())));
+            if !slot.was.derived.dropped.iter().any(|(name, _)| name == field) {
+                slot.why.push(why);
+            }
         })
     }
-}
-
-/// A live entity's state with another value in a field.
-pub(super) fn with_field(version: &Version, field: &str, value: &str) -> Result<State, Error> {
-    let state = version.existence.state().cloned().unwrap_or_else(State::empty);
-    let patch = Patch::from_json(&format!("{{{}:{value}}}", serde_json::Value::from(field)))?;
-    Ok(state.with(&patch))
 }

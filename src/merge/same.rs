@@ -10,6 +10,8 @@
 //! The first two ask nothing but the marks, so no order of the files matters. The other two take one file after the
 //! other, and hold both sides against the rows that both are known to have had.
 
+use std::collections::BTreeSet;
+
 use super::joint::{Content, Joint, Known, Mark, Seen, joined, time};
 use super::resolution::{How, Keep, Side, With};
 use crate::algebra::{Error, Millis, Patch, Policy, ReplicaId, Stamp, State, Version};
@@ -69,9 +71,21 @@ impl Sides<'_> {
             joint = joint.join(&Joint::known(known));
             same.steps.push((*file, joint.version(policy)?));
         }
-        same.losses.extend(self.lost(0, self.dest, &joint, policy));
-        for (file, known) in self.sources {
-            same.losses.extend(self.lost(*file, known, &joint, policy));
+        if same.steps.is_empty() {
+            // What follows from other entities is looked at anew.
+            same.steps.push((0, joint.version(policy)?));
+        }
+        let sources = self.sources.iter().map(|(file, known)| (*file, known));
+        let mut kept: BTreeSet<(String, String)> = BTreeSet::new();
+        for (file, known) in std::iter::once((0, self.dest)).chain(sources) {
+            let Some(mut loss) = self.lost(file, known, &joint, policy) else { continue };
+            // One value is kept once, whoever has it.
+            let news: BTreeSet<String> = (loss.fields.iter())
+                .filter(|(name, value)| kept.insert((name.clone(), (*value).to_owned())))
+                .map(|(name, _)| name)
+                .collect();
+            loss.fields = loss.fields.only(|name| news.contains(name));
+            same.losses.extend((loss.was_delete || !loss.fields.is_empty()).then_some(loss));
         }
         same.seen = joint.seen;
         Ok(same)
@@ -87,8 +101,10 @@ impl Sides<'_> {
         let dead = numbered().filter(|((_, known), _)| is_dead(known));
         let live = numbered().filter(|((_, known), _)| !is_dead(known));
         for ((file, known), commons) in dead.chain(live) {
-            let commons: Vec<Stand> =
-                commons.iter().map(|had| Stand::of(&Known { version: had.clone(), seen: None })).collect();
+            let commons: Vec<Stand> = commons
+                .iter()
+                .map(|had| Stand::of(&Known { version: had.clone(), ..Known::default() }))
+                .collect();
             let step = Step {
                 cur: &stands,
                 source: &Stand::of(known),
@@ -117,18 +133,15 @@ impl Sides<'_> {
         let side = Stand::of(known);
         let (ours, kept) = (side.joint.content.as_ref()?, result.content.as_ref()?);
         let lives = result.lives(policy);
-        let of = |version: &Version| Stand::of(&Known { version: version.clone(), seen: None });
-        // Of a source, the destination had what both had; of the destination, each source for itself.
-        let had: Vec<(Stand, Option<Joint>)> = (self.sources.iter().zip(self.commons))
+        let of = |version: &Version| Stand::of(&Known { version: version.clone(), ..Known::default() });
+        // What both had, whoever won has seen, if it was one of the two.
+        let had: Vec<(Stand, Joint)> = (self.sources.iter().zip(self.commons))
             .filter(|((of, _), _)| file == 0 || *of == file)
             .flat_map(|((_, source), commons)| {
-                let by = (file == 0).then(|| Joint::known(source));
+                let by = Joint::known(if file == 0 { source } else { self.dest });
                 commons.iter().map(move |version| (of(version), by.clone()))
             })
             .collect();
-        if file > 0 && had.iter().any(|(had, _)| had.is_as(&side)) {
-            return None;
-        }
         if !side.is_live {
             let gave_way = lives && time(kept.revived) <= time(known.version.stamps.turned);
             let was_known = had.iter().any(|(had, _)| had.is_as(&side));
@@ -140,8 +153,7 @@ impl Sides<'_> {
         let had: Vec<Had<'_>> = had
             .iter()
             .filter_map(|(had, by)| {
-                let by = by.as_ref().and_then(|by| by.content.as_ref());
-                Some(Had { content: had.joint.content.as_ref()?, by })
+                Some(Had { content: had.joint.content.as_ref()?, by: by.content.as_ref() })
             })
             .collect();
         let losing = Losing { ours, kept, others: &others, had: &had, are_apart: self.are_apart };
@@ -265,16 +277,12 @@ impl Step<'_> {
         let content = ours.join(theirs);
         let covers = |content: &Content| seen.as_ref().is_none_or(|seen| seen.covers(content));
         let (live, other, file) = if is_ours { (ours, theirs, 0) } else { (theirs, ours, self.file) };
+        let had = self.had();
+        let are_apart = self.are_apart;
+        let losing = Losing { ours: live, kept: &content, others: &[other], had: &had, are_apart };
         if !is_ours && !is_theirs || covers(live) {
             // Whoever deleted it had seen all of what lives, as far as times tell.
-            let lost = Losing {
-                ours: live,
-                kept: &content,
-                others: &[other],
-                had: &self.had(),
-                are_apart: self.are_apart,
-            };
-            let fields = if is_ours || is_theirs { lost.fields(None) } else { Patch::empty() };
+            let fields = if is_ours || is_theirs { losing.fields(None) } else { Patch::empty() };
             let loss = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
             return Ok(done(Some(content), false, false, loss.into_iter().collect()));
         }
@@ -283,12 +291,13 @@ impl Step<'_> {
         if is_ours != chooses_source {
             // The deletion gave way.
             let file = if is_ours { self.file } else { 0 };
-            let loss = Loss { file, fields: Patch::empty(), was_delete: true };
-            return Ok(done(Some(content), true, is_clash, vec![loss]));
+            let mut lives = self.fields(ours, theirs, policy, how, &seen);
+            lives.losses.push(Loss { file, fields: Patch::empty(), was_delete: true });
+            lives.is_clash = is_clash;
+            return Ok(lives);
         }
         // What had not been seen goes too; from now on it has been.
-        let unseen = |name: &str| seen.as_ref().is_none_or(|seen| time(live.mark(name).0) > seen.of(name));
-        let fields = live.values(unseen);
+        let fields = losing.fields(seen.as_ref());
         let loss = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
         let mut gone = done(Some(other.clone()), false, is_clash, loss.into_iter().collect());
         if is_ours {

@@ -142,6 +142,8 @@ pub(crate) struct World {
     next: u64,
     /// Of each value whose writer knew which others of the field.
     pasts: BTreeMap<String, BTreeSet<String>>,
+    /// Values that were deleted by somebody who knew them.
+    pub(crate) deleted: BTreeSet<String>,
     pub(crate) merges: usize,
 }
 
@@ -154,7 +156,14 @@ impl World {
             Replica::in_memory(options).unwrap()
         };
         let replicas = (0..REPLICAS).map(replica).collect();
-        World { schema: schema.clone(), replicas, next: 100, pasts: BTreeMap::new(), merges: 0 }
+        World {
+            schema: schema.clone(),
+            replicas,
+            next: 100,
+            pasts: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            merges: 0,
+        }
     }
 
     pub(crate) fn play(&mut self, acts: &[Act]) {
@@ -214,6 +223,10 @@ impl World {
         };
         for field in ["note", "more"] {
             let (old, new) = (of(&before, field), of(&after, field));
+            if matches!(after, Existence::Dead(_)) || new.is_none() {
+                self.deleted.extend(old.iter().filter_map(|old| self.pasts.get(old)).flatten().cloned());
+                self.deleted.extend(old.clone());
+            }
             if let (Some(old), Some(new)) = (old, new)
                 && old != new
             {

@@ -101,10 +101,11 @@ impl Replica {
                 if !merging.refusals.is_empty() {
                     return Err(Error::MergeRefused { refusals: merging.refusals.into_iter().collect() });
                 }
-                let merged = Merged::of(&board, merging);
                 // While a bunch is open, its answer comes before anything else that is known of the authority.
                 let takes_bases = journal::tables::state_in(within.txn)?.open.is_none();
                 let rows = write::rows(&sides, &board, &differing, takes_bases)?;
+                let losers = rows.iter().map(|row| row.losers()).sum();
+                let merged = Merged::of(&board, merging, losers);
                 drop(board);
                 drop(sides);
                 let end = write::write(&within, view, (own, now), &rows, &sources)?;
@@ -224,6 +225,9 @@ fn differing<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>>(
         for key in source.marked()? {
             found.keys.entry(key).or_default().insert(file);
         }
+    }
+    for key in sides.dest.marked()? {
+        found.keys.entry(key).or_default();
     }
     on_read(read);
     found.bases.retain(|key| !found.keys.contains_key(key));

@@ -61,8 +61,7 @@ impl Checked {
 }
 
 impl Merged {
-    pub(super) fn of<F: Files>(board: &Board<'_, F>, merging: Merging) -> Self {
-        let losers = board.slots().values().map(|slot| slot.losses.len() as u64).sum();
+    pub(super) fn of<F: Files>(board: &Board<'_, F>, merging: Merging, losers: u64) -> Self {
         Merged { clashes: merging.clashes, entities: entities(board), losers }
     }
 }

@@ -13,7 +13,7 @@ use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{MergedRecord, SeenRecord, VersionRecord};
 use crate::journal::error::engine;
 use crate::journal::tables::{damaged, entity_bytes, entity_of};
-use crate::merge::{Files, Known, Seen};
+use crate::merge::{Derived, Files, Known, Seen};
 use crate::replica::Bytes;
 use crate::replica::error::Error;
 use crate::replica::view::{View, version_of};
@@ -46,7 +46,9 @@ impl<R: ReadableTable<Bytes, Bytes>> Side<'_, '_, R> {
         for row in table.iter().map_err(engine)? {
             let (place, value) = row.map_err(engine)?;
             let record = merged_of(place.value(), value.value())?;
-            if record.seen.is_some() || record.heir.is_some() {
+            let is_derived =
+                record.returned.is_some() || !record.dropped.is_empty() || !record.redirected.is_empty();
+            if record.seen.is_some() || record.heir.is_some() || is_derived {
                 found.push(entity_of(place.value()).map_err(damaged("what merges left"))?);
             }
         }
@@ -54,8 +56,10 @@ impl<R: ReadableTable<Bytes, Bytes>> Side<'_, '_, R> {
     }
 
     pub(super) fn known(&self, key: &EntityKey) -> Result<Known, Error> {
-        let seen = self.record(key)?.seen.map(seen_of);
-        Ok(Known { version: self.view.visible(key)?, seen })
+        let record = self.record(key)?;
+        let MergedRecord { returned, dropped, redirected, .. } = record.clone();
+        let derived = Derived { returned: returned.map(stamp_of), dropped, redirected };
+        Ok(Known { version: self.view.visible(key)?, seen: record.seen.map(seen_of), derived })
     }
 }
 
@@ -169,20 +173,26 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Files for S
 /// What is known of an entity's deleters, as it is stored.
 pub(super) fn seen_record(seen: &Seen) -> SeenRecord {
     SeenRecord {
-        at: seen.at.map(|at| (at.at.0, at.replica.map_or([0; 16], |replica| replica.0.into_bytes()))),
+        at: seen.at.map(stamp_parts),
         created: seen.created.map(|at| at.0),
         fields: seen.fields.iter().map(|(name, at)| (name.clone(), at.map(|at| at.0))).collect(),
     }
 }
 
+/// A stamp as it is stored; the nil replica stands for none.
+pub(super) fn stamp_parts(stamp: Stamp) -> (u64, [u8; 16]) {
+    (stamp.at.0, stamp.replica.map_or([0; 16], |replica| replica.0.into_bytes()))
+}
+
+fn stamp_of((at, replica): (u64, [u8; 16])) -> Stamp {
+    let replica = Uuid::from_bytes(replica);
+    Stamp { at: Millis(at).min(Millis::MAX), replica: (!replica.is_nil()).then_some(ReplicaId(replica)) }
+}
+
 fn seen_of(record: SeenRecord) -> Seen {
     let millis = |at: u64| Millis(at).min(Millis::MAX);
-    let stamp = |(at, replica): (u64, [u8; 16])| {
-        let replica = Uuid::from_bytes(replica);
-        Stamp { at: millis(at), replica: (!replica.is_nil()).then_some(ReplicaId(replica)) }
-    };
     Seen {
-        at: record.at.map(stamp),
+        at: record.at.map(stamp_of),
         created: record.created.map(millis),
         fields: record.fields.into_iter().map(|(name, at)| (name, at.map(millis))).collect(),
     }

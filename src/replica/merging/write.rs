@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use redb::ReadableTable;
 
-use super::side::{Side, Sides, merged_of, seen_record};
+use super::side::{Side, Sides, merged_of, seen_record, stamp_parts};
 use super::{Differing, ReadTable};
 use crate::algebra::{
     Base, Change, Collection, EntityKey, Existence, Group, Held, Knowledge, Millis, Operation, Patch, Policy,
@@ -34,6 +34,13 @@ pub(super) struct Row {
     losses: Vec<Lost>,
     record: MergedRecord,
     is_unsent: bool,
+}
+
+impl Row {
+    /// How many values it adds to the conflict record.
+    pub(super) fn losers(&self) -> u64 {
+        self.losses.len() as u64
+    }
 }
 
 /// What is to be written.
@@ -89,18 +96,16 @@ fn row<'t, S: ReadableTable<Bytes, Bytes>>(
     let mut record = sides.record(0, key)?;
     let before_record = record.clone();
     record.seen = slot.seen.as_ref().filter(|_| now.existence.is_live()).map(seen_record);
-    record.heir = match &now.existence {
-        Existence::Dead(_) => {
-            let heir = match &slot.heir {
-                Some(heir) => Some(heir.clone()),
-                None => sides.heir(key)?,
-            };
-            heir.map(|heir| heir.id().into_bytes())
-        }
-        Existence::Absent | Existence::Live(_) => record.heir,
+    record.returned = slot.derived.returned.map(stamp_parts);
+    record.dropped = slot.derived.dropped.clone();
+    record.redirected = slot.derived.redirected.clone();
+    let heir = match &slot.heir {
+        Some(heir) => Some(heir.clone()),
+        None => sides.heir(key)?,
     };
+    record.heir = heir.map(|heir| heir.id().into_bytes());
     for (file, source) in (1..).zip(sides.sources) {
-        let given = sides.known(file, key)?.version;
+        let given = sides.known(file, key)?.unredirected()?.version;
         if !matches!(given.existence, Existence::Absent) {
             give(&mut record, source.id, VersionRecord::of(&given));
         }
@@ -289,7 +294,8 @@ fn write_records(
                 let found = table.get(place.as_slice()).map_err(engine)?;
                 let found = found.map(|found| merged_of(&place, found.value())).transpose()?;
                 let mut record = found.unwrap_or_default();
-                if give(&mut record, source.id, VersionRecord::of(&source.view.visible(&key)?)) {
+                let given = source.known(&key)?.unredirected()?.version;
+                if give(&mut record, source.id, VersionRecord::of(&given)) {
                     put(&mut table, &key, &record)?;
                 }
             }
