@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("authority", &["algebra", "codec", "storage"]),
     ("server", &["algebra", "authority", "clock", "codec"]),
     ("scenario", &["algebra", "authority", "journal", "merge", "replica", "storage", "sync", "workload"]),
-    ("testing", &["algebra", "authority", "codec", "journal", "replica", "scenario", "sync", "workload"]),
+    ("testing", &["algebra", "authority", "codec", "journal", "replica", "scenario", "storage", "sync", "workload"]),
     (
         "cli",
         &[
@@ -33,6 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "clock",
             "codec",
             "journal",
+            "merge",
             "replica",
             "scenario",
             "server",

@@ -43,7 +43,7 @@ impl Inner {
     pub(crate) fn set_aside_damage(&self, met: Option<String>) -> Result<(), Error> {
         let done = match &self.origin {
             Origin::File { path, .. } => self.mend_file(path, met),
-            Origin::Storage(_) => self.with_writer(|inner, db, writer| {
+            Origin::Storage(_) | Origin::ReadOnly { .. } => self.with_writer(|inner, db, writer| {
                 if let Some(state) = salvaged(inner, db, db, writer.next_seq, met)? {
                     writer.next_seq = writer.next_seq.max(state.log_begins);
                     inner.note_parked_keys(db)?;

@@ -30,8 +30,6 @@ mod mend;
 mod moved;
 mod open;
 mod options;
-mod overlay;
-pub(crate) mod pages;
 pub(crate) mod parked;
 mod pending;
 mod rebuild;

@@ -90,6 +90,11 @@ impl Options {
         Journal::with(self, Origin::File { path: path.as_ref().to_owned(), may_create: true })
     }
 
+    /// Opens the journal at a path, never writing to the file: what is written stays in memory.
+    pub(crate) fn open_to_read(self, path: &Path) -> Result<Journal, Error> {
+        Journal::with(self, Origin::ReadOnly { path: path.to_owned() })
+    }
+
     /// Makes a journal in memory. It lives as long as its handles do.
     ///
     /// # Errors

@@ -16,12 +16,12 @@ use super::error::Error;
 use super::folding::{Folding, Part};
 use super::open::{not_opened, require_journal, shielded};
 use super::options::CACHE_BYTES_DEFAULT;
-use super::overlay::Overlay;
 use super::stored::TABLES;
 use super::tables::{LOG, RUN, Snapshot};
 use super::{entry, rewrite, seal, stored};
 use crate::storage::guard::{GuardedError, discarded, guarded};
 use crate::storage::open::refused;
+use crate::storage::overlay::Overlay;
 use crate::storage::{Backend, Storage, newborn};
 
 /// What was looked at, and what was found.

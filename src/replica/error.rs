@@ -29,6 +29,14 @@ pub enum Error {
         /// Which journal.
         place: String,
     },
+    /// A file that was to be read alone, and in which something is damaged.
+    #[error("{place} is damaged: {why}; copy it, then `foldlog compact {place} --mend` sets that aside")]
+    Damaged {
+        /// Which file.
+        place: String,
+        /// In what way.
+        why: String,
+    },
     /// A unique key is taken.
     #[error("{key} cannot have the key ({}), which {holder} holds; change one of the two first", unique.join(", "))]
     Taken {

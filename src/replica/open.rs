@@ -25,10 +25,34 @@ impl Replica {
     /// # Errors
     /// A journal that is no replica; otherwise as [`Options::open`] and [`Replica::of`].
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
+        Replica::of_stored(options.open(path)?)
+    }
+
+    /// Opens the replica at a path to look at it: not a byte of the file is ever written, not even to recover what a crash
+    /// left. What is written all the same stays in memory and is gone with the last handle. Nobody can open the file for
+    /// writing meanwhile; any number may read it. This is how a file is opened that shall be merged into another one, and
+    /// how one is that lies where nothing may be written.
+    ///
+    /// Every page is compared with its checksum first, so it costs as much as reading the file.
+    ///
+    /// # Errors
+    /// As [`Replica::open`]; and [`Error::Damaged`] where something had to be set aside to open it.
+    pub fn open_to_read(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let path = path.as_ref();
-        let mut journal = options.open(path)?;
+        let named = |error| named(path.display().to_string(), error);
+        let opened = options.open_to_read(path).map_err(Error::from).and_then(Replica::of_stored);
+        let replica = opened.map_err(named)?;
+        if replica.journal.inner.mends.load(Ordering::Acquire) > 0 {
+            let why = "something in it would have to be set aside".to_owned();
+            return Err(Error::Damaged { place: replica.journal.inner.place(), why });
+        }
+        Ok(replica)
+    }
+
+    /// Makes a replica of a journal that must be one's.
+    fn of_stored(mut journal: Journal) -> Result<Self, Error> {
         if !journal.is_of_replica() {
-            return Err(Error::NotAReplica { place: path.display().to_string() });
+            return Err(Error::NotAReplica { place: journal.inner.place() });
         }
         if journal.inner.options.schema.is_none() {
             let stored = journal.inner.read(|snapshot| Ok(keep::record(snapshot)?.schema))?;
@@ -95,6 +119,20 @@ impl Replica {
         });
         is_of_replica.fetch_or(prepared.is_ok(), Ordering::AcqRel);
         prepared
+    }
+}
+
+/// What is wrong with a file, said of that file.
+fn named(file: String, error: Error) -> Error {
+    match error {
+        Error::Journal { source: journal::Error::Damaged { place, source } } => {
+            Error::Damaged { place: file, why: format!("{place}: {source}") }
+        }
+        Error::Journal { source: journal::Error::Corrupted { why } } => Error::Damaged { place: file, why },
+        Error::Journal { source: journal::Error::Newer { place, source } } if place != file => {
+            journal::Error::Newer { place: format!("{file}, {place},"), source }.into()
+        }
+        error => error,
     }
 }
 

@@ -3,6 +3,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`Storage`] | the bytes: a file's, memory's, or something that fails on purpose |
+//! | `overlay` | a file that is only read, under what would have been written to it |
+//! | `pages` | bytes kept in memory by the page |
 //! | `open` | opening an engine's file, and telling clearly why it cannot be |
 //! | `newborn` | what a crash leaves of a file that was just being made |
 //! | `lists` | the engine's own lists of its pages, looked at before it writes by them |
@@ -18,6 +20,8 @@ mod lists;
 pub(crate) mod memory;
 pub(crate) mod newborn;
 pub(crate) mod open;
+pub(crate) mod overlay;
+pub(crate) mod pages;
 
 pub use backend::Storage;
 pub(crate) use backend::{Arced, Backend};

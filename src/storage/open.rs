@@ -8,12 +8,15 @@ use std::sync::Arc;
 use redb::{Builder, Database, DatabaseError, StorageError};
 
 use super::guard::discarded;
-use super::{Arced, Backend, lists, newborn};
+use super::overlay::Overlay;
+use super::{Arced, Backend, Storage, lists, newborn};
 
 /// Where something is kept.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
     File { path: PathBuf, may_create: bool },
+    /// A file that is never written: what would be is kept in memory.
+    ReadOnly { path: PathBuf },
     Storage(Arced),
 }
 
@@ -34,7 +37,7 @@ impl Origin {
     /// Its name for people.
     pub(crate) fn place(&self) -> String {
         match self {
-            Origin::File { path, .. } => path.display().to_string(),
+            Origin::File { path, .. } | Origin::ReadOnly { path } => path.display().to_string(),
             Origin::Storage(_) => "in its storage".to_owned(),
         }
     }
@@ -43,6 +46,7 @@ impl Origin {
     pub(crate) fn may_create(&self) -> bool {
         match self {
             Origin::File { may_create, .. } => *may_create,
+            Origin::ReadOnly { .. } => false,
             Origin::Storage(_) => true,
         }
     }
@@ -51,6 +55,7 @@ impl Origin {
     pub(crate) fn once_more(&self) -> Origin {
         match self {
             Origin::File { path, .. } => Origin::File { path: path.clone(), may_create: false },
+            Origin::ReadOnly { path } => Origin::ReadOnly { path: path.clone() },
             Origin::Storage(storage) => Origin::Storage(Arc::clone(storage)),
         }
     }
@@ -59,6 +64,7 @@ impl Origin {
     pub(crate) fn open(&self, builder: &Builder) -> Result<Database, NotOpened> {
         match self {
             Origin::File { path, may_create } => open_file(builder, path, *may_create),
+            Origin::ReadOnly { path } => open_to_read(builder, path),
             Origin::Storage(storage) => {
                 newborn::clear(storage).map_err(|source| NotOpened::Io {
                     doing: "the storage cannot be read".to_owned(),
@@ -109,6 +115,36 @@ fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<Databas
     }
     let found = File::open(path).and_then(|file| lists::why_damaged_in(&file));
     writable(db, found.map_err(io))
+}
+
+/// Opens a file of which no byte is ever written, not even to recover it. Every page of it is compared with its checksum,
+/// for nobody is there to set aside what is damaged.
+fn open_to_read(builder: &Builder, path: &Path) -> Result<Database, NotOpened> {
+    let place = path.display().to_string();
+    let io = |source| NotOpened::Io { doing: format!("{place} cannot be read"), source };
+    let overlay = Overlay::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => NotOpened::Missing,
+        io::ErrorKind::WouldBlock => NotOpened::InUse,
+        io::ErrorKind::InvalidInput => NotOpened::Unfit { why: source.to_string() },
+        _ => io(source),
+    })?;
+    let len = overlay.len().map_err(io)?;
+    let nothing = newborn::why_nothing_is_in(len, |offset, out| overlay.read(offset, out));
+    if let Some(why) = nothing.map_err(io)? {
+        return Err(NotOpened::Unfit { why: why.to_owned() });
+    }
+    let overlay: Arced = Arc::new(overlay);
+    let db = builder.create_with_backend(Backend(Arc::clone(&overlay)));
+    let db = db.map_err(|error| refused(&place, error))?;
+    let found = overlay.len().and_then(|len| lists::why_damaged(len, |offset, out| overlay.read(offset, out)));
+    let mut db = writable(db, found.map_err(io))?;
+    let why = match db.check_integrity() {
+        Ok(true) => return Ok(db),
+        Ok(false) => "the engine's own pages are damaged".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    discarded(db);
+    Err(NotOpened::Unfit { why })
 }
 
 /// Lets go of a database that must not be written to, for the lists that it would write by are damaged.

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::journal::pages::{Pages, out_of_range};
+use crate::storage::pages::{Pages, out_of_range};
 
 /// The size in bytes of what a disk writes as a whole or not at all.
 pub const SECTOR_BYTES: u64 = SECTOR as u64;

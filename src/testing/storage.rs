@@ -39,7 +39,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::crash::{CrashPoint, Crashes, Unsynced};
 use super::image::{Event, Image};
 use crate::journal::Storage;
-use crate::journal::pages::out_of_range;
+use crate::storage::pages::out_of_range;
 
 /// How many unsynced bytes are remembered: 64 MiB. Beyond, the oldest count as written, which is what a
 /// system short of memory does too.

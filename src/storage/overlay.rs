@@ -9,20 +9,20 @@
 
 use std::fmt;
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::pages::{Pages, out_of_range};
-use crate::storage::Storage;
+use super::Storage;
 
 /// A file, and what would have been written to it.
 pub(crate) struct Overlay {
+    file: File,
     layers: Mutex<Layers>,
 }
 
 struct Layers {
-    file: File,
     /// How much of the file shows through: what was cut off does not come back.
     file_len: u64,
     pages: Pages,
@@ -59,8 +59,8 @@ impl Overlay {
     pub(crate) fn over(file: File) -> io::Result<Self> {
         // The length may have changed before the lock was held.
         let len = file.metadata()?.len();
-        let layers = Layers { file, file_len: len, pages: Pages::default(), len };
-        Ok(Overlay { layers: Mutex::new(layers) })
+        let layers = Layers { file_len: len, pages: Pages::default(), len };
+        Ok(Overlay { file, layers: Mutex::new(layers) })
     }
 
     fn layers(&self) -> MutexGuard<'_, Layers> {
@@ -73,7 +73,7 @@ impl fmt::Debug for Overlay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layers = self.layers();
         f.debug_struct("Overlay")
-            .field("file", &layers.file)
+            .field("file", &self.file)
             .field("len", &layers.len)
             .finish_non_exhaustive()
     }
@@ -85,12 +85,17 @@ impl Storage for Overlay {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let layers = &mut *self.layers();
+        let layers = self.layers();
         if end(offset, out)? > layers.len {
             return Err(out_of_range());
         }
-        let Layers { file, file_len, pages, .. } = layers;
-        pages.read(offset, out, |offset, out| below(file, *file_len, offset, out))
+        let file_len = layers.file_len;
+        if !layers.pages.has_any(offset, out.len())? {
+            // Mostly: then it is one read, and nobody waits for it.
+            drop(layers);
+            return below(&self.file, file_len, offset, out);
+        }
+        layers.pages.read(offset, out, |offset, out| below(&self.file, file_len, offset, out))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -106,8 +111,8 @@ impl Storage for Overlay {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let layers = &mut *self.layers();
         let end = end(offset, data)?;
-        let Layers { file, file_len, pages, .. } = layers;
-        pages.write(offset, data, |offset, out| below(file, *file_len, offset, out))?;
+        let file_len = layers.file_len;
+        layers.pages.write(offset, data, |offset, out| below(&self.file, file_len, offset, out))?;
         layers.len = layers.len.max(end);
         Ok(())
     }
@@ -118,13 +123,27 @@ impl Storage for Overlay {
 }
 
 /// What the file shows at `offset`: zeros where it has ended.
-fn below(file: &mut File, file_len: u64, offset: u64, out: &mut [u8]) -> io::Result<()> {
+fn below(file: &File, file_len: u64, offset: u64, out: &mut [u8]) -> io::Result<()> {
     let here = usize::try_from(file_len.saturating_sub(offset)).unwrap_or(usize::MAX).min(out.len());
     let (bytes, past) = out.split_at_mut(here);
     past.fill(0);
     if !bytes.is_empty() {
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(bytes)?;
+        read_exact_at(file, bytes, offset)?;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !out.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, out, offset)?;
+        out = out.get_mut(read..).filter(|_| read > 0).ok_or_else(out_of_range)?;
+        offset += read as u64;
     }
     Ok(())
 }

@@ -35,6 +35,12 @@ impl Pages {
         self.0.len()
     }
 
+    /// Whether anything of a range is here.
+    pub(crate) fn has_any(&self, offset: u64, len: usize) -> io::Result<bool> {
+        let end = offset.checked_add(to_u64(len)?).ok_or_else(out_of_range)?;
+        Ok(end > offset && self.0.range(place(offset).0..=place(end - 1).0).next().is_some())
+    }
+
     /// Fills `out` from `offset` on. What is not here, `absent` fills in, given its offset.
     pub(crate) fn read(
         &self,
@@ -154,6 +160,8 @@ mod tests {
             pages.write(offset as u64, &data, zeros).unwrap();
             flat[offset..offset + len].copy_from_slice(&data);
         }
+        assert!(pages.has_any(0, 1).unwrap() && pages.has_any(16_000, 9_000).unwrap());
+        assert!(!pages.has_any(5 * 4096, 9_000).unwrap() && !pages.has_any(16_000, 0).unwrap());
         for (offset, len) in [(0, flat.len()), (1, 5000), (4095, 2), (12287, 4098), (7, 0)] {
             let mut out = vec![9; len];
             pages.read(offset as u64, &mut out, zeros).unwrap();
