@@ -23,7 +23,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("authority", &["algebra", "codec", "storage"]),
     ("server", &["algebra", "authority", "clock", "codec"]),
     ("scenario", &["algebra", "authority", "journal", "merge", "replica", "storage", "sync", "workload"]),
-    ("testing", &["algebra", "authority", "codec", "journal", "replica", "scenario", "storage", "sync", "workload"]),
+    (
+        "testing",
+        &["algebra", "authority", "codec", "journal", "replica", "scenario", "storage", "sync", "workload"],
+    ),
     (
         "cli",
         &[

@@ -67,7 +67,8 @@ fn used(path: &Path) {
     replica.journal().resume().unwrap();
     assert_eq!(replica.known().unwrap().len(), before, "and gone once that is closed");
     // Moved to another schema, in memory.
-    let other = Schema::from_json(r#"{"collections":{"notes":{"unique":[["title"],["text","title"]]}}}"#).unwrap();
+    let other =
+        Schema::from_json(r#"{"collections":{"notes":{"unique":[["title"],["text","title"]]}}}"#).unwrap();
     let moved = Replica::open_to_read(path, Options::new().schema(other)).unwrap();
     assert_eq!(moved.known().unwrap().len(), before);
 }
@@ -80,7 +81,8 @@ fn nothing_that_is_done_to_it_reaches_the_file() {
     let before = traces(&path);
     used(&path);
     assert!(traces(&path) == before);
-    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["crew"]);
 }
 

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::conflicts::ConflictsArgs;
 use super::input::Source;
+use super::merge::MergeArgs;
 use super::replica::ReplicaArgs;
 use super::serve::{ServeArgs, TokenArgs};
 use super::sync::SyncArgs;
@@ -146,6 +147,21 @@ Examples:
   foldlog conflicts my.replica resolve --all --with newest
   foldlog conflicts my.replica losers")]
     Conflicts(ConflictsArgs),
+    /// Merge replica files that were edited apart into one of them, all or nothing; the others are only read.
+    #[command(after_help = "\
+Examples:
+  foldlog merge --into established.redb crew1.redb crew2.redb            asks about what clashes, on a terminal
+  foldlog merge --into established.redb crew1.redb crew2.redb --check    only says what would happen; 1 if something clashes
+  foldlog merge --into established.redb crew1.redb --check --json > clashes.json
+  $EDITOR clashes.json                                                   \"with\": source, dest or newest
+  foldlog merge --into established.redb crew1.redb --resolutions clashes.json
+  foldlog merge --into established.redb crew1.redb --prefer newest       of each clash the one that was changed last
+
+A clash is one unique key under two ids. Of each, one goes on and the other is deleted; what refers to that one refers to
+the other from then on (\"children\": both), or goes as well (winner). Both go on where one is changed:
+  {\"source\":\"units/…\",\"dest\":\"units/…\",\"modify\":\"source\",\"to\":{\"code\":\"oak 2\"}}
+The destination as it was is kept beside it, as NAME.backup. What loses is kept too: `foldlog conflicts NAME losers`.")]
+    Merge(MergeArgs),
     /// Check every byte of a journal, without ever writing to it.
     #[command(after_help = "Example:\n  foldlog verify my.journal && echo sound")]
     Verify(JournalArgs),

@@ -11,6 +11,9 @@ use super::failure::Failure;
 use crate::algebra::{FIELDS_BYTES_MAX, Schema};
 use crate::codec::lines::{self, Line, LineError, Reader};
 
+/// So much is read where all of it is wanted at once.
+const TEXT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// A file, or standard input.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
@@ -49,6 +52,18 @@ impl Source {
     /// Its lines, each error with the source's name.
     pub(super) fn lines<T: Line>(&self) -> Result<Lines<'_, T>, Failure> {
         Ok(Lines { source: self, reader: lines::read(self.open()?) })
+    }
+
+    /// All of it as text.
+    pub(super) fn text(&self) -> Result<String, Failure> {
+        let mut text = String::new();
+        let read = self.open()?.take(TEXT_BYTES_MAX.saturating_add(1)).read_to_string(&mut text);
+        match read.map_err(|error| Failure::Failed(format!("{self}: {error}")))? {
+            bytes if bytes as u64 > TEXT_BYTES_MAX => {
+                Err(Failure::Failed(format!("{self}: longer than {TEXT_BYTES_MAX} bytes")))
+            }
+            _ => Ok(text),
+        }
     }
 
     /// All of it as a schema.

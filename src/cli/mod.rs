@@ -12,6 +12,7 @@ mod given;
 mod history;
 mod input;
 mod journal;
+mod merge;
 mod output;
 mod parked;
 mod progress;
@@ -78,6 +79,7 @@ fn dispatch(command: Command, output: &mut Output) -> Result<(), Failure> {
         Command::Parked(args) => parked::parked(&args, output),
         Command::Replica(args) => replica::replica(&args, output),
         Command::Conflicts(args) => conflicts::conflicts(&args, output),
+        Command::Merge(args) => merge::merge(&args, output),
         Command::Verify(args) => status::verify(&args, output),
         Command::Generate(args) => generate::generate(&args, output),
         Command::Scenario(args) => scenario::scenario(&args, output),

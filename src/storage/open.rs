@@ -14,9 +14,14 @@ use super::{Arced, Backend, Storage, lists, newborn};
 /// Where something is kept.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
-    File { path: PathBuf, may_create: bool },
+    File {
+        path: PathBuf,
+        may_create: bool,
+    },
     /// A file that is never written: what would be is kept in memory.
-    ReadOnly { path: PathBuf },
+    ReadOnly {
+        path: PathBuf,
+    },
     Storage(Arced),
 }
 
@@ -136,7 +141,8 @@ fn open_to_read(builder: &Builder, path: &Path) -> Result<Database, NotOpened> {
     let overlay: Arced = Arc::new(overlay);
     let db = builder.create_with_backend(Backend(Arc::clone(&overlay)));
     let db = db.map_err(|error| refused(&place, error))?;
-    let found = overlay.len().and_then(|len| lists::why_damaged(len, |offset, out| overlay.read(offset, out)));
+    let found =
+        overlay.len().and_then(|len| lists::why_damaged(len, |offset, out| overlay.read(offset, out)));
     let mut db = writable(db, found.map_err(io))?;
     let why = match db.check_integrity() {
         Ok(true) => return Ok(db),

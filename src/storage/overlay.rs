@@ -13,8 +13,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::pages::{Pages, out_of_range};
 use super::Storage;
+use super::pages::{Pages, out_of_range};
 
 /// A file, and what would have been written to it.
 pub(crate) struct Overlay {
@@ -72,10 +72,7 @@ impl Overlay {
 impl fmt::Debug for Overlay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layers = self.layers();
-        f.debug_struct("Overlay")
-            .field("file", &self.file)
-            .field("len", &layers.len)
-            .finish_non_exhaustive()
+        f.debug_struct("Overlay").field("file", &self.file).field("len", &layers.len).finish_non_exhaustive()
     }
 }
 

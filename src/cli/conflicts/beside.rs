@@ -22,19 +22,19 @@ const NAME_WIDTH_MAX: usize = 24;
 const MARK_WIDTH: usize = 2;
 
 /// A version under its title.
-pub(super) struct Column<'c> {
-    pub(super) title: &'static str,
-    pub(super) version: &'c Version,
+pub(in crate::cli) struct Column<'c> {
+    pub(in crate::cli) title: &'static str,
+    pub(in crate::cli) version: &'c Version,
     /// Whether it is one of the two that changed something; what they changed is seen from the first column.
     is_side: bool,
 }
 
 impl<'c> Column<'c> {
-    pub(super) fn of(title: &'static str, version: &'c Version) -> Self {
+    pub(in crate::cli) fn of(title: &'static str, version: &'c Version) -> Self {
         Column { title, version, is_side: false }
     }
 
-    pub(super) fn side(title: &'static str, version: &'c Version) -> Self {
+    pub(in crate::cli) fn side(title: &'static str, version: &'c Version) -> Self {
         Column { title, version, is_side: true }
     }
 
@@ -58,7 +58,7 @@ impl<'c> Column<'c> {
 
 /// The lines: a heading, then a field each. What the sides changed is seen from the first column; the fields of a key
 /// that clashes are marked in every column.
-pub(super) fn beside(columns: &[Column<'_>], unique: &[String], width: usize) -> Vec<String> {
+pub(in crate::cli) fn beside(columns: &[Column<'_>], unique: &[String], width: usize) -> Vec<String> {
     let Some(since) = columns.first() else { return Vec::new() };
     let states = columns.iter().filter_map(|column| column.version.existence.live());
     let fields: BTreeSet<String> = states.flat_map(State::iter).map(|(name, _)| name).collect();

@@ -13,6 +13,7 @@ mod seen;
 use serde_json::json;
 
 pub(super) use args::ConflictsArgs;
+pub(super) use beside::{Column, beside};
 pub(super) use seen::Seen;
 
 use super::failure::Failure;

@@ -1,0 +1,114 @@
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+use crate::algebra::{CollectionName, Operation, Schema, State};
+use crate::journal::{Durability, Options};
+use crate::replica::Replica;
+
+const SCHEMA: &str = r#"{"collections":{
+    "units":{"unique":[["code"]]},
+    "plots":{"references":{"unit":{"to":"units","on_delete":"cascade"}}},
+    "strict":{"references":{"unit":{"to":"units","on_delete":"restrict"}}}}}"#;
+
+fn key(collection: &str, n: u128) -> EntityKey {
+    EntityKey::new(CollectionName::new(collection).unwrap(), Uuid::from_u128(n)).unwrap()
+}
+
+fn create(collection: &str, n: u128, state: serde_json::Value) -> Operation {
+    Operation::create(key(collection, n), State::from_json(&state.to_string()).unwrap())
+}
+
+fn made(folder: &Path, name: &str, operations: &[Operation]) -> PathBuf {
+    let path = folder.join(name);
+    let options = Options::new().schema(Schema::from_json(SCHEMA).unwrap());
+    Replica::create(&path, options).unwrap().commit(operations, Durability::Durable).unwrap();
+    path
+}
+
+/// Two clashes: units 2 against 1, and 4 against 3; a plot below each of the first two.
+fn two_clash(folder: &Path, below_second: &str) -> Files {
+    let of = |unit: u128| json!({"unit": Uuid::from_u128(unit).to_string()});
+    let dest = [
+        create("units", 1, json!({"code": "oak", "by": "dest"})),
+        create("units", 3, json!({"code": "elm", "by": "dest"})),
+        create("plots", 5, of(1)),
+        create(below_second, 7, of(3)),
+    ];
+    let source = [
+        create("units", 2, json!({"code": "oak", "by": "crew"})),
+        create("units", 4, json!({"code": "elm", "by": "crew"})),
+        create("plots", 6, of(2)),
+    ];
+    let (dest, source) = (made(folder, "dest", &dest), made(folder, "crew", &source));
+    Files::open(&dest, &[source]).unwrap()
+}
+
+/// Answers the dialog; what was decided, and what it said.
+fn talked(files: &Files, answers: &str) -> (Option<Resolutions>, String) {
+    let mut out = Vec::new();
+    let decided = Dialog { files, input: answers.as_bytes(), out: &mut out, width: 100 }
+        .talk(Resolutions::default())
+        .unwrap();
+    (decided, String::from_utf8(out).unwrap())
+}
+
+fn ways(decided: Resolutions) -> Vec<(u128, With, Children)> {
+    let way = |one: Resolution| match one.how {
+        How::Keep(Keep { with, children }) => (one.pair.source.id().as_u128(), with, children),
+        How::Modify { .. } => panic!("nobody asked for that"),
+    };
+    decided.listed.into_iter().map(way).collect()
+}
+
+#[test]
+fn each_clash_is_shown_with_its_children_and_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = two_clash(folder.path(), "plots");
+    let (decided, said) = talked(&files, "?\nboth\ns\nw\n Newest\nb\nyes\n");
+    assert_eq!(
+        ways(decided.unwrap()),
+        [(2, With::Source, Children::Winner), (4, With::Newest, Children::Both)]
+    );
+    for shown in [
+        "2 clashes are to decide",
+        "1 clash is to decide",
+        "= \"oak\"",
+        "* \"crew\"",
+        &format!("below dest: {}", key("plots", 5)),
+        &format!("below source: {}", key("plots", 6)),
+        "\"both\" is none of the answers",
+        "all is decided: ",
+    ] {
+        assert!(said.contains(shown), "{shown}: {said}");
+    }
+}
+
+#[test]
+fn nothing_is_merged_before_somebody_says_so_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = two_clash(folder.path(), "plots");
+    for answers in ["", "q\n", "d\n", "d\nb\nd\nb\n", "d\nb\nd\nb\nno\n", "d\nb\nq\n", "k\nk\nq\n"] {
+        assert_eq!(talked(&files, answers).0, None, "{answers:?}");
+    }
+}
+
+#[test]
+fn what_was_skipped_is_asked_about_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = two_clash(folder.path(), "plots");
+    let (decided, said) = talked(&files, "k\nd\nb\nd\nb\ny\n");
+    assert_eq!(ways(decided.unwrap()), [(4, With::Dest, Children::Both), (2, With::Dest, Children::Both)]);
+    assert!(said.contains("1 clash was skipped"), "{said}");
+}
+
+#[test]
+fn a_choice_that_cannot_be_carried_out_is_explained_and_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = two_clash(folder.path(), "strict");
+    let (decided, said) = talked(&files, "d\nb\ns\nw\ns\nb\ny\n");
+    assert_eq!(ways(decided.unwrap()), [(2, With::Dest, Children::Both), (4, With::Source, Children::Both)]);
+    assert!(said.contains("that does not go: ") && said.contains("cannot go while"), "{said}");
+}
