@@ -1,5 +1,5 @@
 //! A replica that is opened to be read: its file is never written, whatever is done to what was opened.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

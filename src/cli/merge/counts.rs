@@ -38,7 +38,9 @@ impl Counts {
             };
             *place += 1;
             let has = |is: fn(&Why) -> bool| u64::from(entity.why.iter().any(is));
-            counts.redirected += has(|why| matches!(why, Why::Redirected { .. }));
+            if entity.now.is_live() {
+                counts.redirected += has(|why| matches!(why, Why::Redirected { .. }));
+            }
             counts.lost += has(|why| matches!(why, Why::Lost { .. }));
             counts.gone += has(|why| matches!(why, Why::Gone { .. }));
         }
