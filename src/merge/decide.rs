@@ -244,6 +244,9 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
 
     fn apply(&mut self, outcome: Outcome<'_>) -> Result<(), F::Error> {
         let Outcome { winner, losers, edits, number } = outcome;
+        if !losers.is_empty() {
+            self.board.keep_for_good(&winner)?;
+        }
         for (loser, pair, decision) in losers {
             if self.board.version(&loser)?.existence.is_live() {
                 self.lose(&loser, &winner, &pair, decision, number)?;
@@ -315,6 +318,7 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
             }
             return self.board.put(loser, |slot| slot.heir = Some(heir));
         }
+        self.board.put(loser, |slot| slot.is_alone = true)?;
         self.take_along(loser, children, pair, decision)
     }
 

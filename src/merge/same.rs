@@ -111,7 +111,6 @@ impl Sides<'_> {
                 commons: &commons,
                 at_first: &at_first,
                 file: *file,
-                are_apart: self.are_apart,
             };
             let done = step.taken(policy, self.how)?;
             same.is_clash |= done.is_clash;
@@ -237,7 +236,6 @@ struct Step<'a> {
     /// What the destination had before any source.
     at_first: &'a Stand,
     file: usize,
-    are_apart: bool,
 }
 
 /// What is known of an entity, and whether it was decided that it lives.
@@ -278,8 +276,8 @@ impl Step<'_> {
         let covers = |content: &Content| seen.as_ref().is_none_or(|seen| seen.covers(content));
         let (live, other, file) = if is_ours { (ours, theirs, 0) } else { (theirs, ours, self.file) };
         let had = self.had();
-        let are_apart = self.are_apart;
-        let losing = Losing { ours: live, kept: &content, others: &[other], had: &had, are_apart };
+        // What was decided carries the stamp of whoever lost: of who wrote it nothing can be told.
+        let losing = Losing { ours: live, kept: &content, others: &[other], had: &had, are_apart: false };
         if !is_ours && !is_theirs || covers(live) {
             // Whoever deleted it had seen all of what lives, as far as times tell.
             let fields = if is_ours || is_theirs { losing.fields(None) } else { Patch::empty() };
@@ -379,8 +377,8 @@ impl Step<'_> {
 pub(super) fn edited(joint: &Joint, to: &Patch, (editor, now): (ReplicaId, Millis)) -> Joint {
     let mut edited = joint.clone();
     let content = edited.content.get_or_insert_default();
-    let after = content.latest().map_or(Millis(0), |latest| Millis(latest.0.saturating_add(1)));
-    let stamp = Stamp { at: now.max(after).min(Millis::MAX), replica: Some(editor) };
+    let after = content.latest().map_or(Millis(0), Millis::next);
+    let stamp = Stamp { at: now.max(after), replica: Some(editor) };
     for (name, value) in to.iter() {
         let value = (value != "null").then(|| value.to_owned());
         content.fields.insert(name, (Some(stamp), value));

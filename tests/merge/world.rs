@@ -214,18 +214,23 @@ impl World {
     fn write(&mut self, who: usize, operation: Operation) {
         let replica = &self.replicas[who];
         let before = replica.entity(&operation.key).unwrap().version.existence;
+        let all_before = self.live(who);
         if replica.commit(std::slice::from_ref(&operation), Durability::Durable).is_err() {
             return;
         }
         let after = replica.entity(&operation.key).unwrap().version.existence;
+        let all_after = self.live(who);
         let of = |existence: &Existence, field: &str| {
             existence.state().and_then(|state| state.raw(field)).map(str::to_owned)
         };
         for field in ["note", "more"] {
             let (old, new) = (of(&before, field), of(&after, field));
-            if matches!(after, Existence::Dead(_)) || new.is_none() {
-                self.deleted.extend(old.iter().filter_map(|old| self.pasts.get(old)).flatten().cloned());
-                self.deleted.extend(old.clone());
+            for (key, state) in &all_before {
+                let Some(old) = state.raw(field) else { continue };
+                if all_after.get(key).is_none_or(|state| state.raw(field).is_none()) {
+                    self.deleted.extend(self.pasts.get(old).into_iter().flatten().cloned());
+                    self.deleted.insert(old.to_owned());
+                }
             }
             if let (Some(old), Some(new)) = (old, new)
                 && old != new

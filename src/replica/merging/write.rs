@@ -104,6 +104,8 @@ fn row<'t, S: ReadableTable<Bytes, Bytes>>(
         None => sides.heir(key)?,
     };
     record.heir = heir.map(|heir| heir.id().into_bytes());
+    // A later decision counts.
+    record.is_alone = slot.is_alone || (record.is_alone && slot.heir.is_none());
     for (file, source) in (1..).zip(sides.sources) {
         let given = sides.known(file, key)?.unredirected()?.version;
         if !matches!(given.existence, Existence::Absent) {
@@ -202,6 +204,9 @@ fn operations(
             }
             // A delete that is pending already brings about the state that it was made on.
             let is_pending = unsent_before && matches!(was.existence, Existence::Dead(_));
+            if is_pending && was.existence == now.existence && known == base {
+                return Vec::new();
+            }
             let from =
                 |before: Option<&State>| before.map_or_else(Patch::empty, |before| before.changes_to(state));
             let last = from(base.live_state()).then(&from(was.existence.state()));
