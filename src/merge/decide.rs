@@ -381,9 +381,9 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
             self.board.put(key, |_| {})?;
             return self.bury(key, pair, decision, file, why);
         };
-        // What is deleted follows nobody.
+        // What is deleted follows nobody and nothing.
         let (version, derived) = (slot.version.clone(), slot.derived.clone());
-        let version = Known { version, seen: None, derived }.unredirected()?.version;
+        let version = Known { version, seen: None, derived }.underived()?.version;
         self.board.put(key, |slot| {
             let Existence::Live(state) = &version.existence else { return };
             let state = state.clone();

@@ -295,7 +295,8 @@ impl Step<'_> {
             return Ok(lives);
         }
         // What had not been seen goes too; from now on it has been.
-        let fields = losing.fields(seen.as_ref());
+        let stays = if is_ours { &content } else { other };
+        let fields = Losing { kept: stays, ..losing }.fields(seen.as_ref());
         let loss = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
         let mut gone = done(Some(other.clone()), false, is_clash, loss.into_iter().collect());
         if is_ours {
