@@ -6,4 +6,5 @@ mod faults;
 mod history;
 mod joint;
 mod replicas;
+mod synced;
 mod world;

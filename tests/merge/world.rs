@@ -338,6 +338,11 @@ impl World {
         self.pasts.get(to).is_some_and(|past| past.contains(value))
     }
 
+    /// What is wrong with any replica by itself.
+    pub(crate) fn wrong_in_itself(&self) -> Vec<String> {
+        self.replicas.iter().flat_map(|replica| replica.check().unwrap()).collect()
+    }
+
     /// What is wrong with what lives in a replica.
     pub(crate) fn wrong(&self, who: usize) -> Vec<String> {
         let mut wrong = self.replicas[who].check().unwrap();
