@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::clashes::World;
 use super::joint::{Derived, Joint, Known, Seen};
+use super::losing::Loss;
 use super::resolution::How;
-use super::same::{Loss, Sides};
+use super::same::Sides;
 use crate::algebra::{
     self, Collection, CollectionName, EntityKey, Existence, Millis, Policy, ReplicaId, Schema, State,
     Version, live_key_values,

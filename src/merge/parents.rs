@@ -167,7 +167,7 @@ impl<F: Files> Board<'_, F> {
 
     /// What won a clash does not go with those for which it returned.
     pub(super) fn keep_for_good(&mut self, key: &EntityKey) -> Result<(), F::Error> {
-        if !self.slots.get(key).is_some_and(|slot| slot.derived.returned.is_some()) {
+        if self.slots.get(key).is_none_or(|slot| slot.derived.returned.is_none()) {
             return Ok(());
         }
         let editor = self.editor.0;
