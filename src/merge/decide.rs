@@ -340,6 +340,9 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         }
         if let Some(heir) = heir {
             for (child, field, _) in children {
+                if sabotaged!(children_not_redirected) {
+                    continue;
+                }
                 self.board.redirect(&child, &field, loser, &heir)?;
                 self.ways.insert(child, Decision { is_listed: false, ..decision });
             }
@@ -399,7 +402,7 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         file: usize,
         why: Why,
     ) -> Result<(), F::Error> {
-        if decision.is_default && self.board.is_shared(key)? {
+        if decision.is_default && !sabotaged!(default_spares_nothing) && self.board.is_shared(key)? {
             let (pair, deletes) = (pair.clone(), key.clone());
             self.refusals.insert(Refusal::MustBeListed { pair, deletes });
         }

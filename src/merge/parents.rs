@@ -91,7 +91,7 @@ impl<F: Files> Board<'_, F> {
             slot.version.existence = Existence::Live(last);
             slot.version.stamps.turned = like;
             slot.seen = seen;
-            slot.derived.returned = like;
+            slot.derived.returned = like.filter(|_| !sabotaged!(returned_for_good));
             if had_returned {
                 slot.why.clear();
             } else {

@@ -87,6 +87,7 @@ fn row<'t, S: ReadableTable<Bytes, Bytes>>(
     if let Existence::Dead(state) = &now.existence
         && (has_lost || (is_there && was.existence != now.existence))
         && !was_made_here_alone
+        && !sabotaged!(losers_delete_not_sent)
         && (matches!(base.0, Base::Absent | Base::Unknown) || is_believed)
     {
         // The authority may come to know it from a source: then the delete must reach it, too.
@@ -144,6 +145,9 @@ fn lost_of(loss: &Loss, slot: &Slot) -> Lost {
 
 /// Notes what a source gave, and says whether that is something else than before.
 fn give(record: &mut MergedRecord, by: ReplicaId, version: VersionRecord) -> bool {
+    if sabotaged!(given_forgotten) {
+        return false;
+    }
     let by = by.0.into_bytes();
     match record.given.iter_mut().find(|(whose, _)| *whose == by) {
         Some((_, given)) if *given == version => false,
