@@ -31,6 +31,7 @@ pub use losing::Loss;
 pub use refusal::Refusal;
 pub use resolution::{Children, How, Keep, Resolution, Resolutions, Side, With};
 pub use written::Unread;
+#[cfg(any(feature = "cli", feature = "testing"))]
 pub(crate) use written::{Naming, Written};
 
 /// What a merge comes to, beside what is on its board.
