@@ -45,7 +45,8 @@
 //! algebra   fields, operations, effects, plans, triggers     pure: no I/O, clock, randomness, threads
 //! codec     frames and columns on disk, lines in and out     knows the algebra
 //! journal   durable: append, fold, seal, settle              knows algebra and codec
-//! replica   what a program sees; conflicts                   knows journal and algebra
+//! merge     what several files make of each entity           pure; knows the algebra
+//! replica   what a program sees; conflicts; merging files    knows journal, merge and algebra
 //! sync      what to ask next, what to do with an answer      knows replica
 //! authority the deciding half: rules over a store            knows algebra
 //! client    carries questions and answers over HTTP          feature; knows sync and codec

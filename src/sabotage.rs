@@ -104,6 +104,16 @@ faults! {
     deleters_not_joined,
     /// Clashes below a clash are looked for one level deep.
     clashes_not_followed,
+    /// The default of a merge may delete what both sides have.
+    default_spares_nothing,
+    /// References to what lost a clash stay.
+    children_not_redirected,
+    /// A loser that the authority is not known to have is not deleted there.
+    losers_delete_not_sent,
+    /// What returned in a merge is taken as known by those who had deleted it.
+    returned_for_good,
+    /// What a source gave is forgotten.
+    given_forgotten,
 }
 
 /// Whether a fault is on: `false` in every normal build.

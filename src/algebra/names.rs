@@ -61,6 +61,11 @@ impl Millis {
     pub fn new(at: u64) -> Result<Self, Error> {
         if at > Self::MAX.0 { Err(Error::Time { at, max: Self::MAX.0 }) } else { Ok(Millis(at)) }
     }
+
+    /// The time after it: itself, where there is none.
+    pub(crate) fn next(self) -> Self {
+        Millis(self.0.saturating_add(1)).min(Self::MAX)
+    }
 }
 
 macro_rules! name {

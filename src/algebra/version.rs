@@ -114,9 +114,7 @@ pub(crate) fn set_of<T>(fields: &mut Vec<(String, T)>, field: String, value: T) 
 /// The stamp, moved on where the clock that gave it was behind what it follows.
 fn later_than(before: Option<Stamp>, stamp: Stamp) -> Stamp {
     match before {
-        Some(before) if stamp.at <= before.at => {
-            Stamp { at: Millis(before.at.0.saturating_add(1)).min(Millis::MAX), ..stamp }
-        }
+        Some(before) if stamp.at <= before.at => Stamp { at: before.at.next(), ..stamp },
         Some(_) | None => stamp,
     }
 }

@@ -76,6 +76,8 @@ pub(crate) struct MergedRecord {
     pub(crate) seen: Option<SeenRecord>,
     /// Of what lost a clash: the id of the one that it is a part of now.
     pub(crate) heir: Option<[u8; 16]>,
+    /// Of what lost a clash: that nothing which refers to it follows anybody.
+    pub(crate) is_alone: bool,
     /// With which stamp it returned, for something that lives refers to it.
     pub(crate) returned: Option<(u64, [u8; 16])>,
     /// The fields that it lost because what they referred to was deleted, with their values.

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::clashes::World;
 use super::joint::{Derived, Joint, Known, Seen};
+use super::losing::Loss;
 use super::resolution::How;
-use super::same::{Loss, Sides};
+use super::same::Sides;
 use crate::algebra::{
     self, Collection, CollectionName, EntityKey, Existence, Millis, Policy, ReplicaId, Schema, State,
     Version, live_key_values,
@@ -116,6 +117,8 @@ pub struct Slot {
     pub derived: Derived,
     /// Of whom it is a part now, if it lost.
     pub heir: Option<EntityKey>,
+    /// Whether it lost and nothing that refers to it follows anybody.
+    pub is_alone: bool,
     /// What lost.
     pub losses: Vec<Loss>,
     /// Why it is as it is.
@@ -137,6 +140,7 @@ impl Slot {
             derived: was.derived.clone(),
             was,
             heir: None,
+            is_alone: false,
             losses: Vec::new(),
             why: Vec::new(),
             firsts: Vec::new(),
@@ -329,9 +333,10 @@ impl<'f, F: Files> Board<'f, F> {
 
     /// Of whom what lost a clash is a part by now.
     pub(super) fn heir(&self, key: &EntityKey) -> Result<Option<EntityKey>, F::Error> {
-        match self.slots.get(key).and_then(|slot| slot.heir.clone()) {
-            Some(heir) => Ok(Some(heir)),
-            None => self.files.heir(key),
+        match self.slots.get(key) {
+            Some(slot) if slot.is_alone => Ok(None),
+            Some(Slot { heir: Some(heir), .. }) => Ok(Some(heir.clone())),
+            Some(_) | None => self.files.heir(key),
         }
     }
 

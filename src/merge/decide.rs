@@ -8,17 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::board::{Board, Files, Why};
 use super::clashes::{Clashes, Pair};
 use super::joint::{Derived, Joint, Known};
+use super::losing::Loss;
 use super::refusal::Refusal;
-use super::resolution::{Children, How, Keep, Resolutions, Side, With};
-use super::same::{Loss, edited};
+use super::resolution::{Children, How, Keep, Resolution, Resolutions, Side, With};
+use super::same::edited;
 use crate::algebra::{
-    Collection, CollectionName, EntityKey, Existence, Millis, OnDelete, Patch, Stamp, State, live_key_values,
+    Collection, CollectionName, EntityKey, Existence, Millis, OnDelete, Patch, Policy, Schema, Stamp, State,
+    live_key_values,
 };
 
 /// Decisions on their way into the joint state.
 pub(super) struct Deciding<'b, 'f, 'r, F> {
     pub(super) board: &'b mut Board<'f, F>,
     resolutions: &'r Resolutions,
+    /// What is listed, by whoever had the key later.
+    listed: BTreeMap<&'r EntityKey, Vec<&'r Resolution>>,
     clashes: &'r Clashes,
     /// Whoever refers to a winner now, and how that was decided.
     ways: BTreeMap<EntityKey, Decision>,
@@ -65,9 +69,14 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         clashes: &'r Clashes,
         resolutions: &'r Resolutions,
     ) -> Self {
+        let mut listed: BTreeMap<&EntityKey, Vec<&Resolution>> = BTreeMap::new();
+        for one in resolutions.listed.iter().filter(|one| one.pair.source != one.pair.dest) {
+            listed.entry(&one.pair.source).or_default().push(one);
+        }
         Deciding {
             board,
             resolutions,
+            listed,
             clashes,
             ways: BTreeMap::new(),
             refusals: BTreeSet::new(),
@@ -85,13 +94,19 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
             if classes.is_empty() {
                 break;
             }
-            let classes = parents_first(self.board.schema, classes);
+            let (classes, later) = parents_first(self.board.schema, classes);
             let mut outcomes = Vec::new();
             for class in &classes {
                 outcomes.extend(self.outcome(class)?);
             }
             if outcomes.len() < classes.len() {
-                // What is below depends on what nobody decided.
+                // What is below depends on what nobody decided; the others are named as well.
+                let open: BTreeSet<EntityKey> = classes.into_iter().flat_map(|class| class.members).collect();
+                for class in later {
+                    if !self.is_below(&class, &open)? {
+                        self.outcome(&class)?;
+                    }
+                }
                 break;
             }
             let losers: BTreeSet<EntityKey> = outcomes
@@ -171,6 +186,22 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         Ok(found.into_iter().map(|((_, number, _), members)| Class { members, number }).collect())
     }
 
+    /// Whether one of a class refers to one of these, by way of others perhaps.
+    fn is_below(&self, class: &Class, these: &BTreeSet<EntityKey>) -> Result<bool, F::Error> {
+        let mut open = class.members.clone();
+        let mut seen = BTreeSet::new();
+        while let Some(key) = open.pop() {
+            if these.contains(&key) {
+                return Ok(true);
+            }
+            let version = self.board.version(&key)?;
+            if let Some(state) = version.existence.live().filter(|_| seen.insert(key.clone())) {
+                open.extend(self.board.schema.targets(&key, state).map(|(.., to)| to));
+            }
+        }
+        Ok(false)
+    }
+
     /// What is decided about a class; nothing where nobody decided.
     fn outcome(&mut self, class: &Class) -> Result<Option<Outcome<'r>>, F::Error> {
         let Some((first, rest)) = class.members.split_first() else { return Ok(None) };
@@ -223,10 +254,7 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
     /// What is listed about one of a class against whoever had the key before it: that one may have lost another clash
     /// in the meantime.
     fn listed(&self, pair: &Pair, class: &Class) -> Option<(Pair, &'r How)> {
-        let of =
-            |one: &&&'r super::Resolution| one.pair.source == pair.source && one.pair.dest != pair.source;
-        let all: Vec<&'r super::Resolution> = self.resolutions.listed.iter().collect();
-        let named: Vec<&&'r super::Resolution> = all.iter().filter(of).collect();
+        let named = self.listed.get(&pair.source)?;
         let exact = named.iter().find(|one| one.pair == *pair);
         let fields = |key: &EntityKey| {
             let declared = self.board.schema.collection(key.collection())?;
@@ -244,6 +272,9 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
 
     fn apply(&mut self, outcome: Outcome<'_>) -> Result<(), F::Error> {
         let Outcome { winner, losers, edits, number } = outcome;
+        if !losers.is_empty() {
+            self.board.keep_for_good(&winner)?;
+        }
         for (loser, pair, decision) in losers {
             if self.board.version(&loser)?.existence.is_live() {
                 self.lose(&loser, &winner, &pair, decision, number)?;
@@ -259,8 +290,7 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
     fn modify(&mut self, key: &EntityKey, pair: Pair, to: &Patch, number: usize) -> Result<(), F::Error> {
         let before = self.board.version(key)?;
         let joint = edited(&Joint::of(&before), to, self.board.editor);
-        let policy = crate::algebra::Policy::LastOperation;
-        let after = joint.version(policy)?;
+        let after = joint.version(Policy::LastOperation)?;
         let schema = self.board.schema;
         let Some(declared) = schema.collection(key.collection()) else { return Ok(()) };
         let Some(state) = after.existence.live() else { return Ok(()) };
@@ -310,11 +340,15 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         }
         if let Some(heir) = heir {
             for (child, field, _) in children {
+                if sabotaged!(children_not_redirected) {
+                    continue;
+                }
                 self.board.redirect(&child, &field, loser, &heir)?;
                 self.ways.insert(child, Decision { is_listed: false, ..decision });
             }
             return self.board.put(loser, |slot| slot.heir = Some(heir));
         }
+        self.board.put(loser, |slot| slot.is_alone = true)?;
         self.take_along(loser, children, pair, decision)
     }
 
@@ -368,7 +402,7 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         file: usize,
         why: Why,
     ) -> Result<(), F::Error> {
-        if decision.is_default && self.board.is_shared(key)? {
+        if decision.is_default && !sabotaged!(default_spares_nothing) && self.board.is_shared(key)? {
             let (pair, deletes) = (pair.clone(), key.clone());
             self.refusals.insert(Refusal::MustBeListed { pair, deletes });
         }
@@ -377,9 +411,9 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
             self.board.put(key, |_| {})?;
             return self.bury(key, pair, decision, file, why);
         };
-        // What is deleted follows nobody.
+        // What is deleted follows nobody and nothing.
         let (version, derived) = (slot.version.clone(), slot.derived.clone());
-        let version = Known { version, seen: None, derived }.unredirected()?.version;
+        let version = Known { version, seen: None, derived }.underived()?.version;
         self.board.put(key, |slot| {
             let Existence::Live(state) = &version.existence else { return };
             let state = state.clone();
@@ -436,8 +470,9 @@ fn key_of(declared: &Collection, number: usize, state: &State) -> Option<Vec<Str
     live_key_values(&Existence::Live(state.clone()), fields)
 }
 
-/// Of classes, those of the collections that refer to no other one with classes; all, where they do so in a circle.
-fn parents_first(schema: &crate::algebra::Schema, classes: Vec<Class>) -> Vec<Class> {
+/// Of classes, those of the collections that refer to no other one with classes, and the rest; all, where they do so in
+/// a circle.
+fn parents_first(schema: &Schema, classes: Vec<Class>) -> (Vec<Class>, Vec<Class>) {
     let of = |class: &Class| class.members.first().map(|member| member.collection().clone());
     let all: BTreeSet<CollectionName> = classes.iter().filter_map(of).collect();
     let refers = |name: &CollectionName| {
@@ -456,7 +491,7 @@ fn parents_first(schema: &crate::algebra::Schema, classes: Vec<Class>) -> Vec<Cl
     };
     let free: BTreeSet<&CollectionName> = all.iter().filter(|name| refers(name).is_disjoint(&all)).collect();
     if free.is_empty() {
-        return classes;
+        return (classes, Vec::new());
     }
-    classes.into_iter().filter(|class| of(class).is_some_and(|name| free.contains(&name))).collect()
+    classes.into_iter().partition(|class| of(class).is_some_and(|name| free.contains(&name)))
 }

@@ -13,23 +13,25 @@ mod board;
 mod clashes;
 mod decide;
 mod joint;
+mod losing;
 mod parents;
 mod refusal;
 mod resolution;
 mod same;
 mod written;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::algebra::EntityKey;
 
 pub use board::{Board, Files, Slot, Why};
 pub use clashes::{Clashes, Pair, World, clashes};
 pub use joint::{Derived, Joint, Known, Seen};
+pub use losing::Loss;
 pub use refusal::Refusal;
 pub use resolution::{Children, How, Keep, Resolution, Resolutions, Side, With};
-pub use same::Loss;
 pub use written::Unread;
+#[cfg(any(feature = "cli", feature = "testing"))]
 pub(crate) use written::{Naming, Written};
 
 /// What a merge comes to, beside what is on its board.
@@ -57,10 +59,12 @@ impl<F: Files> Board<'_, F> {
         resolutions: &Resolutions,
     ) -> Result<Merging, F::Error> {
         let default = resolutions.default.map(How::Keep);
+        let of_itself = resolutions.listed.iter().filter(|one| one.pair.source == one.pair.dest);
+        let of_itself: BTreeMap<&EntityKey, &How> =
+            of_itself.map(|one| (&one.pair.source, &one.how)).collect();
         for one in differing {
             let (key, dest, sources) = one?;
-            let listed = resolutions.listed.iter().find(|one| one.pair.source == key && one.pair.dest == key);
-            let how = listed.map(|one| &one.how).or(default.as_ref());
+            let how = of_itself.get(&key).copied().or(default.as_ref());
             self.take(key, dest, sources, how)?;
         }
         self.mend_references()?;

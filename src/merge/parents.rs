@@ -69,23 +69,7 @@ impl<F: Files> Board<'_, F> {
             if reference.on_delete == OnDelete::SetNull {
                 continue;
             }
-            let last = last.clone();
-            let seen = Self::seen_of_dead(&parent);
-            let like = version.stamps.latest();
-            self.put(&to, |slot| {
-                let had_returned =
-                    slot.was.version.existence.is_live() && slot.was.derived.returned.is_some();
-                let like = if had_returned { slot.was.derived.returned } else { like };
-                slot.version.existence = Existence::Live(last);
-                slot.version.stamps.turned = like;
-                slot.seen = seen;
-                slot.derived.returned = like;
-                if had_returned {
-                    slot.why.clear();
-                } else {
-                    slot.why.push(Why::Returned { child: key.clone() });
-                }
-            })?;
+            self.bring(&to, last.clone(), version.stamps.latest(), key)?;
             returned.push(to);
         }
         Ok(returned)
@@ -107,7 +91,7 @@ impl<F: Files> Board<'_, F> {
             slot.version.existence = Existence::Live(last);
             slot.version.stamps.turned = like;
             slot.seen = seen;
-            slot.derived.returned = like;
+            slot.derived.returned = like.filter(|_| !sabotaged!(returned_for_good));
             if had_returned {
                 slot.why.clear();
             } else {
@@ -117,7 +101,7 @@ impl<F: Files> Board<'_, F> {
     }
 
     /// Where several files decided about the same entities the other way round, so that each is deleted and a part of the
-    /// next one, one lives all the same: the one that the destination has.
+    /// next one, one lives all the same: the one that was changed last.
     fn break_circle(&mut self, key: &EntityKey) -> Result<(), F::Error> {
         let mut circle = vec![key.clone()];
         loop {
@@ -132,15 +116,13 @@ impl<F: Files> Board<'_, F> {
                 Some(next) => circle.push(next),
             }
         }
-        let was_live =
-            |key: &EntityKey| Ok::<_, F::Error>(self.files.known(0, key)?.version.existence.is_live());
-        let mut survivor = circle.iter().min().cloned();
-        for one in &circle {
-            if was_live(one)? {
-                survivor = Some(one.clone());
-            }
+        let mut survivor = None;
+        for one in circle {
+            let stamps = self.version(&one)?.stamps;
+            let changed = stamps.fields.iter().map(|(_, stamp)| *stamp).chain(stamps.created).max();
+            survivor = survivor.max(Some((changed, one)));
         }
-        let Some(survivor) = survivor else { return Ok(()) };
+        let Some((_, survivor)) = survivor else { return Ok(()) };
         let version = self.version(&survivor)?;
         match &version.existence {
             Existence::Dead(last) => {
@@ -181,6 +163,21 @@ impl<F: Files> Board<'_, F> {
             }
         }
         Ok(())
+    }
+
+    /// What won a clash does not go with those for which it returned.
+    pub(super) fn keep_for_good(&mut self, key: &EntityKey) -> Result<(), F::Error> {
+        if self.slots.get(key).is_none_or(|slot| slot.derived.returned.is_none()) {
+            return Ok(());
+        }
+        let editor = self.editor.0;
+        self.put(key, |slot| {
+            let deleted = slot.seen.as_ref().and_then(|seen| seen.at);
+            let after = deleted.map(|at| Stamp { at: at.at.next(), replica: Some(editor) });
+            slot.version.stamps.turned = slot.version.stamps.turned.max(after);
+            slot.derived.returned = None;
+            slot.returned_for_children = false;
+        })
     }
 
     /// Whether something that lives could not do without it.

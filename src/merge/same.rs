@@ -13,6 +13,7 @@
 use std::collections::BTreeSet;
 
 use super::joint::{Content, Joint, Known, Mark, Seen, joined, time};
+use super::losing::{Had, Losing, Loss, patch_of};
 use super::resolution::{How, Keep, Side, With};
 use crate::algebra::{Error, Millis, Patch, Policy, ReplicaId, Stamp, State, Version};
 
@@ -27,17 +28,6 @@ pub(super) struct Same {
     pub(super) is_clash: bool,
     /// What lost.
     pub(super) losses: Vec<Loss>,
-}
-
-/// A value that lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// Whose it was: 0 is the destination, then the sources in their order.
-    pub file: usize,
-    /// The fields with their values; null for one that had been removed.
-    pub fields: Patch,
-    /// Whether what lost was a deletion.
-    pub was_delete: bool,
 }
 
 /// What the files know of an id.
@@ -111,7 +101,6 @@ impl Sides<'_> {
                 commons: &commons,
                 at_first: &at_first,
                 file: *file,
-                are_apart: self.are_apart,
             };
             let done = step.taken(policy, self.how)?;
             same.is_clash |= done.is_clash;
@@ -158,48 +147,7 @@ impl Sides<'_> {
             .collect();
         let losing = Losing { ours, kept, others: &others, had: &had, are_apart: self.are_apart };
         let fields = losing.fields(result.seen.as_ref().filter(|_| !lives));
-        (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false })
-    }
-}
-
-/// What a side is known to have had: one of them, or whichever won.
-struct Had<'a> {
-    content: &'a Content,
-    by: Option<&'a Content>,
-}
-
-/// What one side has, and what comes of it.
-struct Losing<'a> {
-    ours: &'a Content,
-    kept: &'a Content,
-    /// What all sides have.
-    others: &'a [&'a Content],
-    had: &'a [Had<'a>],
-    are_apart: bool,
-}
-
-impl Losing<'_> {
-    /// The fields that are lost and that nobody can be said to have seen; or, where it was deleted, that the deleters had
-    /// not.
-    fn fields(&self, deleters: Option<&Seen>) -> Patch {
-        let Losing { ours, kept, .. } = self;
-        ours.values(|name| {
-            let (mine, kept) = (ours.mark(name), kept.mark(name));
-            if deleters.is_some_and(|seen| time(mine.0) > seen.of(name)) {
-                return true;
-            }
-            let is_known = self
-                .had
-                .iter()
-                .any(|had| had.content.mark(name) == mine && had.by.is_none_or(|by| by.mark(name) == kept));
-            // Whoever wrote both had seen the first; and whoever changed it since it was made, what it was made as.
-            let writers = (mine.0.and_then(|stamp| stamp.replica), kept.0.and_then(|stamp| stamp.replica));
-            let moved_on = self.are_apart && writers.0.is_some() && writers.0 == writers.1;
-            let winner = self.others.iter().find(|content| content.mark(name) == kept);
-            let was_made_so = mine.0 == ours.created
-                && winner.is_some_and(|winner| winner.created == ours.created && kept.0 != winner.created);
-            mine.1 != kept.1 && !is_known && !moved_on && !was_made_so
-        })
+        Loss::of(file, fields)
     }
 }
 
@@ -237,7 +185,6 @@ struct Step<'a> {
     /// What the destination had before any source.
     at_first: &'a Stand,
     file: usize,
-    are_apart: bool,
 }
 
 /// What is known of an entity, and whether it was decided that it lives.
@@ -278,12 +225,12 @@ impl Step<'_> {
         let covers = |content: &Content| seen.as_ref().is_none_or(|seen| seen.covers(content));
         let (live, other, file) = if is_ours { (ours, theirs, 0) } else { (theirs, ours, self.file) };
         let had = self.had();
-        let are_apart = self.are_apart;
-        let losing = Losing { ours: live, kept: &content, others: &[other], had: &had, are_apart };
+        // What was decided carries the stamp of whoever lost: of who wrote it nothing can be told.
+        let losing = Losing { ours: live, kept: &content, others: &[other], had: &had, are_apart: false };
         if !is_ours && !is_theirs || covers(live) {
             // Whoever deleted it had seen all of what lives, as far as times tell.
             let fields = if is_ours || is_theirs { losing.fields(None) } else { Patch::empty() };
-            let loss = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
+            let loss = Loss::of(file, fields);
             return Ok(done(Some(content), false, false, loss.into_iter().collect()));
         }
         let is_clash = policy == Policy::Manual;
@@ -297,8 +244,9 @@ impl Step<'_> {
             return Ok(lives);
         }
         // What had not been seen goes too; from now on it has been.
-        let fields = losing.fields(seen.as_ref());
-        let loss = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
+        let stays = if is_ours { &content } else { other };
+        let fields = Losing { kept: stays, ..losing }.fields(seen.as_ref());
+        let loss = Loss::of(file, fields);
         let mut gone = done(Some(other.clone()), false, is_clash, loss.into_iter().collect());
         if is_ours {
             gone.stands.joint.seen = seen.clone().map(|seen| seen.join(&Seen::all_of(&content)));
@@ -351,7 +299,7 @@ impl Step<'_> {
         }
         let file = if chooses_source { 0 } else { self.file };
         let fields = patch_of(lost);
-        let losses = (!fields.is_empty()).then(|| Loss { file, fields, was_delete: false });
+        let losses = Loss::of(file, fields);
         Done {
             stands: Stand { joint: Joint { content: Some(content), seen: seen.clone() }, is_live: true },
             is_clash,
@@ -379,38 +327,13 @@ impl Step<'_> {
 pub(super) fn edited(joint: &Joint, to: &Patch, (editor, now): (ReplicaId, Millis)) -> Joint {
     let mut edited = joint.clone();
     let content = edited.content.get_or_insert_default();
-    let after = content.latest().map_or(Millis(0), |latest| Millis(latest.0.saturating_add(1)));
-    let stamp = Stamp { at: now.max(after).min(Millis::MAX), replica: Some(editor) };
+    let after = content.latest().map_or(Millis(0), Millis::next);
+    let stamp = Stamp { at: now.max(after), replica: Some(editor) };
     for (name, value) in to.iter() {
         let value = (value != "null").then(|| value.to_owned());
         content.fields.insert(name, (Some(stamp), value));
     }
     edited
-}
-
-/// These fields with their values, null for none.
-fn patch_of(fields: impl IntoIterator<Item = (String, Option<String>)>) -> Patch {
-    let mut whole = Patch::empty();
-    for (name, value) in fields {
-        let value = value.as_deref().unwrap_or("null");
-        let one = format!("{{{}:{value}}}", serde_json::Value::from(name));
-        // It was a member of a state.
-        if let Ok(one) = Patch::from_json(&one) {
-            whole = whole.then(&one);
-        }
-    }
-    whole
-}
-
-impl Content {
-    /// Those of its fields that are wanted; null for one that was removed.
-    fn values(&self, is_wanted: impl Fn(&str) -> bool) -> Patch {
-        let listed = self
-            .fields
-            .iter()
-            .filter(|(name, (stamp, value))| (value.is_some() || *stamp != self.created) && is_wanted(name));
-        patch_of(listed.map(|(name, (_, value))| (name.clone(), value.clone())))
-    }
 }
 
 impl Seen {

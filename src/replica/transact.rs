@@ -155,7 +155,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
     /// Lays one operation on what is seen.
     fn apply(&mut self, mut operation: Operation, before: &Version) -> Result<(), Error> {
         let at = operation.at.unwrap_or(self.now);
-        let latest = before.stamps.latest().map_or(Millis(0), |stamp| Millis(stamp.at.0.saturating_add(1)));
+        let latest = before.stamps.latest().map_or(Millis(0), |stamp| stamp.at.next());
         operation.at = Some(at.max(latest).min(Millis::MAX));
         let now = before.after(&Effect::of(Seq(1), &operation), self.own);
         self.view.show(&operation.key, before, &now, Cause::Local)?;

@@ -2,7 +2,9 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod clashes;
+mod faults;
 mod history;
 mod joint;
 mod replicas;
+mod synced;
 mod world;

@@ -93,7 +93,8 @@ pub(crate) fn schemas_of_marks() -> impl Strategy<Value = Schema> {
         .prop_map(|(policy, on_delete)| schema([policy; 3], on_delete))
 }
 
-pub(crate) fn acts(with_merges: bool) -> impl Strategy<Value = Vec<Act>> {
+/// Merges in between are decided somehow, or left out where somebody would have to decide.
+pub(crate) fn acts(decides: bool) -> impl Strategy<Value = Vec<Act>> {
     let keys = prop_oneof![
         (0..ENTITIES).prop_map(|n| key("units", n)),
         (0..ENTITIES).prop_map(|n| key("plots", n)),
@@ -109,10 +110,13 @@ pub(crate) fn acts(with_merges: bool) -> impl Strategy<Value = Vec<Act>> {
             }
         },
     );
-    let merge = (vec(0..REPLICAS, 1..3), 0..REPLICAS, vec(any::<u8>(), 16))
-        .prop_map(|(from, into, choices)| Act::Merge { from, into, choices });
-    let merges = if with_merges { 2 } else { 0 };
-    vec(prop_oneof![8 => edit.boxed(), merges => merge.boxed()], 1..40)
+    let choices = if decides { vec(any::<u8>(), 16) } else { vec(any::<u8>(), 0) };
+    let merge = (vec(0..REPLICAS, 1..3), 0..REPLICAS, choices).prop_map(|(from, into, choices)| Act::Merge {
+        from,
+        into,
+        choices,
+    });
+    vec(prop_oneof![8 => edit.boxed(), 2 => merge.boxed()], 1..40)
 }
 
 fn fields(key: &EntityKey, draws: &[u8], is_whole: bool) -> Vec<(String, Field)> {
@@ -144,7 +148,6 @@ pub(crate) struct World {
     pasts: BTreeMap<String, BTreeSet<String>>,
     /// Values that were deleted by somebody who knew them.
     pub(crate) deleted: BTreeSet<String>,
-    pub(crate) merges: usize,
 }
 
 impl World {
@@ -162,7 +165,6 @@ impl World {
             next: 100,
             pasts: BTreeMap::new(),
             deleted: BTreeSet::new(),
-            merges: 0,
         }
     }
 
@@ -185,9 +187,10 @@ impl World {
                 Act::Merge { from, into, choices } => {
                     let from: BTreeSet<usize> = from.iter().copied().filter(|from| from != into).collect();
                     let from: Vec<usize> = from.into_iter().collect();
-                    if !from.is_empty() && self.merged(&from, *into, choices).is_some() {
-                        self.merges += 1;
+                    if from.is_empty() || (choices.is_empty() && !self.is_clean(&from, *into)) {
+                        continue;
                     }
+                    self.merged(&from, *into, choices);
                 }
             }
         }
@@ -214,18 +217,23 @@ impl World {
     fn write(&mut self, who: usize, operation: Operation) {
         let replica = &self.replicas[who];
         let before = replica.entity(&operation.key).unwrap().version.existence;
+        let all_before = self.live(who);
         if replica.commit(std::slice::from_ref(&operation), Durability::Durable).is_err() {
             return;
         }
         let after = replica.entity(&operation.key).unwrap().version.existence;
+        let all_after = self.live(who);
         let of = |existence: &Existence, field: &str| {
             existence.state().and_then(|state| state.raw(field)).map(str::to_owned)
         };
         for field in ["note", "more"] {
             let (old, new) = (of(&before, field), of(&after, field));
-            if matches!(after, Existence::Dead(_)) || new.is_none() {
-                self.deleted.extend(old.iter().filter_map(|old| self.pasts.get(old)).flatten().cloned());
-                self.deleted.extend(old.clone());
+            for (key, state) in &all_before {
+                let Some(old) = state.raw(field) else { continue };
+                if all_after.get(key).is_none_or(|state| state.raw(field).is_none()) {
+                    self.deleted.extend(self.pasts.get(old).into_iter().flatten().cloned());
+                    self.deleted.insert(old.to_owned());
+                }
             }
             if let (Some(old), Some(new)) = (old, new)
                 && old != new
@@ -243,6 +251,11 @@ impl World {
 
     pub(crate) fn check(&self, from: &[usize], into: usize, resolutions: &Resolutions) -> Checked {
         self.replicas[into].check_merge(&self.sources(from), resolutions, &mut |_| {}).unwrap()
+    }
+
+    /// Whether nobody need decide anything.
+    fn is_clean(&self, from: &[usize], into: usize) -> bool {
+        self.check(from, into, &Resolutions::default()).is_clean()
     }
 
     /// Merges, with some decision about every clash, and gives what was decided; nothing where it cannot be done, for
@@ -323,6 +336,11 @@ impl World {
     /// Whether a value was overwritten by somebody who knew it.
     pub(crate) fn was_known(&self, value: &str, to: &str) -> bool {
         self.pasts.get(to).is_some_and(|past| past.contains(value))
+    }
+
+    /// What is wrong with any replica by itself.
+    pub(crate) fn wrong_in_itself(&self) -> Vec<String> {
+        self.replicas.iter().flat_map(|replica| replica.check().unwrap()).collect()
     }
 
     /// What is wrong with what lives in a replica.

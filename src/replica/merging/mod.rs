@@ -36,6 +36,8 @@ pub use report::{Checked, Merged, MergedEntity};
 use side::{Side, Sides};
 
 type ReadTable = ReadOnlyTable<Bytes, Bytes>;
+/// The sources, opened.
+type Opened<'v, 's> = Vec<Side<'v, 's, ReadTable>>;
 
 impl Replica {
     /// Looks what merging these replicas into this one would come to, with these decisions; changes nothing. The sources
@@ -54,7 +56,7 @@ impl Replica {
         self.require_mergeable(sources)?;
         let editor = (self.id(), (self.journal.inner.options.clock)());
         let on_read = RefCell::new(on_read);
-        self.with_sides(sources, &mut |sources| {
+        nested(sources, Vec::new(), &mut |sources| {
             let mut checked = Ok(Checked::default());
             self.read(|snapshot, view| {
                 let dest = read_side(self, snapshot, view)?;
@@ -88,7 +90,7 @@ impl Replica {
         let now = (self.journal.inner.options.clock)();
         let own = self.id();
         let on_read = RefCell::new(on_read);
-        self.with_sides(sources, &mut |sources| {
+        nested(sources, Vec::new(), &mut |sources| {
             self.append(Durability::Durable, |within, view| {
                 let merged = within.txn.open_table(MERGED).map_err(engine)?;
                 let record = keep::record_in(within.txn)?.unwrap_or_default();
@@ -133,22 +135,13 @@ impl Replica {
         }
         Ok(())
     }
-
-    /// Reads all sources at once.
-    fn with_sides<T>(
-        &self,
-        sources: &[&Replica],
-        then: &mut dyn FnMut(Vec<Side<'_, '_, ReadTable>>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        nested(sources, Vec::new(), then)
-    }
 }
 
 /// Opens a snapshot of each of the sources, one inside the other.
 fn nested<T>(
     left: &[&Replica],
-    opened: Vec<Side<'_, '_, ReadTable>>,
-    then: &mut dyn FnMut(Vec<Side<'_, '_, ReadTable>>) -> Result<T, Error>,
+    opened: Opened<'_, '_>,
+    then: &mut dyn FnMut(Opened<'_, '_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let Some((first, rest)) = left.split_first() else { return then(opened) };
     let mut done = None;

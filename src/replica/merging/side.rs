@@ -48,7 +48,7 @@ impl<R: ReadableTable<Bytes, Bytes>> Side<'_, '_, R> {
             let record = merged_of(place.value(), value.value())?;
             let is_derived =
                 record.returned.is_some() || !record.dropped.is_empty() || !record.redirected.is_empty();
-            if record.seen.is_some() || record.heir.is_some() || is_derived {
+            if record.seen.is_some() || record.heir.is_some() || record.is_alone || is_derived {
                 found.push(entity_of(place.value()).map_err(damaged("what merges left"))?);
             }
         }
@@ -126,7 +126,11 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Files for S
 
     fn heir(&self, key: &EntityKey) -> Result<Option<EntityKey>, Error> {
         for file in 0..=self.sources.len() {
-            if let Some(id) = self.record(file, key)?.heir {
+            let record = self.record(file, key)?;
+            if record.is_alone {
+                return Ok(None);
+            }
+            if let Some(id) = record.heir {
                 return Ok(EntityKey::new(key.collection().clone(), Uuid::from_bytes(id)).ok());
             }
         }

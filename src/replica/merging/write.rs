@@ -87,6 +87,7 @@ fn row<'t, S: ReadableTable<Bytes, Bytes>>(
     if let Existence::Dead(state) = &now.existence
         && (has_lost || (is_there && was.existence != now.existence))
         && !was_made_here_alone
+        && !sabotaged!(losers_delete_not_sent)
         && (matches!(base.0, Base::Absent | Base::Unknown) || is_believed)
     {
         // The authority may come to know it from a source: then the delete must reach it, too.
@@ -104,6 +105,8 @@ fn row<'t, S: ReadableTable<Bytes, Bytes>>(
         None => sides.heir(key)?,
     };
     record.heir = heir.map(|heir| heir.id().into_bytes());
+    // A later decision counts.
+    record.is_alone = slot.is_alone || (record.is_alone && slot.heir.is_none());
     for (file, source) in (1..).zip(sides.sources) {
         let given = sides.known(file, key)?.unredirected()?.version;
         if !matches!(given.existence, Existence::Absent) {
@@ -142,6 +145,9 @@ fn lost_of(loss: &Loss, slot: &Slot) -> Lost {
 
 /// Notes what a source gave, and says whether that is something else than before.
 fn give(record: &mut MergedRecord, by: ReplicaId, version: VersionRecord) -> bool {
+    if sabotaged!(given_forgotten) {
+        return false;
+    }
     let by = by.0.into_bytes();
     match record.given.iter_mut().find(|(whose, _)| *whose == by) {
         Some((_, given)) if *given == version => false,
@@ -202,6 +208,9 @@ fn operations(
             }
             // A delete that is pending already brings about the state that it was made on.
             let is_pending = unsent_before && matches!(was.existence, Existence::Dead(_));
+            if is_pending && was.existence == now.existence && known == base {
+                return Vec::new();
+            }
             let from =
                 |before: Option<&State>| before.map_or_else(Patch::empty, |before| before.changes_to(state));
             let last = from(base.live_state()).then(&from(was.existence.state()));

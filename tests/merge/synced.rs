@@ -1,0 +1,218 @@
+//! A replica that others were merged into still syncs: what came from them reaches the authority, in the fewest
+//! operations, and comes back to them.
+
+use std::collections::BTreeMap;
+
+use foldlog::Uuid;
+use foldlog::algebra::{
+    Answer, Ask, Change, EntityKey, Generation, Limits, Millis, Operation, Patch, Schema, State,
+};
+use foldlog::authority::{MemoryStore, Rules, answer};
+use foldlog::journal::Durability;
+use foldlog::merge::{Children, How, Keep, Resolution, Resolutions, With};
+use foldlog::replica::Replica;
+use foldlog::sync::{self, Engine, Next, Want};
+use proptest::prelude::*;
+
+use super::world::{Act, World, acts, key, schema, schemas_of_marks};
+
+const NOW: Millis = Millis(100);
+
+struct Authority {
+    store: MemoryStore,
+    schema: Schema,
+}
+
+impl Authority {
+    fn new(schema: &Schema) -> Self {
+        let store = MemoryStore::new(schema.clone(), Generation(Uuid::from_u128(1)));
+        Authority { store, schema: schema.clone() }
+    }
+
+    fn answer(&mut self, ask: &Ask) -> Answer {
+        let rules = Rules { schema: &self.schema, now: NOW, refuses: &|_| None };
+        answer(&mut self.store, &rules, ask).unwrap()
+    }
+
+    fn sync(&mut self, replica: &Replica) {
+        let mut engine = Engine::new(replica.clone(), sync::Options::default());
+        engine.online().unwrap();
+        engine.want_only(Want::SYNC);
+        for _ in 0..1_000 {
+            let Next::Ask(request) = engine.next(NOW).unwrap() else { return };
+            let answer = self.answer(&request.ask);
+            engine.answer(request.number, answer, NOW, 1).unwrap();
+        }
+        panic!("it does not come to an end");
+    }
+
+    fn live(&self) -> BTreeMap<EntityKey, State> {
+        let live = |(key, stored): (&EntityKey, &foldlog::authority::Stored)| {
+            Some((key.clone(), stored.version.existence.live()?.clone()))
+        };
+        self.store.entities().filter_map(live).collect()
+    }
+}
+
+fn commit(replica: &Replica, operation: Operation, at: u64) {
+    replica.commit(&[operation.at(at).unwrap()], Durability::Durable).unwrap();
+}
+
+fn state(json: &str) -> State {
+    State::from_json(json).unwrap()
+}
+
+/// What a replica would send, as words.
+fn sends(replica: &Replica) -> Vec<String> {
+    let plan = replica.journal().plan().unwrap();
+    let said = |operation: &Operation| match &operation.change {
+        Change::Create(state) => format!("create {} {}", operation.key.collection(), state.as_json()),
+        Change::Update(update) => format!("update {} {update:?}", operation.key.collection()),
+        Change::Delete => {
+            format!("delete {} {}", operation.key.collection(), operation.key.id().as_u128() - 1)
+        }
+    };
+    plan.operations.iter().map(|planned| said(&planned.operation)).collect()
+}
+
+#[test]
+fn what_is_pending_after_a_merge_is_the_fewest_operations_in_one_group() {
+    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    let [desk, crew] = [&world.replicas[0], &world.replicas[1]];
+    for n in 0..5 {
+        commit(desk, Operation::create(key("plots", n), state(&format!(r#"{{"number":{n},"note":1}}"#))), 1);
+    }
+    authority.sync(desk);
+    authority.sync(crew);
+    commit(crew, Operation::patch(key("plots", 0), Patch::from_json(r#"{"note":2}"#).unwrap()), 5);
+    commit(crew, Operation::patch(key("plots", 0), Patch::from_json(r#"{"note":3}"#).unwrap()), 6);
+    commit(crew, Operation::delete(key("plots", 1)), 7);
+    commit(crew, Operation::create(key("units", 0), state(r#"{"code":1}"#)), 8);
+    commit(crew, Operation::create(key("units", 1), state(r#"{"code":2}"#)), 8);
+    commit(crew, Operation::delete(key("units", 1)), 9);
+    desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+    let plan = desk.journal().plan().unwrap();
+    let mut groups: Vec<_> = plan.operations.iter().map(|planned| planned.operation.groups.clone()).collect();
+    groups.dedup();
+    assert_eq!((groups.len(), plan.operations.len()), (1, 3), "{:?}", sends(desk));
+    authority.sync(desk);
+    assert_eq!(authority.live(), world.live(0));
+    authority.sync(crew);
+    assert_eq!((world.live(1), crew.conflicts().unwrap()), (world.live(0), Vec::new()));
+    assert_eq!(crew.losers().unwrap(), Vec::new());
+}
+
+/// The crew's file has what the authority took meanwhile: its row is what the desk goes on from.
+#[test]
+fn the_later_row_of_the_authority_is_taken_over() {
+    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    let [desk, crew] = [&world.replicas[0], &world.replicas[1]];
+    commit(desk, Operation::create(key("plots", 0), state(r#"{"number":1,"note":1}"#)), 1);
+    authority.sync(desk);
+    authority.sync(crew);
+    commit(crew, Operation::patch(key("plots", 0), Patch::from_json(r#"{"note":2}"#).unwrap()), 5);
+    authority.sync(crew);
+    commit(desk, Operation::patch(key("plots", 0), Patch::from_json(r#"{"number":2}"#).unwrap()), 6);
+    desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+    let plan = desk.journal().plan().unwrap();
+    let told: Vec<_> =
+        plan.operations.iter().map(|planned| (planned.base, planned.operation.change.clone())).collect();
+    let epoch = crew.entity(&key("plots", 0)).unwrap().epoch;
+    let patch = Patch::from_json(r#"{"number":2}"#).unwrap();
+    assert_eq!(told, [(epoch, Change::Update(foldlog::algebra::Update::Patch(patch)))]);
+    authority.sync(desk);
+    assert_eq!((desk.losers().unwrap(), authority.live()), (Vec::new(), world.live(0)));
+}
+
+/// The loser is known to the authority by the crew alone, sooner or later.
+#[test]
+fn a_losers_delete_is_sent_whoever_comes_first_and_holds_for_what_it_saw() {
+    for crew_syncs_first in [true, false] {
+        for is_changed in [false, true] {
+            let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+            let mut authority = Authority::new(&world.schema);
+            let [desk, crew] = [&world.replicas[0], &world.replicas[1]];
+            authority.sync(desk);
+            commit(crew, Operation::create(key("units", 0), state(r#"{"code":1,"note":1}"#)), 5);
+            commit(desk, Operation::create(key("units", 1), state(r#"{"code":1,"note":2}"#)), 6);
+            let checked = desk.check_merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+            let how = How::Keep(Keep { with: With::Dest, children: Children::Both });
+            let one = |pair: &foldlog::merge::Pair| Resolution { pair: pair.clone(), how: how.clone() };
+            let listed = checked.clashes.top.iter().map(one).collect();
+            desk.merge(&[crew], &Resolutions { listed, default: None }, &mut |_| {}).unwrap();
+            assert!(sends(desk).contains(&"delete units 0".to_owned()), "{:?}", sends(desk));
+            if is_changed {
+                commit(
+                    crew,
+                    Operation::patch(key("units", 0), Patch::from_json(r#"{"note":3}"#).unwrap()),
+                    9,
+                );
+            }
+            if crew_syncs_first {
+                authority.sync(crew);
+            }
+            authority.sync(desk);
+            authority.sync(desk);
+            if crew_syncs_first && is_changed {
+                // It asks again.
+                assert_eq!(desk.conflicts().unwrap().len(), 1);
+            } else {
+                assert_eq!(authority.live().into_keys().collect::<Vec<_>>(), [key("units", 1)]);
+                assert_eq!(desk.conflicts().unwrap(), []);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_merge_while_a_bunch_is_on_its_way_goes_on_from_what_that_makes() {
+    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    let [desk, crew] = [&world.replicas[0], &world.replicas[1]];
+    commit(desk, Operation::create(key("plots", 0), state(r#"{"number":1,"note":1}"#)), 1);
+    crew.merge(&[desk], &Resolutions::default(), &mut |_| {}).unwrap();
+    desk.seal(Limits::default()).unwrap().unwrap();
+    authority.sync(crew);
+    commit(crew, Operation::patch(key("plots", 0), Patch::from_json(r#"{"note":2}"#).unwrap()), 5);
+    authority.sync(crew);
+    desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+    assert_eq!(desk.check().unwrap(), [""; 0]);
+    authority.sync(desk);
+    authority.sync(desk);
+    assert_eq!(authority.live(), world.live(0));
+    assert_eq!(authority.live()[&key("plots", 0)].raw("note"), Some("2"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn after_merges_and_syncs_all_see_what_the_authority_holds(
+        schema in schemas_of_marks(), acts in acts(true), syncs in prop::collection::vec(0..6_usize, 40)
+    ) {
+        let mut world = World::new(&schema);
+        let mut authority = Authority::new(&schema);
+        for (act, sync) in acts.iter().zip(syncs) {
+            world.play(std::slice::from_ref::<Act>(act));
+            prop_assert_eq!(world.wrong_in_itself(), Vec::<String>::new());
+            if let Some(replica) = world.replicas.get(sync) {
+                authority.sync(replica);
+            }
+        }
+        for _ in 0..3 {
+            for replica in &world.replicas {
+                authority.sync(replica);
+            }
+        }
+        for who in 0..world.replicas.len() {
+            let aside = world.replicas[who].undecided().unwrap();
+            if !aside.is_empty() {
+                continue;
+            }
+            prop_assert_eq!(world.replicas[who].check().unwrap(), Vec::<String>::new());
+            prop_assert_eq!(world.live(who), authority.live(), "replica {}", who);
+        }
+    }
+}
