@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::board::{Board, Files, Why};
+use super::joint::{Derived, Known};
 use crate::algebra::{EntityKey, Existence, OnDelete, Stamp, State, referred, set_of};
 
 impl<F: Files> Board<'_, F> {
@@ -151,11 +152,15 @@ impl<F: Files> Board<'_, F> {
                     .map(|(.., to)| to)
                     .filter(|to| self.slots.get(to).is_some_and(|slot| slot.returned_for_children)),
             );
-            let last = state.clone();
+            let derived = self.slots.get(&key).map(|slot| slot.derived.clone()).unwrap_or_default();
+            let last = Known { version: version.clone(), seen: None, derived }.underived()?.version;
             self.put(&key, |slot| {
-                slot.version.existence = Existence::Dead(last);
+                slot.version = last;
+                if let Existence::Live(state) = &slot.version.existence {
+                    slot.version.existence = Existence::Dead(state.clone());
+                }
                 slot.version.stamps.turned = slot.seen.take().and_then(|seen| seen.at);
-                slot.derived.returned = None;
+                slot.derived = Derived::default();
                 slot.why.retain(|why| !matches!(why, Why::Returned { .. }));
             })?;
             for child in self.children(&key)? {

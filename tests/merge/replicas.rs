@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::world::{World, acts, is_refused, schemas, schemas_of_marks};
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn a_merge_leaves_what_is_whole_changes_no_source_and_done_again_changes_nothing(

@@ -245,23 +245,22 @@ fn merged_on<'b, F: Files<Error = Error>>(
     Ok((board, merging))
 }
 
-/// What two schemas say differently of what both declare.
+/// What two schemas say differently of what both declare; what only one of them declares is no difference.
 fn difference(ours: &Schema, theirs: &Schema) -> Option<String> {
     for (name, one) in ours.collections() {
         let Some(other) = theirs.collection(name) else { continue };
         if one.policy() != other.policy() {
-            return Some(format!(
-                "the policy of {name} is {:?} here and {:?} there",
-                one.policy(),
-                other.policy()
-            ));
+            let (here, there) = (one.policy(), other.policy());
+            return Some(format!("the policy of {name} is {here:?} here and {there:?} there"));
         }
         for (field, reference) in one.references() {
-            if let Some(there) = other.reference_of(field)
-                && there != reference
-            {
-                return Some(format!("{field:?} of {name} refers to {} in another way there", there.to));
+            if other.reference_of(field).is_some_and(|there| there != reference) {
+                return Some(format!("what {field:?} of {name} refers to, or how, is another there"));
             }
+        }
+        let [here, there] = [one, other].map(|of| of.unique_keys().collect::<BTreeSet<_>>());
+        if !here.is_subset(&there) && !there.is_subset(&here) {
+            return Some(format!("the unique keys of {name} are {here:?} here and {there:?} there"));
         }
     }
     None

@@ -67,10 +67,7 @@ impl Merged {
 }
 
 fn entities<F: Files>(board: &Board<'_, F>) -> Vec<MergedEntity> {
-    let told = board
-        .slots()
-        .iter()
-        .filter(|(_, slot)| slot.was.version.existence != slot.version.existence || !slot.why.is_empty());
+    let told = board.slots().iter().filter(|(_, slot)| slot.was.version != slot.version);
     let one = |(key, slot): (&EntityKey, &crate::merge::Slot)| MergedEntity {
         key: key.clone(),
         was: slot.was.version.existence.clone(),
