@@ -59,7 +59,8 @@ impl Replica {
         nested(sources, Vec::new(), &mut |sources| {
             let mut checked = Ok(Checked::default());
             self.read(|snapshot, view| {
-                let dest = read_side(self, snapshot, view)?;
+                let mut dest = read_side(self, snapshot, view)?;
+                dest.generation = dest.generation.or(generation_of(&sources));
                 let sides = Sides { dest, sources: &sources, last: RefCell::default() };
                 checked = (|| {
                     let differing = differing(&sides, &mut **on_read.borrow_mut())?;
@@ -93,7 +94,14 @@ impl Replica {
         nested(sources, Vec::new(), &mut |sources| {
             self.append(Durability::Durable, |within, view| {
                 let merged = within.txn.open_table(MERGED).map_err(engine)?;
-                let record = keep::record_in(within.txn)?.unwrap_or_default();
+                let mut record = keep::record_in(within.txn)?.unwrap_or_default();
+                if record.generation.is_none()
+                    && let Some(generation) = generation_of(&sources)
+                {
+                    // The rows that it may take over are of that one: should it meet another, it starts over.
+                    record.generation = Some(generation.0.into_bytes());
+                    keep::put_record(within.txn, &record)?;
+                }
                 let generation = record.generation.map(|id| Generation(Uuid::from_bytes(id)));
                 let place = self.journal.inner.place();
                 let dest = Side { view: &*view, merged: Some(merged), id: own, generation, place };
@@ -163,6 +171,11 @@ fn read_side<'v, 's>(
     let generation = keep::record(snapshot)?.generation.map(|id| Generation(Uuid::from_bytes(id)));
     let merged = snapshot.keyed_if_there(MERGED)?;
     Ok(Side { view, merged, id: replica.id(), generation, place: replica.journal.inner.place() })
+}
+
+/// The first generation of an authority's data that a source knows.
+fn generation_of(sources: &[Side<'_, '_, ReadTable>]) -> Option<Generation> {
+    sources.iter().find_map(|source| source.generation)
 }
 
 /// An error of a source's.

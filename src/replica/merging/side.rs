@@ -84,10 +84,11 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Sides<'_, '
         })
     }
 
-    /// Whether a source and the destination have rows of one life of one authority's data.
+    /// Whether a source and the destination have rows of one life of one authority's data, as far as is known: who only
+    /// ever sent something has not been told which one it is.
     pub(super) fn is_of_one_authority(&self, file: usize) -> bool {
         let there = self.source(file).and_then(|source| source.generation);
-        there.is_some() && there == self.dest.generation
+        there.is_none() || there == self.dest.generation
     }
 
     pub(super) fn record(&self, file: usize, key: &EntityKey) -> Result<MergedRecord, Error> {
