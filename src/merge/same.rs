@@ -226,12 +226,14 @@ impl Step<'_> {
         let (live, other, file) = if is_ours { (ours, theirs, 0) } else { (theirs, ours, self.file) };
         let had = self.had();
         // What was decided carries the stamp of whoever lost: of who wrote it nothing can be told.
-        let losing = Losing { ours: live, kept: &content, others: &[other], had: &had, are_apart: false };
-        if !is_ours && !is_theirs || covers(live) {
+        let losing = Losing { ours: live, kept: other, others: &[other], had: &had, are_apart: false };
+        if !is_ours && !is_theirs {
+            return Ok(done(Some(content), false, false, Vec::new()));
+        }
+        if covers(live) {
             // Whoever deleted it had seen all of what lives, as far as times tell.
-            let fields = if is_ours || is_theirs { losing.fields(None) } else { Patch::empty() };
-            let loss = Loss::of(file, fields);
-            return Ok(done(Some(content), false, false, loss.into_iter().collect()));
+            let loss = Loss::of(file, losing.fields(None));
+            return Ok(done(Some(other.clone()), false, false, loss.into_iter().collect()));
         }
         let is_clash = policy == Policy::Manual;
         let chooses_source = is_clash && how.is_some_and(|how| self.chooses_source(how));
@@ -244,8 +246,7 @@ impl Step<'_> {
             return Ok(lives);
         }
         // What had not been seen goes too; from now on it has been.
-        let stays = if is_ours { &content } else { other };
-        let fields = Losing { kept: stays, ..losing }.fields(seen.as_ref());
+        let fields = losing.fields(seen.as_ref());
         let loss = Loss::of(file, fields);
         let mut gone = done(Some(other.clone()), false, is_clash, loss.into_iter().collect());
         if is_ours {

@@ -43,7 +43,8 @@ pub(crate) struct WrittenOne {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WrittenDefault {
-    pub(crate) with: With,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) with: Option<With>,
     #[serde(default)]
     pub(crate) children: Children,
 }
@@ -108,7 +109,8 @@ impl Resolutions {
                 },
             }
         };
-        let default = self.default.map(|Keep { with, children }| WrittenDefault { with, children });
+        let default =
+            self.default.map(|Keep { with, children }| WrittenDefault { with: Some(with), children });
         let written = Written { resolve: self.listed.iter().map(one).collect(), default };
         serde_json::to_string_pretty(&written).unwrap_or_default()
     }
@@ -139,25 +141,29 @@ impl Written {
     pub(crate) fn read(&self, naming: &mut impl Naming) -> Result<Resolutions, Unread> {
         let mut listed = Vec::with_capacity(self.resolve.len());
         for (number, one) in (1..).zip(&self.resolve) {
-            listed.push(one.read(naming).map_err(|why| Unread::One {
+            // One that says nothing of who wins is about the children of those that are listed.
+            let children =
+                self.default.filter(|default| default.with.is_none()).map(|default| default.children);
+            listed.push(one.read(naming, children.unwrap_or_default()).map_err(|why| Unread::One {
                 number,
                 source_key: one.source.clone(),
                 dest: one.dest.clone(),
                 why,
             })?);
         }
-        let default = self.default.map(|WrittenDefault { with, children }| Keep { with, children });
+        let keep = |WrittenDefault { with, children }| with.map(|with| Keep { with, children });
+        let default = self.default.and_then(keep);
         Ok(Resolutions { listed, default })
     }
 }
 
 impl WrittenOne {
-    fn read(&self, naming: &mut impl Naming) -> Result<Resolution, String> {
+    fn read(&self, naming: &mut impl Naming, children: Children) -> Result<Resolution, String> {
         let said = |error: Error| error.to_string();
         let source = naming.key(&self.source).map_err(said)?;
         let dest = naming.key(&self.dest).map_err(said)?;
         let how = match (self.with, self.modify, &self.to) {
-            (Some(with), None, None) => How::Keep(Keep { with, children: self.children.unwrap_or_default() }),
+            (Some(with), None, None) => How::Keep(Keep { with, children: self.children.unwrap_or(children) }),
             (None, Some(side), Some(to)) if self.children.is_none() => {
                 let key = if side == Side::Source { &source } else { &dest };
                 How::Modify { side, to: naming.patch(key, to).map_err(said)? }

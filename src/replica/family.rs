@@ -12,6 +12,7 @@ use super::taking::{Taking, Told};
 use super::view::{Cause, View, version_of};
 use crate::algebra::{
     Decision, Effect, EntityKey, Existence, Group, OnDelete, Operation, Other, Seq, decide, key_values,
+    live_key_values,
 };
 use crate::journal::{Work, parked};
 
@@ -192,7 +193,12 @@ impl Taking {
                 // It is there, with all its keys.
                 conflicts::remove(work.txn, key)?;
             }
+            let visible = view.visible(key)?;
             for (number, fields, values) in view.schema.keys(key, state) {
+                if live_key_values(&visible.existence, fields).as_ref() != Some(&values) {
+                    // What is unsent here frees the key before anybody takes it.
+                    continue;
+                }
                 for other in view.holders(key.collection(), number, &values)? {
                     let (base, _) = view.base(&other)?;
                     let has_it_there = base.live_state().and_then(|state| key_values(state, fields));

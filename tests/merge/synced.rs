@@ -166,6 +166,25 @@ fn a_losers_delete_is_sent_whoever_comes_first_and_holds_for_what_it_saw() {
     }
 }
 
+/// It was never sent from here; but whoever had it from here may have sent it.
+#[test]
+fn the_delete_of_a_loser_that_was_made_here_is_sent_too() {
+    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    let [desk, crew, other] = [&world.replicas[0], &world.replicas[1], &world.replicas[2]];
+    commit(desk, Operation::create(key("units", 1), state(r#"{"code":1}"#)), 5);
+    other.merge(&[desk], &Resolutions::default(), &mut |_| {}).unwrap();
+    authority.sync(other);
+    commit(crew, Operation::create(key("units", 0), state(r#"{"code":1,"note":1}"#)), 6);
+    let default = Some(Keep { with: With::Source, children: Children::Both });
+    desk.merge(&[crew], &Resolutions { listed: Vec::new(), default }, &mut |_| {}).unwrap();
+    assert!(sends(desk).contains(&"delete units 1".to_owned()), "{:?}", sends(desk));
+    authority.sync(desk);
+    authority.sync(desk);
+    assert_eq!(authority.live().into_keys().collect::<Vec<_>>(), [key("units", 0)]);
+    assert_eq!((desk.conflicts().unwrap(), desk.check().unwrap()), (Vec::new(), Vec::new()));
+}
+
 #[test]
 fn a_merge_while_a_bunch_is_on_its_way_goes_on_from_what_that_makes() {
     let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));

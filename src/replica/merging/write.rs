@@ -83,14 +83,12 @@ fn row<'t, S: ReadableTable<Bytes, Bytes>>(
     let (was, now) = (&slot.was.version, &slot.version);
     let has_lost = slot.why.iter().any(|why| matches!(why, Why::Lost { .. } | Why::Gone { .. }));
     let is_believed = matches!(&base.0, Base::Live(held) if held.epoch.is_none());
-    let was_made_here_alone = was.existence.is_live() && !is_there;
     if let Existence::Dead(state) = &now.existence
         && (has_lost || (is_there && was.existence != now.existence))
-        && !was_made_here_alone
         && !sabotaged!(losers_delete_not_sent)
         && (matches!(base.0, Base::Absent | Base::Unknown) || is_believed)
     {
-        // The authority may come to know it from a source: then the delete must reach it, too.
+        // The authority may come to know it from a source, or from whoever had it from here: the delete must reach it, too.
         let held = Held { epoch: None, state: Knowledge::State(state.clone()) };
         base = (Base::Live(held), now.stamps.clone());
     }
