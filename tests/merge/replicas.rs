@@ -6,10 +6,10 @@ use foldlog::algebra::Existence;
 use foldlog::merge::Resolutions;
 use proptest::prelude::*;
 
-use super::world::{World, acts, is_refused, schemas, schemas_of_marks};
+use super::world::{World, acts, config, is_refused, schemas, schemas_of_marks};
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_merge_leaves_what_is_whole_changes_no_source_and_done_again_changes_nothing(

@@ -14,7 +14,7 @@ use foldlog::replica::Replica;
 use foldlog::sync::{self, Engine, Next, Want};
 use proptest::prelude::*;
 
-use super::world::{Act, World, acts, key, schema, schemas_of_marks};
+use super::world::{Act, World, acts, config, key, schema, schemas_of_marks};
 
 const NOW: Millis = Millis(100);
 
@@ -205,7 +205,7 @@ fn a_merge_while_a_bunch_is_on_its_way_goes_on_from_what_that_makes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(config())]
 
     #[test]
     fn after_merges_and_syncs_all_see_what_the_authority_holds(

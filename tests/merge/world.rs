@@ -12,6 +12,17 @@ use foldlog::merge::{Children, How, Keep, Refusal, Resolution, Resolutions, With
 use foldlog::replica::{Checked, Error, Replica};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+/// The same cases every time; others with another number in FOLDLOG_SEED, more of them with one in FOLDLOG_ROUNDS.
+pub(crate) fn config() -> ProptestConfig {
+    let of = |name: &str, otherwise: u64| {
+        std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok()).unwrap_or(otherwise)
+    };
+    let cases = 400 * u32::try_from(of("FOLDLOG_ROUNDS", 1)).unwrap();
+    let rng_seed = RngSeed::Fixed(of("FOLDLOG_SEED", 5));
+    ProptestConfig { failure_persistence: None, rng_seed, ..ProptestConfig::with_cases(cases) }
+}
 
 pub(crate) const REPLICAS: usize = 4;
 /// How many entities a collection has at most.

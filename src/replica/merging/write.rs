@@ -200,7 +200,8 @@ fn operations(
             vec![stamped(Operation { at: when, ..Operation::new(key.clone(), change) }, &now.stamps)]
         }
         Existence::Dead(state) => {
-            let goes = matches!(base, Base::Live(_)) || (was.existence.is_live() && unsent_before);
+            // Where the authority has a tombstone already, only the last state that is seen here changes.
+            let goes = matches!(base, Base::Live(_)) || (unsent_before && was.existence != now.existence);
             if !goes {
                 return Vec::new();
             }
@@ -211,7 +212,11 @@ fn operations(
             }
             let from =
                 |before: Option<&State>| before.map_or_else(Patch::empty, |before| before.changes_to(state));
-            let last = from(base.live_state()).then(&from(was.existence.state()));
+            let there = match base {
+                Base::Live(held) | Base::Dead(held) => held.state.state(),
+                Base::Absent | Base::Unknown => None,
+            };
+            let last = from(there).then(&from(was.existence.state()));
             let mut all = Vec::new();
             if !last.is_empty() {
                 let operation = Operation { at: at(None), ..Operation::new(key.clone(), patch(last)) };
