@@ -242,6 +242,17 @@ impl<'f, F: Files> Board<'f, F> {
         }
     }
 
+    /// The version of an entity as it would be if nothing followed from other entities.
+    pub(super) fn underived(&self, key: &EntityKey) -> Result<Version, F::Error> {
+        let known = match self.slots.get(key) {
+            Some(Slot { version, derived, .. }) => {
+                Known { version: version.clone(), seen: None, derived: derived.clone() }
+            }
+            None => self.files.known(0, key)?,
+        };
+        Ok(known.underived()?.version)
+    }
+
     /// Changes an entity.
     pub(super) fn put(&mut self, key: &EntityKey, change: impl FnOnce(&mut Slot)) -> Result<(), F::Error> {
         if !self.slots.contains_key(key) {

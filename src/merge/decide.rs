@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::board::{Board, Files, Why};
 use super::clashes::{Clashes, Pair};
-use super::joint::{Derived, Joint, Known};
+use super::joint::{Derived, Joint};
 use super::losing::Loss;
 use super::refusal::Refusal;
 use super::resolution::{Children, How, Keep, Resolution, Resolutions, Side, With};
 use super::same::edited;
 use crate::algebra::{
     Collection, CollectionName, EntityKey, Existence, Millis, OnDelete, Patch, Policy, Schema, Stamp, State,
-    live_key_values,
+    key_values,
 };
 
 /// Decisions on their way into the joint state.
@@ -332,12 +332,7 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         let heir = (decision.keep.children == Children::Both).then(|| winner.clone());
         let file = self.board.first(loser, number);
         self.bury(loser, pair, decision, file, Why::Lost { to: winner.clone() })?;
-        let mut children = Vec::new();
-        for (from, field, reference) in self.board.schema.referrers(loser.collection()) {
-            for child in self.board.referring(loser, from, field)? {
-                children.push((child, field.to_owned(), reference.on_delete));
-            }
-        }
+        let children = self.children(loser)?;
         if let Some(heir) = heir {
             for (child, field, _) in children {
                 if sabotaged!(children_not_redirected) {
@@ -350,6 +345,17 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         }
         self.board.put(loser, |slot| slot.is_alone = true)?;
         self.take_along(loser, children, pair, decision)
+    }
+
+    /// What lives and refers to an entity, by which field, and what a delete of that does to it.
+    fn children(&self, of: &EntityKey) -> Result<Vec<(EntityKey, String, OnDelete)>, F::Error> {
+        let mut found = Vec::new();
+        for (from, field, reference) in self.board.schema.referrers(of.collection()) {
+            for child in self.board.referring(of, from, field)? {
+                found.push((child, field.to_owned(), reference.on_delete));
+            }
+        }
+        Ok(found)
     }
 
     /// Deletes what refers to what goes, as the schema says.
@@ -381,11 +387,8 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
                 OnDelete::Cascade if self.board.version(&child)?.existence.is_live() => {
                     self.bury(&child, pair, decision, 0, Why::Gone { with: parent })?;
                     self.gone.insert(child.clone());
-                    for (from, field, reference) in self.board.schema.referrers(child.collection()) {
-                        for below in self.board.referring(&child, from, field)? {
-                            open.push((child.clone(), below, field.to_owned(), reference.on_delete));
-                        }
-                    }
+                    let below = self.children(&child)?.into_iter();
+                    open.extend(below.map(|(below, field, does)| (child.clone(), below, field, does)));
                 }
                 OnDelete::Cascade => {}
             }
@@ -407,13 +410,8 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
             self.refusals.insert(Refusal::MustBeListed { pair, deletes });
         }
         let editor = self.board.editor.0;
-        let Some(slot) = self.board.slots.get(key) else {
-            self.board.put(key, |_| {})?;
-            return self.bury(key, pair, decision, file, why);
-        };
         // What is deleted follows nobody and nothing.
-        let (version, derived) = (slot.version.clone(), slot.derived.clone());
-        let version = Known { version, seen: None, derived }.underived()?.version;
+        let version = self.board.underived(key)?;
         self.board.put(key, |slot| {
             let Existence::Live(state) = &version.existence else { return };
             let state = state.clone();
@@ -467,7 +465,7 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
 
 fn key_of(declared: &Collection, number: usize, state: &State) -> Option<Vec<String>> {
     let fields = declared.unique_keys().nth(number)?;
-    live_key_values(&Existence::Live(state.clone()), fields)
+    key_values(state, fields)
 }
 
 /// Of classes, those of the collections that refer to no other one with classes, and the rest; all, where they do so in

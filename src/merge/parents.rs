@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::board::{Board, Files, Why};
-use super::joint::{Derived, Known};
+use super::joint::Derived;
 use crate::algebra::{EntityKey, Existence, OnDelete, Stamp, State, referred, set_of};
 
 impl<F: Files> Board<'_, F> {
@@ -152,8 +152,7 @@ impl<F: Files> Board<'_, F> {
                     .map(|(.., to)| to)
                     .filter(|to| self.slots.get(to).is_some_and(|slot| slot.returned_for_children)),
             );
-            let derived = self.slots.get(&key).map(|slot| slot.derived.clone()).unwrap_or_default();
-            let last = Known { version: version.clone(), seen: None, derived }.underived()?.version;
+            let last = self.underived(&key)?;
             self.put(&key, |slot| {
                 slot.version = last;
                 if let Existence::Live(state) = &slot.version.existence {

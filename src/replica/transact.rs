@@ -57,16 +57,7 @@ impl Replica {
             let Edit { out, touched, .. } = edit;
             // Before edits are looked at: they may end the conflict that this resolves.
             and(within.txn, view, &touched)?;
-            let [is_peaceful, nobody_waits] =
-                [is_empty_in(within.txn, CONFLICTS)?, is_empty_in(within.txn, WAITS)?];
-            for key in touched.keys() {
-                if !is_peaceful {
-                    conflicts::edited(within.txn, view, key)?;
-                }
-                if !nobody_waits {
-                    let_go(within.txn, view, key)?;
-                }
-            }
+            look_at_what_waited(within.txn, view, &touched)?;
             let mut log = LogWriter::new(within.inner, within.txn, within.first)?;
             for operation in &out {
                 log.push(operation, now)?;
@@ -76,13 +67,27 @@ impl Replica {
     }
 }
 
-/// What waits for an entity by name need not wait any more once it does not refer to it. Whether it shares a group
-/// with it, or takes a key that it frees, is seen from the operations themselves.
-pub(super) fn let_go(
+/// What was touched may end conflicts, and let go of what it waited for.
+pub(super) fn look_at_what_waited(
     txn: &WriteTransaction,
     view: &mut View<'_, Tables<'_>>,
-    key: &EntityKey,
+    touched: &Touched,
 ) -> Result<(), Error> {
+    let [is_peaceful, nobody_waits] = [is_empty_in(txn, CONFLICTS)?, is_empty_in(txn, WAITS)?];
+    for key in touched.keys() {
+        if !is_peaceful {
+            conflicts::edited(txn, view, key)?;
+        }
+        if !nobody_waits {
+            let_go(txn, view, key)?;
+        }
+    }
+    Ok(())
+}
+
+/// What waits for an entity by name need not wait any more once it does not refer to it. Whether it shares a group
+/// with it, or takes a key that it frees, is seen from the operations themselves.
+fn let_go(txn: &WriteTransaction, view: &mut View<'_, Tables<'_>>, key: &EntityKey) -> Result<(), Error> {
     let Some(on) = parked::waits_for(txn, key)? else { return Ok(()) };
     let now = view.visible(key)?;
     let still_refers =

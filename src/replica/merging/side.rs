@@ -56,10 +56,9 @@ impl<R: ReadableTable<Bytes, Bytes>> Side<'_, '_, R> {
     }
 
     pub(super) fn known(&self, key: &EntityKey) -> Result<Known, Error> {
-        let record = self.record(key)?;
-        let MergedRecord { returned, dropped, redirected, .. } = record.clone();
+        let MergedRecord { seen, returned, dropped, redirected, .. } = self.record(key)?;
         let derived = Derived { returned: returned.map(stamp_of), dropped, redirected };
-        Ok(Known { version: self.view.visible(key)?, seen: record.seen.map(seen_of), derived })
+        Ok(Known { version: self.view.visible(key)?, seen: seen.map(seen_of), derived })
     }
 }
 

@@ -1,8 +1,6 @@
 //! Writing what a merge came to: what is seen, what is pending so that the authority comes to it, what lost, and what
 //! later merges need to know.
 
-use std::collections::BTreeMap;
-
 use redb::ReadableTable;
 
 use super::side::{Side, Sides, merged_of, seen_record, stamp_parts};
@@ -15,13 +13,13 @@ use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{MergedRecord, VersionRecord};
 use crate::journal::append::LogWriter;
 use crate::journal::error::engine;
-use crate::journal::tables::{CONFLICTS, MERGED, WAITS, damaged, entity_bytes, is_empty_in};
+use crate::journal::tables::{MERGED, damaged, entity_bytes};
 use crate::merge::{Board, Files, Loss, Slot, Why};
 use crate::replica::error::Error;
 use crate::replica::lost::{self, Loss as Lost, Side as Whose, Why as LostWhy};
-use crate::replica::transact::let_go;
+use crate::replica::transact::{Touched, look_at_what_waited};
 use crate::replica::view::View;
-use crate::replica::{Bytes, Tables, Within, conflicts, constraints};
+use crate::replica::{Bytes, Tables, Within, constraints};
 
 /// What is written of one entity.
 pub(super) struct Row {
@@ -182,10 +180,7 @@ fn operations(
                 return Vec::new();
             }
             let change = match (there, &was.existence) {
-                (Some(there), Existence::Live(was)) => {
-                    patch(there.changes_to(state).then(&was.changes_to(state)))
-                }
-                (Some(there), Existence::Dead(was)) => {
+                (Some(there), Existence::Live(was) | Existence::Dead(was)) => {
                     patch(there.changes_to(state).then(&was.changes_to(state)))
                 }
                 (None, Existence::Live(before)) if unsent_before && !matches!(base, Base::Dead(_)) => {
@@ -256,7 +251,7 @@ pub(super) fn write(
     rows: &[Row],
     sources: &[Side<'_, '_, ReadTable>],
 ) -> Result<u64, Error> {
-    let mut touched: BTreeMap<EntityKey, Version> = BTreeMap::new();
+    let mut touched = Touched::new();
     for row in rows {
         if let Some((base, stamps)) = &row.base {
             view.put_base(&row.key, base, stamps)?;
@@ -268,15 +263,7 @@ pub(super) fn write(
         lost::keep(within.txn, &row.key, &row.losses, now)?;
     }
     constraints::require(view, &touched)?;
-    let [is_peaceful, nobody_waits] = [is_empty_in(within.txn, CONFLICTS)?, is_empty_in(within.txn, WAITS)?];
-    for key in touched.keys() {
-        if !is_peaceful {
-            conflicts::edited(within.txn, view, key)?;
-        }
-        if !nobody_waits {
-            let_go(within.txn, view, key)?;
-        }
-    }
+    look_at_what_waited(within.txn, view, &touched)?;
     write_records(within, view.schema, rows, sources)?;
     let mut log = LogWriter::new(within.inner, within.txn, within.first)?;
     let group = Group::new(&format!("merge {} of {own}", within.first)).map_err(Error::from)?;
