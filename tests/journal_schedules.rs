@@ -6,7 +6,7 @@ use std::cell::Cell;
 use foldlog::testing::player::{self, Played};
 use foldlog::testing::strategies;
 use proptest::prelude::*;
-use proptest::test_runner::{TestCaseError, TestRunner};
+use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 
 /// How often each thing has to come up in all cases together, at least.
 const REACHED_MIN: u64 = 30;
@@ -21,20 +21,25 @@ fn play<S: Strategy>(
     play: impl Fn(S::Value) -> Result<Played, TestCaseError> + Sync,
 ) -> Played {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases / THREADS) };
-    let played = || {
+    let played = |thread: u32| {
+        let rng_seed = match config.rng_seed {
+            RngSeed::Fixed(seed) => RngSeed::Fixed(seed.wrapping_mul(THREADS.into()) + u64::from(thread)),
+            RngSeed::Random => RngSeed::Random,
+        };
         let all = Cell::new(Played::default());
-        let played = TestRunner::new(config.clone()).run(&strategy(), |case| {
-            let mut sum = all.get();
-            sum += play(case)?;
-            all.set(sum);
-            Ok(())
-        });
+        let played =
+            TestRunner::new(ProptestConfig { rng_seed, ..config.clone() }).run(&strategy(), |case| {
+                let mut sum = all.get();
+                sum += play(case)?;
+                all.set(sum);
+                Ok(())
+            });
         played.unwrap_or_else(|failure| panic!("{failure}"));
         all.get()
     };
     let mut all = Played::default();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(played)).collect();
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || played(thread))).collect();
         for thread in threads {
             all += thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }

@@ -50,7 +50,8 @@ pub fn waiting(
         if !reached.insert(key) {
             continue;
         }
-        open.extend(waiters.remove(key).into_iter().flatten());
+        // Of whom nothing is unsent any more, nothing waits, and nobody waits for it.
+        open.extend(waiters.remove(key).into_iter().flatten().filter(|who| keys.contains_key(who)));
         let Some((place, draft)) =
             keys.get(key).and_then(|place| drafts.get(*place).map(|draft| (*place, draft)))
         else {
@@ -110,6 +111,13 @@ mod tests {
         assert_eq!(held(&drafts, &[9], &waits), [1, 2]);
         assert_eq!(held(&drafts, &[], &waits), [0; 0]);
         assert_eq!(held(&drafts, &[], &[(1, 2), (2, 1)]), [0; 0], "no one is held by a circle alone");
+    }
+
+    #[test]
+    fn nobody_is_held_by_way_of_who_waited_and_has_nothing_to_send_any_more() {
+        let drafts = [delete(1, &[])];
+        assert_eq!(held(&drafts, &[9], &[(1, 2), (2, 9)]), [0; 0]);
+        assert_eq!(held(&drafts, &[9, 2], &[(1, 2), (2, 9)]), [1]);
     }
 
     #[test]

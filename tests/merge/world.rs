@@ -12,16 +12,11 @@ use foldlog::merge::{Children, How, Keep, Refusal, Resolution, Resolutions, With
 use foldlog::replica::{Checked, Error, Replica};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
-/// The same cases every time; others with another number in FOLDLOG_SEED, more of them with one in FOLDLOG_ROUNDS.
+/// So many cases, or as many times that as FOLDLOG_ROUNDS says.
 pub(crate) fn config() -> ProptestConfig {
-    let of = |name: &str, otherwise: u64| {
-        std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok()).unwrap_or(otherwise)
-    };
-    let cases = 400 * u32::try_from(of("FOLDLOG_ROUNDS", 1)).unwrap();
-    let rng_seed = RngSeed::Fixed(of("FOLDLOG_SEED", 5));
-    ProptestConfig { failure_persistence: None, rng_seed, ..ProptestConfig::with_cases(cases) }
+    let rounds = std::env::var("FOLDLOG_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400 * rounds) }
 }
 
 pub(crate) const REPLICAS: usize = 4;
