@@ -23,6 +23,11 @@ pub fn key_values(state: &State, fields: &[String]) -> Option<Vec<String>> {
     fields.iter().map(|field| state.raw(field).map(str::to_owned)).collect()
 }
 
+/// Whether a state has these values, as canonical JSON, in these fields.
+pub(crate) fn has_values(state: &State, fields: &[String], values: &[String]) -> bool {
+    fields.iter().map(|field| state.raw(field)).eq(values.iter().map(|value| Some(value.as_str())))
+}
+
 /// The values of a live entity in the fields of a unique key.
 #[must_use]
 pub fn live_key_values(existence: &Existence, fields: &[String]) -> Option<Vec<String>> {

@@ -35,6 +35,7 @@ pub use error::Error;
 pub(crate) use error::shortened;
 pub use fields::{Digest, FIELDS_BYTES_MAX, Patch, State};
 pub use fold::Fold;
+pub(crate) use keys::has_values;
 pub use keys::{key_values, live_key_values, referred};
 pub use live::{LiveSet, LiveSets};
 pub use names::{

@@ -1,17 +1,19 @@
 //! The joint state of all files, as a layer over the destination: what differs is held here, the rest is looked up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 
 use uuid::Uuid;
 
 use super::clashes::World;
-use super::joint::{Derived, Joint, Known, Seen};
+use super::joint::{Derived, Known, Seen};
 use super::losing::Loss;
-use super::resolution::How;
-use super::same::Sides;
+use super::resolution::{How, Resolutions};
+use super::same::{Same, Sides};
 use crate::algebra::{
     self, Collection, CollectionName, EntityKey, Existence, Millis, Policy, ReplicaId, Schema, State,
-    Version, live_key_values,
+    Version, has_values, live_key_values,
 };
 
 /// The files of a merge: the destination is number 0, the sources follow in the order in which they were named.
@@ -155,16 +157,40 @@ pub struct Board<'f, F> {
     pub(super) files: &'f F,
     pub(super) schema: &'f Schema,
     pub(super) editor: (ReplicaId, Millis),
+    pub(super) resolutions: &'f Resolutions,
+    /// What is decided about what both sides did to one id.
+    of_itself: BTreeMap<&'f EntityKey, &'f How>,
     pub(super) slots: BTreeMap<EntityKey, Slot>,
-    unique: BTreeMap<(CollectionName, usize, Vec<String>), BTreeSet<Uuid>>,
-    references: BTreeMap<(EntityKey, CollectionName, String), BTreeSet<Uuid>>,
+    unique: HashMap<(CollectionName, usize, Vec<String>), BTreeSet<Uuid>>,
+    references: HashMap<(EntityKey, CollectionName, String), BTreeSet<Uuid>>,
 }
 
 impl<'f, F: Files> Board<'f, F> {
-    /// A board on which nothing differs yet. Edits are made by this replica, at this time.
-    pub fn new(files: &'f F, schema: &'f Schema, editor: (ReplicaId, Millis)) -> Self {
-        let slots = BTreeMap::new();
-        Board { files, schema, editor, slots, unique: BTreeMap::new(), references: BTreeMap::new() }
+    /// A board on which nothing differs yet, for what somebody decided. Edits are made by this replica, at this time.
+    #[must_use]
+    pub fn new(
+        files: &'f F,
+        schema: &'f Schema,
+        editor: (ReplicaId, Millis),
+        resolutions: &'f Resolutions,
+    ) -> Self {
+        let of_itself = resolutions.listed.iter().filter(|one| one.pair.source == one.pair.dest);
+        Board {
+            files,
+            schema,
+            editor,
+            resolutions,
+            of_itself: of_itself.map(|one| (&one.pair.source, &one.how)).collect(),
+            slots: BTreeMap::new(),
+            unique: HashMap::new(),
+            references: HashMap::new(),
+        }
+    }
+
+    /// The files.
+    #[must_use]
+    pub fn files(&self) -> &'f F {
+        self.files
     }
 
     /// What becomes of each entity, in the order of their keys.
@@ -173,21 +199,28 @@ impl<'f, F: Files> Board<'f, F> {
         &self.slots
     }
 
-    /// Takes an entity that these sources do not know as the destination does, and what was decided about it.
-    pub(super) fn take(
+    /// Takes an entity that these sources do not know as the destination does.
+    ///
+    /// # Errors
+    /// What the files say, or fields of several files that together are more than a state may hold.
+    pub fn take(
         &mut self,
         key: EntityKey,
-        mut dest: Known,
+        was: Known,
         mut sources: Vec<(usize, Known)>,
-        how: Option<&How>,
     ) -> Result<(), F::Error> {
-        let was = dest.clone();
+        let default = self.resolutions.default.map(How::Keep);
+        let how = self.of_itself.get(&key).copied().or(default.as_ref());
         let policy = self.schema.policy(key.collection());
         let by_marks = matches!(policy, Policy::LastOperation | Policy::Newest);
-        let looked_at = |known: &Known| if by_marks { known.underived() } else { known.unredirected() };
-        dest = looked_at(&dest)?;
+        let looked_at = |known: Known| if by_marks { known.underived() } else { known.unredirected() };
+        let underived = match was.derived == Derived::default() {
+            true => None,
+            false => Some(looked_at(was.clone())?),
+        };
+        let dest = underived.as_ref().unwrap_or(&was);
         for (_, known) in &mut sources {
-            *known = looked_at(known)?;
+            *known = looked_at(std::mem::take(known))?;
         }
         let mut commons = Vec::with_capacity(sources.len());
         for (file, _) in &sources {
@@ -195,26 +228,23 @@ impl<'f, F: Files> Board<'f, F> {
         }
         let sources = sources.as_slice();
         let are_apart = self.files.are_apart();
-        let sides = Sides { dest: &dest, sources, commons: &commons, how, editor: self.editor, are_apart };
-        let same = sides.joined(policy)?;
-        let version = same.steps.last().map_or_else(|| dest.version.clone(), |(_, version)| version.clone());
-        let firsts = self.firsts(&key, &dest, &same.steps, &version);
-        let seen = same.seen.filter(|_| version.existence.is_live());
+        let sides = Sides { dest, sources, commons: &commons, how, editor: self.editor, are_apart };
+        let Same { steps, seen, is_clash, losses } = sides.joined(policy)?;
+        let version = steps.last().map_or_else(|| dest.version.clone(), |(_, version)| version.clone());
+        let firsts = self.firsts(&key, dest, &steps, &version);
+        let seen = seen.filter(|_| version.existence.is_live());
         let is_alike = version.is_as_merged(&was.version);
         let version = if is_alike { was.version.clone() } else { version };
-        let is_same = is_alike && seen == was.seen;
-        let why = match (is_same, same.is_clash && how.is_some()) {
+        let why = match (is_alike && seen == was.seen, is_clash && how.is_some()) {
             (_, true) => vec![Why::Decided],
             (false, false) => vec![Why::Joined],
             (true, false) => Vec::new(),
         };
-        let is_self_clash = same.is_clash;
-        let losses = same.losses;
         let derived = Derived::default();
-        let slot = Slot { seen, losses, why, firsts, is_self_clash, derived, ..Slot::unchanged(was) };
-        self.slots.insert(key.clone(), slot);
+        let slot = Slot { version, seen, losses, why, firsts, derived, ..Slot::unchanged(was) };
+        self.slots.insert(key.clone(), Slot { is_self_clash: is_clash, ..slot });
         self.index(&key, true);
-        self.put(&key, |slot| slot.version = version)
+        Ok(())
     }
 
     fn firsts(
@@ -235,10 +265,25 @@ impl<'f, F: Files> Board<'f, F> {
     }
 
     /// The version of an entity.
-    pub(super) fn version(&self, key: &EntityKey) -> Result<Version, F::Error> {
+    pub(super) fn version(&self, key: &EntityKey) -> Result<Cow<'_, Version>, F::Error> {
         match self.slots.get(key) {
-            Some(slot) => Ok(slot.version.clone()),
-            None => Ok(self.files.known(0, key)?.version),
+            Some(slot) => Ok(Cow::Borrowed(&slot.version)),
+            None => Ok(Cow::Owned(self.files.known(0, key)?.version)),
+        }
+    }
+
+    /// Whether an entity has these values of a key in the destination, too: then it takes them from nobody.
+    pub(super) fn had(&self, key: &EntityKey, fields: &[String], values: &[String]) -> bool {
+        let Some(slot) = self.slots.get(key) else { return true };
+        slot.was.version.existence.live().is_some_and(|was| has_values(was, fields, values))
+    }
+
+    /// Whether an entity refers by a field to what it refers to in the destination.
+    pub(super) fn referred(&self, key: &EntityKey, field: &str) -> bool {
+        let Some(Slot { was, version, .. }) = self.slots.get(key) else { return true };
+        match (was.version.existence.live(), version.existence.live()) {
+            (Some(was), Some(now)) => was.raw(field) == now.raw(field),
+            (None, _) | (_, None) => false,
         }
     }
 
@@ -267,15 +312,16 @@ impl<'f, F: Files> Board<'f, F> {
         Ok(())
     }
 
-    /// Puts an entity of a slot into the layer's own indexes, or takes it out.
+    /// Puts an entity of a slot into the layer's own indexes, or takes it out. Where it stands in those of the
+    /// destination, it is found there.
     fn index(&mut self, key: &EntityKey, is_in: bool) {
         let Some(Existence::Live(state)) = self.slots.get(key).map(|slot| &slot.version.existence) else {
             return;
         };
-        let keys = self.schema.keys(key, state);
+        let keys = self.schema.keys(key, state).filter(|(_, fields, values)| !self.had(key, fields, values));
         let keys: Vec<_> =
             keys.map(|(number, _, values)| (key.collection().clone(), number, values)).collect();
-        let targets = self.schema.targets(key, state);
+        let targets = self.schema.targets(key, state).filter(|(field, ..)| !self.referred(key, field));
         let targets: Vec<_> =
             targets.map(|(field, _, to)| (to, key.collection().clone(), field.to_owned())).collect();
         for place in keys {
@@ -294,8 +340,15 @@ impl<'f, F: Files> Board<'f, F> {
         values: &[String],
     ) -> Result<Vec<EntityKey>, F::Error> {
         let place = (collection.clone(), number, values.to_vec());
-        let there = self.files.holders(collection, number, values)?;
-        Ok(self.both(collection, there, self.unique.get(&place)))
+        let fields =
+            self.schema.collection(collection).and_then(|declared| declared.unique_keys().nth(number));
+        let has = |slot: &Slot| {
+            let live = slot.version.existence.live();
+            live.zip(fields).is_some_and(|(state, fields)| has_values(state, fields, values))
+        };
+        let there = named(collection, self.files.holders(collection, number, values)?);
+        let there = there.filter(|key| self.slots.get(key).is_none_or(has));
+        Ok(both(there, named(collection, self.unique.get(&place).into_iter().flatten().copied())))
     }
 
     /// Who lives and refers to an entity by a field.
@@ -306,21 +359,9 @@ impl<'f, F: Files> Board<'f, F> {
         field: &str,
     ) -> Result<Vec<EntityKey>, F::Error> {
         let place = (to.clone(), from.clone(), field.to_owned());
-        let there = self.files.referrers(to, from, field)?;
-        Ok(self.both(from, there, self.references.get(&place)))
-    }
-
-    /// Those of the destination that are not held here, and those that are.
-    fn both(
-        &self,
-        collection: &CollectionName,
-        there: Vec<Uuid>,
-        here: Option<&BTreeSet<Uuid>>,
-    ) -> Vec<EntityKey> {
-        let named = |id: &Uuid| EntityKey::new(collection.clone(), *id).ok();
-        let there = there.iter().filter_map(named).filter(|key| !self.slots.contains_key(key));
-        let here = here.into_iter().flatten().filter_map(named);
-        there.chain(here).collect::<BTreeSet<_>>().into_iter().collect()
+        let there = named(from, self.files.referrers(to, from, field)?);
+        let there = there.filter(|key| self.referred(key, field));
+        Ok(both(there, named(from, self.references.get(&place).into_iter().flatten().copied())))
     }
 
     /// With which file an entity came to have its unique key of this number.
@@ -350,14 +391,21 @@ impl<'f, F: Files> Board<'f, F> {
             Some(_) | None => self.files.heir(key),
         }
     }
-
-    /// What deleters had seen of an entity that is deleted.
-    pub(super) fn seen_of_dead(version: &Version) -> Option<Seen> {
-        Joint::of(version).seen
-    }
 }
 
-fn moved<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Uuid>>, place: K, id: Uuid, is_in: bool) {
+fn named(
+    collection: &CollectionName,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> impl Iterator<Item = EntityKey> {
+    ids.into_iter().filter_map(|id| EntityKey::new(collection.clone(), id).ok())
+}
+
+/// Those of the destination, and those that are held here, in their order.
+fn both(there: impl Iterator<Item = EntityKey>, here: impl Iterator<Item = EntityKey>) -> Vec<EntityKey> {
+    there.chain(here).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn moved<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<Uuid>>, place: K, id: Uuid, is_in: bool) {
     if is_in {
         index.entry(place).or_default().insert(id);
     } else if let Some(ids) = index.get_mut(&place) {
@@ -389,6 +437,10 @@ impl<F: Files> World for Board<'_, F> {
 
     fn referrers(&self, to: &EntityKey, from: &CollectionName, field: &str) -> Result<Vec<Uuid>, F::Error> {
         Ok(self.referring(to, from, field)?.iter().map(EntityKey::id).collect())
+    }
+
+    fn had(&self, key: &EntityKey, fields: &[String], values: &[String]) -> Result<bool, F::Error> {
+        Ok(self.had(key, fields, values))
     }
 
     fn file(&self, key: &EntityKey, fields: &[String], _: &[String]) -> Result<usize, F::Error> {

@@ -64,6 +64,13 @@ pub trait World {
     fn referrers(&self, to: &EntityKey, from: &CollectionName, field: &str)
     -> Result<Vec<Uuid>, Self::Error>;
 
+    /// Whether an entity has these values in these fields in the destination, too: whoever else has them there does not
+    /// clash with it by a merge.
+    ///
+    /// # Errors
+    /// What the files say.
+    fn had(&self, key: &EntityKey, fields: &[String], values: &[String]) -> Result<bool, Self::Error>;
+
     /// With which file an entity came to have these values in these fields: 0 is the destination.
     ///
     /// # Errors
@@ -128,6 +135,9 @@ impl<'w, W: World> Search<'w, W> {
     fn look(&mut self, key: &EntityKey) -> Result<(), W::Error> {
         let Some(state) = self.world.live(key)? else { return Ok(()) };
         for (_, fields, values) in self.schema.keys(key, &state) {
+            if self.world.had(key, fields, &values)? {
+                continue;
+            }
             let ids = self.world.holders(key.collection(), fields, &values)?;
             let named = |id| EntityKey::new(key.collection().clone(), id).ok();
             let all = ids.into_iter().filter_map(named).map(|holder| (holder, values.clone())).collect();

@@ -63,12 +63,9 @@ struct Outcome<'r> {
     number: usize,
 }
 
-impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
-    pub(super) fn new(
-        board: &'b mut Board<'f, F>,
-        clashes: &'r Clashes,
-        resolutions: &'r Resolutions,
-    ) -> Self {
+impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
+    pub(super) fn new(board: &'b mut Board<'f, F>, clashes: &'r Clashes) -> Self {
+        let resolutions = board.resolutions;
         let mut listed: BTreeMap<&EntityKey, Vec<&Resolution>> = BTreeMap::new();
         for one in resolutions.listed.iter().filter(|one| one.pair.source != one.pair.dest) {
             listed.entry(&one.pair.source).or_default().push(one);
@@ -171,9 +168,10 @@ impl<'b, 'f, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         for key in of {
             let version = self.board.version(key)?;
             let Existence::Live(state) = &version.existence else { continue };
-            for (number, _, values) in self.board.schema.keys(key, state) {
+            for (number, fields, values) in self.board.schema.keys(key, state) {
+                let is_old = self.board.had(key, fields, &values);
                 let place = (key.collection().clone(), number, values);
-                if found.contains_key(&place) {
+                if is_old || found.contains_key(&place) {
                     continue;
                 }
                 let mut members = self.board.holding(key.collection(), number, &place.2)?;

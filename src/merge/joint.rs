@@ -62,18 +62,17 @@ impl Known {
     ///
     /// # Errors
     /// Fields that together are more than a state may hold.
-    pub fn unredirected(&self) -> Result<Known, Error> {
-        let mut known = self.clone();
-        for (field, from, to) in std::mem::take(&mut known.derived.redirected) {
-            if known.version.existence.state().and_then(|state| state.raw(&field)) == Some(&to) {
-                known.version.set(&field, &from)?;
+    pub fn unredirected(mut self) -> Result<Known, Error> {
+        for (field, from, to) in std::mem::take(&mut self.derived.redirected) {
+            if self.version.existence.state().and_then(|state| state.raw(&field)) == Some(&to) {
+                self.version.set(&field, &from)?;
             }
         }
-        Ok(known)
+        Ok(self)
     }
 
     /// How it would be seen if nothing followed from other entities.
-    pub(super) fn underived(&self) -> Result<Known, Error> {
+    pub(super) fn underived(self) -> Result<Known, Error> {
         let mut known = self.unredirected()?;
         let Derived { returned, dropped, .. } = std::mem::take(&mut known.derived);
         if known.version.existence.is_live() {
@@ -115,6 +114,9 @@ pub(super) struct Content {
 /// larger one; of one stamp that came with two values, which only clocks and copied files can bring about, the one
 /// with a value.
 pub(super) type Mark = (Option<Stamp>, Option<String>);
+
+/// The same, where it is looked at.
+pub(super) type At<'a> = (Option<Stamp>, Option<&'a str>);
 
 /// What those who deleted an entity had seen of it, together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -206,13 +208,16 @@ impl Content {
     }
 
     /// The latest of a field.
-    pub(super) fn mark(&self, name: &str) -> Mark {
-        self.fields.get(name).cloned().unwrap_or((self.created, None))
+    pub(super) fn mark(&self, name: &str) -> At<'_> {
+        self.fields.get(name).map_or((self.created, None), |(stamp, value)| (*stamp, value.as_deref()))
     }
 
     pub(super) fn join(&self, other: &Content) -> Content {
         let names = self.fields.keys().chain(other.fields.keys());
-        let later = |name: &String| (name.clone(), self.mark(name).max(other.mark(name)));
+        let later = |name: &String| {
+            let (stamp, value) = self.mark(name).max(other.mark(name));
+            (name.clone(), (stamp, value.map(str::to_owned)))
+        };
         Content {
             created: self.created.max(other.created),
             fields: names.map(later).collect(),

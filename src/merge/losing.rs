@@ -65,10 +65,10 @@ impl Losing<'_> {
 }
 
 /// These fields with their values, null for none.
-pub(super) fn patch_of(fields: impl IntoIterator<Item = (String, Option<String>)>) -> Patch {
+pub(super) fn patch_of<'a>(fields: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Patch {
     let mut whole = Patch::empty();
     for (name, value) in fields {
-        let value = value.as_deref().unwrap_or("null");
+        let value = value.unwrap_or("null");
         let one = format!("{{{}:{value}}}", serde_json::Value::from(name));
         // It was a member of a state.
         if let Ok(one) = Patch::from_json(&one) {
@@ -85,6 +85,6 @@ impl Content {
             .fields
             .iter()
             .filter(|(name, (stamp, value))| (value.is_some() || *stamp != self.created) && is_wanted(name));
-        patch_of(listed.map(|(name, (_, value))| (name.clone(), value.clone())))
+        patch_of(listed.map(|(name, (_, value))| (name.as_str(), value.as_deref())))
     }
 }

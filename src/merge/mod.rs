@@ -20,9 +20,7 @@ mod resolution;
 mod same;
 mod written;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::algebra::EntityKey;
+use std::collections::BTreeSet;
 
 pub use board::{Board, Files, Slot, Why};
 pub use clashes::{Clashes, Pair, World, clashes};
@@ -45,28 +43,12 @@ pub struct Merging {
     pub refusals: BTreeSet<Refusal>,
 }
 
-/// An entity that not all files know alike.
-pub type Differing = (EntityKey, Known, Vec<(usize, Known)>);
-
 impl<F: Files> Board<'_, F> {
-    /// Merges what differs, as somebody decided. Where that is refused, the board is not to be used.
+    /// Merges what was taken, as somebody decided. Where that is refused, the board is not to be used.
     ///
     /// # Errors
     /// What the files say, or fields of several files that together are more than a state may hold.
-    pub fn merge(
-        &mut self,
-        differing: impl IntoIterator<Item = Result<Differing, F::Error>>,
-        resolutions: &Resolutions,
-    ) -> Result<Merging, F::Error> {
-        let default = resolutions.default.map(How::Keep);
-        let of_itself = resolutions.listed.iter().filter(|one| one.pair.source == one.pair.dest);
-        let of_itself: BTreeMap<&EntityKey, &How> =
-            of_itself.map(|one| (&one.pair.source, &one.how)).collect();
-        for one in differing {
-            let (key, dest, sources) = one?;
-            let how = of_itself.get(&key).copied().or(default.as_ref());
-            self.take(key, dest, sources, how)?;
-        }
+    pub fn merge(&mut self) -> Result<Merging, F::Error> {
         self.mend_references()?;
         let schema = self.schema;
         let mut clashes = clashes(self, schema, self.slots.keys().cloned().collect::<Vec<_>>())?;
@@ -76,7 +58,7 @@ impl<F: Files> Board<'_, F> {
                 must_be_listed.insert(pair.clone());
             }
         }
-        let refusals = decide::Deciding::new(self, &clashes, resolutions).carry_out()?;
+        let refusals = decide::Deciding::new(self, &clashes).carry_out()?;
         self.let_go_again()?;
         for (key, slot) in &self.slots {
             if slot.is_self_clash {

@@ -10,8 +10,8 @@
 use std::collections::BTreeSet;
 
 use super::board::{Board, Files, Why};
-use super::joint::Derived;
-use crate::algebra::{EntityKey, Existence, OnDelete, Stamp, State, referred, set_of};
+use super::joint::{Derived, Joint};
+use crate::algebra::{EntityKey, Existence, OnDelete, Stamp, State, set_of};
 
 impl<F: Files> Board<'_, F> {
     /// Makes the references of all that differs whole.
@@ -21,17 +21,15 @@ impl<F: Files> Board<'_, F> {
             self.break_circle(key)?;
         }
         let mut open: Vec<EntityKey> = self.slots.keys().cloned().collect();
+        let mut refers_to_dead = BTreeSet::new();
         while let Some(key) = open.pop() {
             for key in self.with_references(&key)? {
-                open.extend(self.bring_back(&key)?);
+                open.extend(self.bring_back(&key, &mut refers_to_dead)?);
             }
         }
         // Only now is it known what stays deleted.
-        let all: Vec<EntityKey> = self.slots.keys().cloned().collect();
-        for key in all {
-            for key in self.with_references(&key)? {
-                self.drop_dead(&key)?;
-            }
+        for key in refers_to_dead {
+            self.drop_dead(&key)?;
         }
         Ok(())
     }
@@ -53,24 +51,37 @@ impl<F: Files> Board<'_, F> {
         Ok(found)
     }
 
-    /// Lets the references of one entity follow heirs, and brings back what it needs; gives what returned for it.
-    fn bring_back(&mut self, key: &EntityKey) -> Result<Vec<EntityKey>, F::Error> {
+    /// Lets the references of one entity follow heirs, and brings back what it needs; gives what returned for it, and notes
+    /// who refers to what need not return.
+    fn bring_back(
+        &mut self,
+        key: &EntityKey,
+        refers_to_dead: &mut BTreeSet<EntityKey>,
+    ) -> Result<Vec<EntityKey>, F::Error> {
         let version = self.version(key)?;
         let Existence::Live(state) = &version.existence else { return Ok(Vec::new()) };
+        let latest = version.stamps.latest();
         let mut returned = Vec::new();
-        let declared = self.schema.collection(key.collection());
-        for (field, reference) in declared.into_iter().flat_map(|declared| declared.references()) {
-            let Ok(Some(target)) = referred(state, field, reference) else { continue };
+        let targets = self.schema.targets(key, state);
+        // What it referred to before is whole, if nothing became of that.
+        let targets =
+            targets.filter(|(field, _, to)| self.slots.contains_key(to) || !self.referred(key, field));
+        let targets: Vec<_> =
+            targets.map(|(field, reference, to)| (field.to_owned(), reference.on_delete, to)).collect();
+        for (field, on_delete, target) in targets {
             let to = self.living_heir(&target)?;
             if to != target {
-                self.redirect(key, field, &target, &to)?;
+                self.redirect(key, &field, &target, &to)?;
             }
-            let parent = self.version(&to)?;
-            let Existence::Dead(last) = &parent.existence else { continue };
-            if reference.on_delete == OnDelete::SetNull {
-                continue;
-            }
-            self.bring(&to, last.clone(), version.stamps.latest(), key)?;
+            let last = match &self.version(&to)?.existence {
+                Existence::Dead(last) if on_delete != OnDelete::SetNull => last.clone(),
+                Existence::Dead(_) => {
+                    refers_to_dead.insert(key.clone());
+                    continue;
+                }
+                Existence::Absent | Existence::Live(_) => continue,
+            };
+            self.bring(&to, last, latest, key)?;
             returned.push(to);
         }
         Ok(returned)
@@ -84,7 +95,7 @@ impl<F: Files> Board<'_, F> {
         like: Option<Stamp>,
         child: &EntityKey,
     ) -> Result<(), F::Error> {
-        let seen = Self::seen_of_dead(&self.version(key)?);
+        let seen = Joint::of(&*self.version(key)?).seen;
         self.put(key, |slot| {
             slot.returned_for_children = child != key;
             let had_returned = slot.was.version.existence.is_live() && slot.was.derived.returned.is_some();
@@ -119,16 +130,14 @@ impl<F: Files> Board<'_, F> {
         }
         let mut survivor = None;
         for one in circle {
-            let stamps = self.version(&one)?.stamps;
+            let stamps = &self.version(&one)?.stamps;
             let changed = stamps.fields.iter().map(|(_, stamp)| *stamp).chain(stamps.created).max();
             survivor = survivor.max(Some((changed, one)));
         }
         let Some((_, survivor)) = survivor else { return Ok(()) };
-        let version = self.version(&survivor)?;
-        match &version.existence {
-            Existence::Dead(last) => {
-                self.bring(&survivor, last.clone(), version.stamps.latest(), &survivor.clone())
-            }
+        let version = self.version(&survivor)?.into_owned();
+        match version.existence {
+            Existence::Dead(last) => self.bring(&survivor, last, version.stamps.latest(), &survivor),
             Existence::Absent | Existence::Live(_) => Ok(()),
         }
     }
@@ -199,10 +208,14 @@ impl<F: Files> Board<'_, F> {
     fn drop_dead(&mut self, key: &EntityKey) -> Result<(), F::Error> {
         let version = self.version(key)?;
         let Existence::Live(state) = &version.existence else { return Ok(()) };
+        let mut dead = Vec::new();
         for (field, _, to) in self.schema.targets(key, state) {
             if matches!(self.version(&to)?.existence, Existence::Dead(_)) {
-                self.drop_reference(key, field, &to)?;
+                dead.push((field.to_owned(), to));
             }
+        }
+        for (field, to) in dead {
+            self.drop_reference(key, &field, &to)?;
         }
         Ok(())
     }
@@ -229,7 +242,7 @@ impl<F: Files> Board<'_, F> {
         to: &EntityKey,
     ) -> Result<(), F::Error> {
         let [was, now] = [from, to].map(|key| format!("\"{}\"", key.id()));
-        let mut version = self.version(key)?;
+        let mut version = self.version(key)?.into_owned();
         version.set(field, &now)?;
         let why = Why::Redirected { field: field.to_owned(), from: from.clone(), to: to.clone() };
         self.put(key, |slot| {
@@ -252,7 +265,7 @@ impl<F: Files> Board<'_, F> {
         field: &str,
         to: &EntityKey,
     ) -> Result<(), F::Error> {
-        let mut version = self.version(key)?;
+        let mut version = self.version(key)?.into_owned();
         version.set(field, "null")?;
         let stamp = version.stamps.of(field);
         let why = Why::Dropped { field: field.to_owned(), to: to.clone() };

@@ -12,10 +12,10 @@
 
 use std::collections::BTreeSet;
 
-use super::joint::{Content, Joint, Known, Mark, Seen, joined, time};
+use super::joint::{At, Content, Joint, Known, Seen, joined, time};
 use super::losing::{Had, Losing, Loss, patch_of};
 use super::resolution::{How, Keep, Side, With};
-use crate::algebra::{Error, Millis, Patch, Policy, ReplicaId, Stamp, State, Version};
+use crate::algebra::{Error, Millis, Patch, Policy, ReplicaId, Stamp, Version};
 
 /// What a merge makes of one id.
 #[derive(Clone, Debug, Default)]
@@ -55,20 +55,26 @@ impl Sides<'_> {
     }
 
     fn by_marks(&self, policy: Policy) -> Result<Same, Error> {
-        let mut joint = Joint::known(self.dest);
+        let sources = self.sources.iter().map(|(file, known)| (*file, known));
+        let all: Vec<(usize, &Known, Joint)> = std::iter::once((0, self.dest))
+            .chain(sources)
+            .map(|(file, known)| (file, known, Joint::known(known)))
+            .collect();
+        let mut joint = Joint::default();
         let mut same = Same::default();
-        for (file, known) in self.sources {
-            joint = joint.join(&Joint::known(known));
-            same.steps.push((*file, joint.version(policy)?));
+        for (file, _, known) in &all {
+            joint = joint.join(known);
+            if *file > 0 {
+                same.steps.push((*file, joint.version(policy)?));
+            }
         }
         if same.steps.is_empty() {
             // What follows from other entities is looked at anew.
             same.steps.push((0, joint.version(policy)?));
         }
-        let sources = self.sources.iter().map(|(file, known)| (*file, known));
         let mut kept: BTreeSet<(String, String)> = BTreeSet::new();
-        for (file, known) in std::iter::once((0, self.dest)).chain(sources) {
-            let Some(mut loss) = self.lost(file, known, &joint, policy) else { continue };
+        for side in &all {
+            let Some(mut loss) = self.lost(side, &all, &joint, policy) else { continue };
             // One value is kept once, whoever has it.
             let news: BTreeSet<String> = (loss.fields.iter())
                 .filter(|(name, value)| kept.insert((name.clone(), (*value).to_owned())))
@@ -118,10 +124,19 @@ impl Sides<'_> {
     }
 
     /// What a file loses where this came of it.
-    fn lost(&self, file: usize, known: &Known, result: &Joint, policy: Policy) -> Option<Loss> {
-        let side = Stand::of(known);
-        let (ours, kept) = (side.joint.content.as_ref()?, result.content.as_ref()?);
-        let lives = result.lives(policy);
+    fn lost(
+        &self,
+        (file, known, joint): &(usize, &Known, Joint),
+        all: &[(usize, &Known, Joint)],
+        result: &Joint,
+        policy: Policy,
+    ) -> Option<Loss> {
+        let (ours, kept) = (joint.content.as_ref()?, result.content.as_ref()?);
+        let (is_live, lives) = (known.version.existence.is_live(), result.lives(policy));
+        let file = *file;
+        if is_live && lives && ours.fields == kept.fields {
+            return None;
+        }
         let of = |version: &Version| Stand::of(&Known { version: version.clone(), ..Known::default() });
         // What both had, whoever won has seen, if it was one of the two.
         let had: Vec<(Stand, Joint)> = (self.sources.iter().zip(self.commons))
@@ -131,14 +146,13 @@ impl Sides<'_> {
                 commons.iter().map(move |version| (of(version), by.clone()))
             })
             .collect();
-        if !side.is_live {
+        if !is_live {
+            let side = Stand::of(known);
             let gave_way = lives && time(kept.revived) <= time(known.version.stamps.turned);
             let was_known = had.iter().any(|(had, _)| had.is_as(&side));
             return (gave_way && !was_known).then(|| Loss { file, fields: Patch::empty(), was_delete: true });
         }
-        let sources = self.sources.iter().map(|(_, known)| known);
-        let all: Vec<Joint> = std::iter::once(self.dest).chain(sources).map(Joint::known).collect();
-        let others: Vec<&Content> = all.iter().filter_map(|joint| joint.content.as_ref()).collect();
+        let others: Vec<&Content> = all.iter().filter_map(|(_, _, joint)| joint.content.as_ref()).collect();
         let had: Vec<Had<'_>> = had
             .iter()
             .filter_map(|(had, by)| {
@@ -276,8 +290,8 @@ impl Step<'_> {
             fields: Default::default(),
             revived: ours.revived.max(theirs.revived),
         };
-        let is_in = |stands: &Stand, name: &str, mark: &Mark| {
-            stands.joint.content.as_ref().is_some_and(|content| content.mark(name) == *mark)
+        let is_in = |stands: &Stand, name: &str, mark: At<'_>| {
+            stands.joint.content.as_ref().is_some_and(|content| content.mark(name) == mark)
         };
         let (mut lost, mut is_clash) = (Vec::new(), false);
         for name in ours.fields.keys().chain(theirs.fields.keys()) {
@@ -286,17 +300,17 @@ impl Step<'_> {
             }
             let (mine, other) = (ours.mark(name), theirs.mark(name));
             let later = mine.0.max(other.0);
-            let value = if mine.1 == other.1 || self.had_by_source().any(|had| is_in(had, name, &other)) {
+            let value = if mine.1 == other.1 || self.had_by_source().any(|had| is_in(had, name, other)) {
                 mine.1
-            } else if self.commons.iter().any(|had| is_in(had, name, &mine)) {
+            } else if self.commons.iter().any(|had| is_in(had, name, mine)) {
                 other.1
             } else {
                 is_clash |= policy == Policy::Manual;
                 let (kept, loser) = if chooses_source { (other.1, mine.1) } else { (mine.1, other.1) };
-                lost.push((name.clone(), loser));
+                lost.push((name.as_str(), loser));
                 kept
             };
-            content.fields.insert(name.clone(), (later, value));
+            content.fields.insert(name.clone(), (later, value.map(str::to_owned)));
         }
         let file = if chooses_source { 0 } else { self.file };
         let fields = patch_of(lost);
@@ -358,18 +372,12 @@ impl Joint {
 
 impl Version {
     /// Whether it is one in all that a merge looks at: what it is, and when its fields were changed.
-    pub(super) fn is_as_merged(&self, other: &Version) -> bool {
-        let names = |version: &Version| -> Vec<String> {
-            let state: Option<&State> = version.existence.state();
-            let held = state.into_iter().flat_map(|state| state.iter().map(|(name, _)| name));
-            held.chain(version.stamps.fields.iter().map(|(name, _)| name.clone())).collect()
-        };
+    pub(super) fn is_as_merged<'a>(&'a self, other: &'a Version) -> bool {
+        // Whatever is not listed has the stamp of its creation.
+        let listed = |version: &'a Version| version.stamps.fields.iter().map(|(name, _)| name);
         self.existence == other.existence
             && time(self.stamps.turned) == time(other.stamps.turned)
             && self.stamps.created == other.stamps.created
-            && names(self)
-                .iter()
-                .chain(&names(other))
-                .all(|name| self.stamps.of(name) == other.stamps.of(name))
+            && listed(self).chain(listed(other)).all(|name| self.stamps.of(name) == other.stamps.of(name))
     }
 }

@@ -1,20 +1,16 @@
-//! What two replicas do not know alike: both are walked through side by side, in the order of their keys.
+//! What replicas do not know alike: all are walked through side by side, in the order of their keys.
 //!
 //! Rows that are the same bytes are passed over unopened, so that comparing costs little more than reading. Memory holds
 //! one row of each at a time.
 
-use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use redb::{AccessGuard, Range, ReadableTable};
-
+use super::Replica;
 use super::error::Error;
-use super::view::{View, base_of, local_of, version_of};
-use super::{Bytes, Replica};
+use super::walk::{Row, Rows, Sorted, Walked};
 use crate::algebra::{EntityKey, Version};
 use crate::journal;
-use crate::journal::error::engine;
 use crate::journal::tables::{damaged, entity_of};
 
 impl Replica {
@@ -40,14 +36,16 @@ impl Replica {
         first.read(|_, one| {
             compared = second.read(|_, two| {
                 let (ours, theirs) = if std::ptr::eq(first, self) { (one, two) } else { (two, one) };
-                Ok(compare(
-                    ours,
-                    theirs,
-                    &mut |key, ours, theirs| {
-                        if ours == theirs { ControlFlow::Continue(()) } else { each(key, ours, theirs) }
-                    },
-                    &mut || {},
-                ))
+                let [ours, theirs] = [(self, ours), (other, theirs)]
+                    .map(|(of, view)| Walked { tables: view.tables(), inner: Some(&of.journal.inner) });
+                let mut each = |found: Found| {
+                    let theirs = found.theirs(0);
+                    if found.ours == theirs {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    Ok(each(found.key, found.ours, theirs))
+                };
+                Ok(compare(Rows::of(&ours), [Rows::of(&theirs)], true, &mut |_| {}, &mut each))
             });
             Ok(())
         })?;
@@ -55,132 +53,113 @@ impl Replica {
         match compared? {
             Ok(()) => Ok(()),
             Err(Failed::Ours(error)) => self.read(|_, _| Err(error)),
-            Err(Failed::Theirs(error)) => other.read(|_, _| Err(error)),
+            Err(Failed::Theirs(_, error)) => other.read(|_, _| Err(error)),
+            Err(Failed::Each(error)) => Err(error),
         }
     }
 }
 
-/// Which of the two could not be read.
+/// Which of them could not be read, the others by their numbers; or what was to be done failed.
 pub(super) enum Failed {
     Ours(journal::Error),
-    Theirs(journal::Error),
+    Theirs(usize, journal::Error),
+    Each(Error),
 }
 
-/// Calls `each` for every entity whose rows are not the same bytes, and `step` for every one there is.
-pub(super) fn compare<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>>(
-    ours: &View<'_, R>,
-    theirs: &View<'_, S>,
-    each: &mut impl FnMut(EntityKey, Version, Version) -> ControlFlow<()>,
-    step: &mut impl FnMut(),
+/// An entity that is not stored as the same bytes here and in all of the others.
+pub(super) struct Found {
+    pub(super) key: EntityKey,
+    /// How it is seen here.
+    pub(super) ours: Version,
+    pub(super) others: Vec<Theirs>,
+}
+
+/// What another one has stored of it.
+pub(super) enum Theirs {
+    Nothing,
+    Same,
+    Other(Version),
+}
+
+impl Found {
+    fn of(place: &[u8], own: Option<Row<'_>>, theirs: &[impl Sorted]) -> Result<Self, Failed> {
+        let rows = || theirs.iter().map(|rows| rows.first().filter(|row| row.place == place)).enumerate();
+        let key = entity_of(place).map_err(|error| {
+            let error = damaged("an entity")(error);
+            match rows().find(|(_, row)| row.is_some()) {
+                Some((of, _)) if own.is_none() => Failed::Theirs(of, error),
+                Some(_) | None => Failed::Ours(error),
+            }
+        })?;
+        let other = |(of, row): (usize, Option<Row<'_>>)| match row {
+            None => Ok(Theirs::Nothing),
+            same if same == own => Ok(Theirs::Same),
+            Some(row) => row.version().map(Theirs::Other).map_err(|error| Failed::Theirs(of, error)),
+        };
+        let others = rows().map(other).collect::<Result<Vec<_>, Failed>>()?;
+        let ours = own.map_or(Ok(Version::default()), |row| row.version()).map_err(Failed::Ours)?;
+        Ok(Found { key, ours, others })
+    }
+
+    /// How one of the others sees it.
+    pub(super) fn theirs(&self, of: usize) -> Version {
+        match self.others.get(of) {
+            Some(Theirs::Other(version)) => version.clone(),
+            Some(Theirs::Same) => self.ours.clone(),
+            Some(Theirs::Nothing) | None => Version::default(),
+        }
+    }
+}
+
+/// So often somebody is told how far it is.
+const TOLD_EVERY: u64 = 4_096;
+
+/// Calls `each` for every entity that is not stored as the same bytes here and in all of the others, or in all of those
+/// that have it; and `on_read` now and then with how many there were.
+pub(super) fn compare<O: Sorted, T: Sorted>(
+    ours: Result<O, journal::Error>,
+    theirs: impl IntoIterator<Item = Result<T, journal::Error>>,
+    also_missing: bool,
+    on_read: &mut dyn FnMut(u64),
+    each: &mut dyn FnMut(Found) -> Result<ControlFlow<()>, Failed>,
 ) -> Result<(), Failed> {
-    use Failed::{Ours, Theirs};
-    let (mut ours, mut theirs) = (Rows::of(ours).map_err(Ours)?, Rows::of(theirs).map_err(Theirs)?);
-    let (mut one, mut other) = (ours.next().map_err(Ours)?, theirs.next().map_err(Theirs)?);
+    let mut ours = ours.map_err(Failed::Ours)?;
+    let theirs = theirs.into_iter().enumerate();
+    let theirs = theirs.map(|(of, rows)| rows.map_err(|error| Failed::Theirs(of, error)));
+    let mut theirs = theirs.collect::<Result<Vec<_>, Failed>>()?;
+    let (mut place, mut read) = (Vec::new(), 0_u64);
     loop {
-        let order = match (&one, &other) {
-            (Some(one), Some(other)) => one.place().cmp(other.place()),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return Ok(()),
-        };
-        step();
-        let (mut left, mut right) = (None, None);
-        if order.is_le() {
-            left = std::mem::replace(&mut one, ours.next().map_err(Ours)?);
+        let own = ours.first();
+        // Mostly all are at one place, with the same bytes.
+        let is_same = own.is_some() && theirs.iter().all(|rows| rows.first() == own);
+        if !is_same {
+            let firsts = own.into_iter().chain(theirs.iter().filter_map(T::first));
+            let Some(least) = firsts.map(|row| row.place).min() else { break };
+            place.clear();
+            place.extend_from_slice(least);
+            let own = own.filter(|row| row.place == place);
+            let differs = |rows: &T| match rows.first().filter(|row| row.place == place) {
+                None => also_missing && own.is_some(),
+                theirs => theirs != own,
+            };
+            if theirs.iter().any(differs) && each(Found::of(&place, own, &theirs)?)?.is_break() {
+                return Ok(());
+            }
         }
-        if order.is_ge() {
-            right = std::mem::replace(&mut other, theirs.next().map_err(Theirs)?);
+        let is_at = |row: Option<Row<'_>>| is_same || row.is_some_and(|row| row.place == place);
+        if is_at(own) {
+            ours.pass().map_err(Failed::Ours)?;
         }
-        if let (Some(left), Some(right)) = (&left, &right)
-            && left.is_same(right)
-        {
-            continue;
+        for (of, rows) in theirs.iter_mut().enumerate() {
+            if is_at(rows.first()) {
+                rows.pass().map_err(|error| Failed::Theirs(of, error))?;
+            }
         }
-        let version = |row: &Option<Row<'_>>| row.as_ref().map_or(Ok(Version::default()), Row::version);
-        let (ours, theirs) = (version(&left).map_err(Ours)?, version(&right).map_err(Theirs)?);
-        let key = match (&left, &right) {
-            (Some(row), _) => row.key().map_err(Ours)?,
-            (None, Some(row)) => row.key().map_err(Theirs)?,
-            (None, None) => continue,
-        };
-        if each(key, ours, theirs).is_break() {
-            return Ok(());
+        read += 1;
+        if read.is_multiple_of(TOLD_EVERY) {
+            on_read(read);
         }
     }
-}
-
-/// A row of what is known of entities: as the authority has it, or what is seen beside that.
-struct Row<'r> {
-    place: AccessGuard<'r, Bytes>,
-    value: AccessGuard<'r, Bytes>,
-    is_base: bool,
-}
-
-impl Row<'_> {
-    fn place(&self) -> &[u8] {
-        self.place.value()
-    }
-
-    fn is_same(&self, other: &Row<'_>) -> bool {
-        self.is_base == other.is_base && self.value.value() == other.value.value()
-    }
-
-    fn key(&self) -> Result<EntityKey, journal::Error> {
-        entity_of(self.place()).map_err(damaged("an entity"))
-    }
-
-    fn version(&self) -> Result<Version, journal::Error> {
-        if !self.is_base {
-            return Ok(local_of(self.place(), self.value.value())?.version);
-        }
-        base_of(self.place(), self.value.value()).map(|(base, stamps)| version_of(&base, stamps))
-    }
-}
-
-/// The rows of one replica, one an entity.
-struct Rows<'r> {
-    base: Walk<'r>,
-    local: Walk<'r>,
-}
-
-/// A table's rows, the next one looked at before it is taken.
-struct Walk<'r> {
-    rows: Range<'r, Bytes, Bytes>,
-    next: Option<Row<'r>>,
-    is_base: bool,
-}
-
-impl<'r> Rows<'r> {
-    fn of<R: ReadableTable<Bytes, Bytes>>(view: &'r View<'_, R>) -> Result<Self, journal::Error> {
-        let (base, local) = view.tables();
-        Ok(Rows { base: Walk::of(base, true)?, local: Walk::of(local, false)? })
-    }
-
-    /// The next row: what is seen stands over what the authority has.
-    fn next(&mut self) -> Result<Option<Row<'r>>, journal::Error> {
-        let order = match (&self.base.next, &self.local.next) {
-            (Some(base), Some(local)) => base.place().cmp(local.place()),
-            (_, None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-        };
-        if order == Ordering::Equal {
-            self.base.take()?;
-        }
-        if order.is_lt() { self.base.take() } else { self.local.take() }
-    }
-}
-
-impl<'r> Walk<'r> {
-    fn of<R: ReadableTable<Bytes, Bytes>>(table: &'r R, is_base: bool) -> Result<Self, journal::Error> {
-        let mut walk = Walk { rows: table.iter().map_err(engine)?, next: None, is_base };
-        walk.take()?;
-        Ok(walk)
-    }
-
-    fn take(&mut self) -> Result<Option<Row<'r>>, journal::Error> {
-        let is_base = self.is_base;
-        let next = self.rows.next().transpose().map_err(engine)?;
-        let next = next.map(|(place, value)| Row { place, value, is_base });
-        Ok(std::mem::replace(&mut self.next, next))
-    }
+    on_read(read);
+    Ok(())
 }

@@ -10,6 +10,7 @@
 //! What it never does: talk to a network, read a clock but for stamps, drop a value that lost without a record of
 //! it.
 
+mod ahead;
 mod check;
 mod conflicts;
 mod constraints;
@@ -33,6 +34,7 @@ mod transact;
 mod typed;
 mod undo;
 mod view;
+mod walk;
 
 use std::cell::RefCell;
 use std::path::Path;

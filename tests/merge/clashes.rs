@@ -52,6 +52,10 @@ impl World for All<'_> {
         Ok(of.map(|(key, _)| key.id()).collect())
     }
 
+    fn had(&self, _: &EntityKey, _: &[String], _: &[String]) -> Result<bool, Infallible> {
+        Ok(false)
+    }
+
     fn file(&self, key: &EntityKey, _: &[String], _: &[String]) -> Result<usize, Infallible> {
         Ok(self.0.get(key).map_or(0, |(file, _)| *file))
     }

@@ -16,21 +16,24 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::thread;
 
-use redb::{ReadOnlyTable, ReadableTable};
+use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 use uuid::Uuid;
 
-use super::differ::{Failed, compare};
+use super::ahead::Ahead;
+use super::differ::{Failed, Found, Theirs, compare};
 use super::error::Error;
 use super::keep;
 use super::view::View;
+use super::walk::{Rows, Walked};
 use super::{Bytes, Replica};
-use crate::algebra::{EntityKey, Generation, Millis, ReplicaId, Schema};
+use crate::algebra::{EntityKey, Generation, Schema, Version};
 use crate::journal;
 use crate::journal::Durability;
 use crate::journal::error::engine;
 use crate::journal::tables::MERGED;
-use crate::merge::{Board, Files, Known, Merging, Resolutions};
+use crate::merge::{Board, Files, Resolutions};
 
 pub use report::{Checked, Merged, MergedEntity};
 use side::{Side, Sides};
@@ -62,9 +65,18 @@ impl Replica {
                 let mut dest = read_side(self, snapshot, view)?;
                 dest.generation = dest.generation.or(generation_of(&sources));
                 let sides = Sides { dest, sources: &sources, last: RefCell::default() };
+                let mut board = Board::new(&sides, &self.schema, editor, resolutions);
                 checked = (|| {
-                    let differing = differing(&sides, &mut **on_read.borrow_mut())?;
-                    let (board, merging) = merged_on(&sides, &self.schema, editor, &differing, resolutions)?;
+                    let mut taking = Taking::of(&mut board)?;
+                    let mut take = |found| taking.take(found).map(ControlFlow::Continue);
+                    let walked = thread::scope(|scope| {
+                        let ahead = |inner, tables| Ahead::of(scope, Walked { tables, inner: Some(inner) });
+                        let ours = ahead(sides.dest.inner, sides.dest.view.tables());
+                        let theirs = sources.iter().map(|one| ahead(one.inner, one.view.tables()));
+                        compare(ours, theirs, false, &mut **on_read.borrow_mut(), &mut take)
+                    });
+                    taking.finish(walked)?;
+                    let merging = board.merge()?;
                     Ok(Checked::of(&board, merging))
                 })();
                 Ok(())
@@ -104,16 +116,28 @@ impl Replica {
                 }
                 let generation = record.generation.map(|id| Generation(Uuid::from_bytes(id)));
                 let place = self.journal.inner.place();
-                let dest = Side { view: &*view, merged: Some(merged), id: own, generation, place };
+                let inner = &*self.journal.inner;
+                let merged = (!merged.is_empty().map_err(engine)?).then_some(merged);
+                let dest = Side { view: &*view, merged, id: own, generation, place, inner };
                 let sides = Sides { dest, sources: &sources, last: RefCell::default() };
-                let differing = differing(&sides, &mut **on_read.borrow_mut())?;
-                let (board, merging) = merged_on(&sides, &self.schema, (own, now), &differing, resolutions)?;
+                let mut board = Board::new(&sides, &self.schema, (own, now), resolutions);
+                let mut taking = Taking::of(&mut board)?;
+                let mut take = |found| taking.take(found).map(ControlFlow::Continue);
+                let walked = thread::scope(|scope| {
+                    // A transaction that writes is read by its own thread; if the engine gives up over it, that ends it.
+                    let ours = Rows::of(&Walked { tables: sides.dest.view.tables(), inner: None });
+                    let ahead = |inner, tables| Ahead::of(scope, Walked { tables, inner: Some(inner) });
+                    let theirs = sources.iter().map(|one| ahead(one.inner, one.view.tables()));
+                    compare(ours, theirs, false, &mut **on_read.borrow_mut(), &mut take)
+                });
+                let later = taking.finish(walked)?;
+                let merging = board.merge()?;
                 if !merging.refusals.is_empty() {
                     return Err(Error::MergeRefused { refusals: merging.refusals.into_iter().collect() });
                 }
                 // While a bunch is open, its answer comes before anything else that is known of the authority.
                 let takes_bases = journal::tables::state_in(within.txn)?.open.is_none();
-                let rows = write::rows(&sides, &board, &differing, takes_bases)?;
+                let rows = write::rows(&sides, &board, &later, takes_bases)?;
                 let losers = rows.iter().map(|row| row.losers()).sum();
                 let merged = Merged::of(&board, merging, losers);
                 drop(board);
@@ -164,13 +188,18 @@ fn nested<T>(
 }
 
 fn read_side<'v, 's>(
-    replica: &Replica,
+    replica: &'v Replica,
     snapshot: &journal::tables::Snapshot,
     view: &'v View<'s, ReadTable>,
 ) -> Result<Side<'v, 's, ReadTable>, journal::Error> {
     let generation = keep::record(snapshot)?.generation.map(|id| Generation(Uuid::from_bytes(id)));
     let merged = snapshot.keyed_if_there(MERGED)?;
-    Ok(Side { view, merged, id: replica.id(), generation, place: replica.journal.inner.place() })
+    let merged = match merged {
+        Some(table) if !table.is_empty().map_err(engine)? => Some(table),
+        Some(_) | None => None,
+    };
+    let (inner, place) = (&*replica.journal.inner, replica.journal.inner.place());
+    Ok(Side { view, merged, id: replica.id(), generation, place, inner })
 }
 
 /// The first generation of an authority's data that a source knows.
@@ -186,76 +215,63 @@ fn of_source(place: String, error: Error) -> Error {
     }
 }
 
-/// What not all files know alike.
-#[derive(Debug, Default)]
-struct Differing {
-    /// With the sources that do not know it as the destination does.
-    keys: BTreeMap<EntityKey, BTreeSet<usize>>,
-    /// What all see alike, of which a source may have a later row of the authority's.
-    bases: BTreeSet<EntityKey>,
+/// What not all files know alike, on its way to the board.
+struct Taking<'a, 'b, 'v, 's, R> {
+    board: &'a mut Board<'b, Sides<'v, 's, R, ReadTable>>,
+    /// Of which entities files know more than what is seen, as far as they were not met with yet.
+    marked: BTreeMap<EntityKey, BTreeSet<usize>>,
+    /// What all see alike, and a source may have a later row of the authority's of.
+    later: BTreeSet<EntityKey>,
 }
 
-/// So often somebody is told how far it is.
-const TOLD_EVERY: u64 = 4_096;
+impl<'a, 'b, 'v, 's, R: ReadableTable<Bytes, Bytes>> Taking<'a, 'b, 'v, 's, R> {
+    fn of(board: &'a mut Board<'b, Sides<'v, 's, R, ReadTable>>) -> Result<Self, Error> {
+        let marked = board.files().marked()?;
+        Ok(Taking { board, marked, later: BTreeSet::new() })
+    }
 
-fn differing<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>>(
-    sides: &Sides<'_, '_, R, S>,
-    on_read: &mut dyn FnMut(u64),
-) -> Result<Differing, Error> {
-    let mut found = Differing::default();
-    let mut read = 0_u64;
-    for (file, source) in (1..).zip(sides.sources) {
-        let has_bases = sides.is_of_one_authority(file);
-        let compared = compare(
-            sides.dest.view,
-            source.view,
-            &mut |key, ours, theirs| {
-                if ours != theirs && theirs != crate::algebra::Version::default() {
-                    found.keys.entry(key).or_default().insert(file);
-                } else if has_bases && ours == theirs {
-                    found.bases.insert(key);
-                }
-                ControlFlow::Continue(())
-            },
-            &mut || {
-                read += 1;
-                if read.is_multiple_of(TOLD_EVERY) {
-                    on_read(read);
-                }
-            },
-        );
-        compared.map_err(|failed| match failed {
-            Failed::Ours(error) => error.into(),
-            Failed::Theirs(error) => of_source(source.place.clone(), error.into()),
-        })?;
-        for key in source.marked()? {
-            found.keys.entry(key).or_default().insert(file);
+    fn take(&mut self, found: Found) -> Result<(), Failed> {
+        let sides = self.board.files();
+        let marked = self.marked.remove(&found.key);
+        let of_marked = |file: &usize| (*file, found.theirs(file.saturating_sub(1)));
+        let mut sources: BTreeMap<usize, Version> = marked.iter().flatten().map(of_marked).collect();
+        let mut is_later = false;
+        let Found { key, ours, others } = found;
+        for (file, theirs) in (1..).zip(others) {
+            let Theirs::Other(theirs) = theirs else { continue };
+            if theirs == ours {
+                is_later |= sides.is_of_one_authority(file);
+            } else if theirs != Version::default() {
+                sources.insert(file, theirs);
+            }
         }
+        if sources.is_empty() && marked.is_none() {
+            self.later.extend(is_later.then_some(key));
+            return Ok(());
+        }
+        let known = |(file, version)| Ok((file, sides.known_as(file, &key, version)?));
+        let sources = sources.into_iter().map(known).collect::<Result<Vec<_>, Error>>();
+        let dest = sides.known_as(0, &key, ours);
+        sources.and_then(|sources| self.board.take(key, dest?, sources)).map_err(Failed::Each)
     }
-    for key in sides.dest.marked()? {
-        found.keys.entry(key).or_default();
-    }
-    on_read(read);
-    found.bases.retain(|key| !found.keys.contains_key(key));
-    Ok(found)
-}
 
-/// Merges what differs, on a board.
-fn merged_on<'b, F: Files<Error = Error>>(
-    files: &'b F,
-    schema: &'b Schema,
-    editor: (ReplicaId, Millis),
-    differing: &Differing,
-    resolutions: &Resolutions,
-) -> Result<(Board<'b, F>, Merging), Error> {
-    let mut board = Board::new(files, schema, editor);
-    let all = differing.keys.iter().map(|(key, sources)| {
-        let known = |file: &usize| Ok((*file, files.known(*file, key)?));
-        let sources = sources.iter().map(known).collect::<Result<Vec<(usize, Known)>, Error>>()?;
-        Ok((key.clone(), files.known(0, key)?, sources))
-    });
-    let merging = board.merge(all, resolutions)?;
-    Ok((board, merging))
+    /// Takes what is known alike, but for what merges left of it. Gives what a source may have a later row of the
+    /// authority's of.
+    fn finish(self, walked: Result<(), Failed>) -> Result<BTreeSet<EntityKey>, Error> {
+        let sides = self.board.files();
+        walked.map_err(|failed| match failed {
+            Failed::Ours(error) => error.into(),
+            Failed::Theirs(source, error) => sides.of_source(source + 1, error),
+            Failed::Each(error) => error,
+        })?;
+        for (key, files) in self.marked {
+            let known = |file: usize| Ok((file, sides.known(file, &key)?));
+            let sources = files.into_iter().map(known).collect::<Result<Vec<_>, Error>>()?;
+            let dest = sides.known(0, &key)?;
+            self.board.take(key, dest, sources)?;
+        }
+        Ok(self.later)
+    }
 }
 
 /// What two schemas say differently of what both declare; what only one of them declares is no difference.

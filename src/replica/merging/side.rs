@@ -1,7 +1,7 @@
 //! One file of a merge, as it is read; and all of them together.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redb::ReadableTable;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{MergedRecord, SeenRecord, VersionRecord};
 use crate::journal::error::engine;
 use crate::journal::tables::{damaged, entity_bytes, entity_of};
+use crate::journal::{self, Inner};
 use crate::merge::{Derived, Files, Known, Seen};
 use crate::replica::Bytes;
 use crate::replica::error::Error;
@@ -26,21 +27,21 @@ pub(super) struct Side<'v, 's, R> {
     pub(super) generation: Option<Generation>,
     /// Its name for people.
     pub(super) place: String,
+    /// Whose handle is told if its engine gives up.
+    pub(super) inner: &'v Inner,
 }
 
 impl<R: ReadableTable<Bytes, Bytes>> Side<'_, '_, R> {
     /// What merges left of an entity.
-    pub(super) fn record(&self, key: &EntityKey) -> Result<MergedRecord, Error> {
+    pub(super) fn record(&self, key: &EntityKey) -> Result<MergedRecord, journal::Error> {
         let Some(table) = &self.merged else { return Ok(MergedRecord::default()) };
         let place = entity_bytes(key);
-        let Some(found) = table.get(place.as_slice()).map_err(engine)? else {
-            return Ok(MergedRecord::default());
-        };
-        Ok(merged_of(&place, found.value())?)
+        let found = table.get(place.as_slice()).map_err(engine)?;
+        found.map_or_else(|| Ok(MergedRecord::default()), |found| merged_of(&place, found.value()))
     }
 
     /// The entities of which more is known than what is seen: by their deleters, or of whom they are a part.
-    pub(super) fn marked(&self) -> Result<Vec<EntityKey>, Error> {
+    fn marked(&self) -> Result<Vec<EntityKey>, journal::Error> {
         let mut found = Vec::new();
         let Some(table) = &self.merged else { return Ok(found) };
         for row in table.iter().map_err(engine)? {
@@ -55,11 +56,16 @@ impl<R: ReadableTable<Bytes, Bytes>> Side<'_, '_, R> {
         Ok(found)
     }
 
-    pub(super) fn known(&self, key: &EntityKey) -> Result<Known, Error> {
-        let MergedRecord { seen, returned, dropped, redirected, .. } = self.record(key)?;
-        let derived = Derived { returned: returned.map(stamp_of), dropped, redirected };
-        Ok(Known { version: self.view.visible(key)?, seen: seen.map(seen_of), derived })
+    pub(super) fn known(&self, key: &EntityKey) -> Result<Known, journal::Error> {
+        Ok(known_as(self.view.visible(key)?, self.record(key)?))
     }
+}
+
+/// What a file knows of what it sees so.
+fn known_as(version: Version, record: MergedRecord) -> Known {
+    let MergedRecord { seen, returned, dropped, redirected, .. } = record;
+    let derived = Derived { returned: returned.map(stamp_of), dropped, redirected };
+    Known { version, seen: seen.map(seen_of), derived }
 }
 
 /// All files of a merge.
@@ -75,12 +81,50 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Sides<'_, '
         file.checked_sub(1).and_then(|place| self.sources.get(place))
     }
 
+    /// An error of one of the files.
+    pub(super) fn of_source(&self, file: usize, error: journal::Error) -> Error {
+        match self.source(file) {
+            Some(source) => super::of_source(source.place.clone(), error.into()),
+            None => error.into(),
+        }
+    }
+
+    /// Asks one of the files; if the engine gives up over a source, the handle of that is told.
+    fn ask<T>(
+        &self,
+        file: usize,
+        of_dest: impl FnOnce(&Side<'_, '_, R>) -> Result<T, journal::Error>,
+        of_source: impl FnOnce(&Side<'_, '_, S>) -> Result<T, journal::Error>,
+    ) -> Result<T, Error> {
+        let asked = match self.source(file) {
+            Some(source) => source.inner.shielded(|| of_source(source)),
+            None => of_dest(&self.dest),
+        };
+        asked.map_err(|error| self.of_source(file, error))
+    }
+
+    /// Of which entities files know more than what is seen: which ones.
+    pub(super) fn marked(&self) -> Result<BTreeMap<EntityKey, BTreeSet<usize>>, Error> {
+        let mut found: BTreeMap<EntityKey, BTreeSet<usize>> = BTreeMap::new();
+        for key in self.dest.marked()? {
+            found.entry(key).or_default();
+        }
+        for file in 1..=self.sources.len() {
+            for key in self.ask(file, |dest| dest.marked(), |source| source.marked())? {
+                found.entry(key).or_default().insert(file);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a file knows of an entity that it sees so.
+    pub(super) fn known_as(&self, file: usize, key: &EntityKey, version: Version) -> Result<Known, Error> {
+        Ok(known_as(version, self.record(file, key)?))
+    }
+
     /// What the authority is known to have had, with its epoch, of one file.
     pub(super) fn base(&self, file: usize, key: &EntityKey) -> Result<(Base, Stamps), Error> {
-        Ok(match self.source(file) {
-            Some(source) => source.view.base(key)?,
-            None => self.dest.view.base(key)?,
-        })
+        self.ask(file, |dest| dest.view.base(key), |source| source.view.base(key))
     }
 
     /// Whether a source and the destination have rows of one life of one authority's data, as far as is known: who only
@@ -94,10 +138,7 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Sides<'_, '
         if let Some((_, record)) = self.last.borrow().get(&file).filter(|(last, _)| last == key) {
             return Ok(record.clone());
         }
-        let record = match self.source(file) {
-            Some(source) => source.record(key)?,
-            None => self.dest.record(key)?,
-        };
+        let record = self.ask(file, |dest| dest.record(key), |source| source.record(key))?;
         self.last.borrow_mut().insert(file, (key.clone(), record.clone()));
         Ok(record)
     }
@@ -118,10 +159,8 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Files for S
     }
 
     fn known(&self, file: usize, key: &EntityKey) -> Result<Known, Error> {
-        match self.source(file) {
-            Some(source) => source.known(key),
-            None => self.dest.known(key),
-        }
+        let version = self.ask(file, |dest| dest.view.visible(key), |source| source.view.visible(key))?;
+        self.known_as(file, key, version)
     }
 
     fn heir(&self, key: &EntityKey) -> Result<Option<EntityKey>, Error> {
@@ -203,7 +242,7 @@ fn seen_of(record: SeenRecord) -> Seen {
 }
 
 /// What merges left of an entity, as it stands in its place.
-pub(super) fn merged_of(place: &[u8], bytes: &[u8]) -> Result<MergedRecord, crate::journal::Error> {
+pub(super) fn merged_of(place: &[u8], bytes: &[u8]) -> Result<MergedRecord, journal::Error> {
     let name = || entity_of(place).map_or_else(|_| "an entity".to_owned(), |key| key.to_string());
     frame::open_record(FrameKind::Merged, place, bytes)
         .map_err(|error| damaged(format!("what merges left of {}", name()))(error))

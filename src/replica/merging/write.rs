@@ -1,10 +1,12 @@
 //! Writing what a merge came to: what is seen, what is pending so that the authority comes to it, what lost, and what
 //! later merges need to know.
 
+use std::collections::BTreeSet;
+
 use redb::ReadableTable;
 
+use super::ReadTable;
 use super::side::{Side, Sides, merged_of, seen_record, stamp_parts};
-use super::{Differing, ReadTable};
 use crate::algebra::{
     Base, Change, Collection, EntityKey, Existence, Group, Held, Knowledge, Millis, Operation, Patch, Policy,
     ReplicaId, Stamp, Stamps, State, Update, Version,
@@ -19,7 +21,7 @@ use crate::replica::error::Error;
 use crate::replica::lost::{self, Loss as Lost, Side as Whose, Why as LostWhy};
 use crate::replica::transact::{Touched, look_at_what_waited};
 use crate::replica::view::View;
-use crate::replica::{Bytes, Tables, Within, constraints};
+use crate::replica::{Tables, Within, constraints};
 
 /// What is written of one entity.
 pub(super) struct Row {
@@ -41,18 +43,18 @@ impl Row {
     }
 }
 
-/// What is to be written.
-pub(super) fn rows<'t, S: ReadableTable<Bytes, Bytes>>(
-    sides: &Sides<'_, '_, Tables<'t>, S>,
-    board: &Board<'_, Sides<'_, '_, Tables<'t>, S>>,
-    differing: &Differing,
+/// What is to be written: of what is on the board, and of what the authority may have a later row of.
+pub(super) fn rows<'t>(
+    sides: &Sides<'_, '_, Tables<'t>, ReadTable>,
+    board: &Board<'_, Sides<'_, '_, Tables<'t>, ReadTable>>,
+    later: &BTreeSet<EntityKey>,
     takes_bases: bool,
 ) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
     for (key, slot) in board.slots() {
         rows.extend(row(sides, key, slot, takes_bases)?);
     }
-    for key in differing.bases.iter().filter(|key| takes_bases && !board.slots().contains_key(*key)) {
+    for key in later.iter().filter(|key| takes_bases && !board.slots().contains_key(*key)) {
         let was = sides.known(0, key)?;
         let slot = Slot::unchanged(was);
         rows.extend(row(sides, key, &slot, takes_bases)?);
@@ -60,8 +62,8 @@ pub(super) fn rows<'t, S: ReadableTable<Bytes, Bytes>>(
     Ok(rows)
 }
 
-fn row<'t, S: ReadableTable<Bytes, Bytes>>(
-    sides: &Sides<'_, '_, Tables<'t>, S>,
+fn row(
+    sides: &Sides<'_, '_, Tables<'_>, ReadTable>,
     key: &EntityKey,
     slot: &Slot,
     takes_bases: bool,
