@@ -408,6 +408,16 @@ fn files_that_cannot_be_used_are_named_and_nothing_is_merged() {
         &prefer,
         &[&format!("{journal} is a journal, but no replica"), nothing],
     );
+    let newer = place.path("newer");
+    fs::copy("tests/data/golden/newer.journal", &newer).unwrap();
+    refused(
+        &place,
+        1,
+        &est,
+        &[&one, &newer],
+        &prefer,
+        &[&newer, "is newer than 1, the newest that this program reads", nothing],
+    );
     refused(&place, 1, &est, &[text(place.0.path())], &prefer, &[nothing]);
     // Under another schema: what is different is said; more is no harm.
     let other = SCHEMA.replace("\"units\":{", "\"units\":{\"policy\":\"manual\",");

@@ -36,6 +36,8 @@ pub(super) struct Losing<'a> {
     /// What all sides have.
     pub(super) others: &'a [&'a Content],
     pub(super) had: &'a [Had<'a>],
+    /// Whether stamps tell who wrote something: no two files write under one name, and nothing carries a stamp of what
+    /// lost to it.
     pub(super) are_apart: bool,
 }
 
@@ -57,7 +59,8 @@ impl Losing<'_> {
             let writers = (mine.0.and_then(|stamp| stamp.replica), kept.0.and_then(|stamp| stamp.replica));
             let moved_on = self.are_apart && writers.0.is_some() && writers.0 == writers.1;
             let winner = self.others.iter().find(|content| content.mark(name) == kept);
-            let was_made_so = mine.0 == ours.created
+            let was_made_so = self.are_apart
+                && mine.0 == ours.created
                 && winner.is_some_and(|winner| winner.created == ours.created && kept.0 != winner.created);
             mine.1 != kept.1 && !is_known && !moved_on && !was_made_so
         })

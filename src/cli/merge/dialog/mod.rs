@@ -10,27 +10,38 @@ use super::counts::Counts;
 use super::decided::undecided;
 use super::files::Files;
 use super::told;
-use crate::algebra::{EntityKey, Version};
+use crate::algebra::{EntityKey, Patch, Version};
 use crate::cli::conflicts::{Column, beside};
 use crate::cli::failure::Failure;
 use crate::cli::words;
-use crate::merge::{Children, How, Keep, Pair, Refusal, Resolution, Resolutions, With};
+use crate::merge::{Children, How, Keep, Pair, Refusal, Resolution, Resolutions, Side, With};
 
 /// The longest line that is taken for an answer.
-const ANSWER_BYTES_MAX: u64 = 1_000;
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
 /// So many children are shown of each of two; the rest are counted.
 const CHILDREN_MAX: usize = 8;
 
-const QUESTION: &str = "(s)ource, (d)est, (n)ewest, s(k)ip, (q)uit, (?) what these mean: ";
+const QUESTION: &str = "(s)ource, (d)est, (n)ewest, (m)odify, s(k)ip, (q)uit, (?) what these mean: ";
 
 const MEANINGS: &str = "\
   s  source: the source's goes on, the destination's is deleted
   d  dest: the destination's goes on, the source's is deleted
   n  newest: the one that was changed last goes on
+  m  modify: both go on, one of them with other fields; in a source's file nothing changes
   k  skip: it is asked about again at the end
   q  quit: nothing is merged
 What loses is kept; `foldlog conflicts` with `losers` lists it.";
+
+/// What somebody wants to become of a clash.
+enum Answer {
+    Keep(With),
+    Modify,
+    /// It is put off.
+    Skip,
+    /// Or the input ended.
+    Quit,
+}
 
 /// A dialog about what clashes.
 pub(super) struct Dialog<'d, R, W> {
@@ -56,19 +67,26 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
                 })
                 .collect();
             if !in_the_way.is_empty() {
-                let Some(pair) = last.take() else { return Ok(None) };
-                for refusal in in_the_way {
+                let of: BTreeSet<&Pair> = in_the_way.iter().map(|refusal| refusal.pair()).collect();
+                for refusal in &in_the_way {
                     self.say(&format!("that does not go: {refusal}"))?;
                 }
-                decided.listed.retain(|one| one.pair != pair);
+                // What is wrong may have been said long ago; what follows from others is taken back with the last answer.
+                let number = decided.listed.len();
+                decided.listed.retain(|one| !of.contains(&one.pair));
+                if decided.listed.len() == number {
+                    let Some(pair) = last.take() else { return Ok(None) };
+                    decided.listed.retain(|one| one.pair != pair);
+                }
                 continue;
             }
             let open = undecided(&checked);
             let Some(pair) = open.iter().find(|pair| !skipped.contains(**pair)).copied() else {
                 if open.is_empty() {
                     self.say(&format!("\nall is decided: {}", Counts::of(&checked.entities).words()))?;
-                    let goes = self.ask_one_of("merge? (y)es, (n)o: ", &[("y", "yes"), ("n", "no")])?;
-                    return Ok((goes == Some("yes")).then_some(decided));
+                    let answers = [("y", true), ("yes", true), ("n", false), ("no", false)];
+                    let goes = self.ask_one_of("merge? (y)es, (n)o: ", &answers)?;
+                    return Ok((goes == Some(true)).then_some(decided));
                 }
                 self.say(&format!(
                     "\n{} skipped",
@@ -83,21 +101,17 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
             ))?;
             let pair = pair.clone();
             let has_children = self.show(&pair)?;
-            let Some(with) = self.which()? else { return Ok(None) };
-            let Some(with) = with else {
-                skipped.insert(pair);
-                continue;
-            };
-            let mut children = Children::Both;
-            if has_children {
-                let question = "the loser's children: (b)oth are kept, or (w)inner's alone: ";
-                match self.ask_one_of(question, &[("b", "both"), ("w", "winner")])? {
-                    Some("winner") => children = Children::Winner,
-                    Some(_) => {}
-                    None => return Ok(None),
+            let how = match self.which()? {
+                Answer::Keep(with) => self.children(with, has_children)?,
+                Answer::Modify => self.modify()?,
+                Answer::Skip => {
+                    skipped.insert(pair);
+                    continue;
                 }
-            }
-            decided.listed.push(Resolution { pair: pair.clone(), how: How::Keep(Keep { with, children }) });
+                Answer::Quit => None,
+            };
+            let Some(how) = how else { return Ok(None) };
+            decided.listed.push(Resolution { pair: pair.clone(), how });
             last = Some(pair);
         }
     }
@@ -143,16 +157,47 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         Ok(!children.is_empty())
     }
 
-    /// Who goes on; nothing inside if that is put off, nothing at all at the end.
-    fn which(&mut self) -> Result<Option<Option<With>>, Failure> {
+    /// What becomes of the children of whoever loses; nothing at the end of the input.
+    fn children(&mut self, with: With, has_children: bool) -> Result<Option<How>, Failure> {
+        let question = "the loser's children: (b)oth are kept, or (w)inner's alone: ";
+        let answers = [("b", Children::Both), ("w", Children::Winner)];
+        let words = [("both", Children::Both), ("winner", Children::Winner)];
+        let children = match has_children {
+            true => self.ask_one_of(question, &[answers, words].concat())?,
+            false => Some(Children::Both),
+        };
+        Ok(children.map(|children| How::Keep(Keep { with, children })))
+    }
+
+    /// Which one is given other fields, and which; nothing at the end of the input.
+    fn modify(&mut self) -> Result<Option<How>, Failure> {
+        let question = "whose is to be another one: the (s)ource's, the (d)est's: ";
+        let answers =
+            [("s", Side::Source), ("source", Side::Source), ("d", Side::Dest), ("dest", Side::Dest)];
+        let Some(side) = self.ask_one_of(question, &answers)? else { return Ok(None) };
         loop {
-            let Some(answer) = self.ask(QUESTION)? else { return Ok(None) };
-            return Ok(match answer.as_str() {
-                "s" | "source" => Some(Some(With::Source)),
-                "d" | "dest" => Some(Some(With::Dest)),
-                "n" | "newest" => Some(Some(With::Newest)),
-                "k" | "skip" => Some(None),
-                "q" | "quit" => None,
+            let Some(said) = self.ask("the fields that change, as JSON, such as {\"code\":\"B 2\"}: ")?
+            else {
+                return Ok(None);
+            };
+            match Patch::from_json(&said) {
+                Ok(to) if !to.is_empty() => return Ok(Some(How::Modify { side, to })),
+                Ok(_) => self.say("that changes nothing")?,
+                Err(error) => self.say(&format!("that cannot be used: {error}"))?,
+            }
+        }
+    }
+
+    fn which(&mut self) -> Result<Answer, Failure> {
+        loop {
+            let Some(answer) = self.ask(QUESTION)? else { return Ok(Answer::Quit) };
+            return Ok(match answer.to_lowercase().as_str() {
+                "s" | "source" => Answer::Keep(With::Source),
+                "d" | "dest" => Answer::Keep(With::Dest),
+                "n" | "newest" => Answer::Keep(With::Newest),
+                "m" | "modify" => Answer::Modify,
+                "k" | "skip" => Answer::Skip,
+                "q" | "quit" => Answer::Quit,
                 "" => continue,
                 "?" | "help" => {
                     self.say(MEANINGS)?;
@@ -166,22 +211,18 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         }
     }
 
-    /// Asks until one of these is answered, by its letter or word; nothing at the end of the input.
-    fn ask_one_of(
-        &mut self,
-        question: &str,
-        answers: &[(&str, &'static str)],
-    ) -> Result<Option<&'static str>, Failure> {
+    /// Asks until one of these is answered; nothing at the end of the input.
+    fn ask_one_of<T: Copy>(&mut self, question: &str, answers: &[(&str, T)]) -> Result<Option<T>, Failure> {
         loop {
             let Some(said) = self.ask(question)? else { return Ok(None) };
-            let answer = answers.iter().find(|(letter, word)| said == *letter || said == *word);
-            if let Some((_, word)) = answer {
-                return Ok(Some(word));
+            let said = said.to_lowercase();
+            if let Some((_, meant)) = answers.iter().find(|(answer, _)| said == *answer) {
+                return Ok(Some(*meant));
             }
         }
     }
 
-    /// Asks, and gives the answer in lower case; nothing at the end of the input.
+    /// Asks, and gives the answer; nothing at the end of the input.
     fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
         write!(self.out, "{question}").and_then(|()| self.out.flush()).map_err(|error| gone(&error))?;
         let mut answer = Vec::new();
@@ -190,7 +231,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
             self.say("")?;
             return Ok(None);
         }
-        Ok(Some(String::from_utf8_lossy(&answer).trim().to_lowercase()))
+        Ok(Some(String::from_utf8_lossy(&answer).trim().to_owned()))
     }
 
     fn say(&mut self, line: &str) -> Result<(), Failure> {

@@ -105,6 +105,35 @@ fn what_was_skipped_is_asked_about_again() {
 }
 
 #[test]
+fn one_of_two_may_get_another_key_and_both_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = two_clash(folder.path(), "plots");
+    let answers = [
+        "m",
+        "neither",
+        "s",
+        "{\"code\":",
+        "{}",
+        r#"{"code":"elm"}"#,
+        "d",
+        "b",
+        "M",
+        "Source",
+        r#"{"code":"Oak 2"}"#,
+        "y",
+    ];
+    let (decided, said) = talked(&files, &(answers.join("\n") + "\n"));
+    let to = Patch::from_json(r#"{"code":"Oak 2"}"#).unwrap();
+    let listed = decided.unwrap().listed;
+    assert_eq!(listed.last().unwrap().how, How::Modify { side: Side::Source, to });
+    assert_eq!(listed.len(), 2);
+    // What is no object, what changes nothing, and a key that somebody has.
+    for shown in ["that cannot be used: ", "that changes nothing", "that does not go: "] {
+        assert!(said.contains(shown), "{shown}: {said}");
+    }
+}
+
+#[test]
 fn a_choice_that_cannot_be_carried_out_is_explained_and_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let files = two_clash(folder.path(), "strict");
