@@ -5,16 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::board::{Board, Files, Why};
+use super::board::{Board, Files};
 use super::clashes::{Clashes, Pair};
-use super::joint::{Derived, Joint};
-use super::losing::Loss;
 use super::refusal::Refusal;
-use super::resolution::{Children, How, Keep, Resolution, Resolutions, Side, With};
-use super::same::edited;
+use super::resolution::{How, Keep, Resolution, Resolutions, Side, With};
 use crate::algebra::{
-    Collection, CollectionName, EntityKey, Existence, Millis, OnDelete, Patch, Policy, Schema, Stamp, State,
-    key_values,
+    Collection, CollectionName, EntityKey, Existence, Millis, Patch, Schema, State, key_values,
 };
 
 /// Decisions on their way into the joint state.
@@ -25,28 +21,28 @@ pub(super) struct Deciding<'b, 'f, 'r, F> {
     listed: BTreeMap<&'r EntityKey, Vec<&'r Resolution>>,
     clashes: &'r Clashes,
     /// Whoever refers to a winner now, and how that was decided.
-    ways: BTreeMap<EntityKey, Decision>,
-    refusals: BTreeSet<Refusal>,
+    pub(super) ways: BTreeMap<EntityKey, Decision>,
+    pub(super) refusals: BTreeSet<Refusal>,
     /// What went with something else.
-    gone: BTreeSet<EntityKey>,
+    pub(super) gone: BTreeSet<EntityKey>,
     /// What refers by `restrict` to what goes.
-    restricted: Vec<Restricted>,
+    pub(super) restricted: Vec<Restricted>,
 }
 
 /// What is decided about two.
 #[derive(Clone, Copy)]
-struct Decision {
-    keep: Keep,
-    is_default: bool,
+pub(super) struct Decision {
+    pub(super) keep: Keep,
+    pub(super) is_default: bool,
     /// Whether it was listed itself, and not only its parents.
-    is_listed: bool,
+    pub(super) is_listed: bool,
 }
 
-struct Restricted {
-    pair: Pair,
-    key: EntityKey,
-    by: EntityKey,
-    field: String,
+pub(super) struct Restricted {
+    pub(super) pair: Pair,
+    pub(super) key: EntityKey,
+    pub(super) by: EntityKey,
+    pub(super) field: String,
 }
 
 /// Those who live with one key, whoever had it first before the others.
@@ -56,11 +52,11 @@ struct Class {
 }
 
 /// What is decided about a class.
-struct Outcome<'r> {
-    winner: EntityKey,
-    losers: Vec<(EntityKey, Pair, Decision)>,
-    edits: Vec<(EntityKey, Pair, &'r Patch)>,
-    number: usize,
+pub(super) struct Outcome<'r> {
+    pub(super) winner: EntityKey,
+    pub(super) losers: Vec<(EntityKey, Pair, Decision)>,
+    pub(super) edits: Vec<(EntityKey, Pair, &'r Patch)>,
+    pub(super) number: usize,
 }
 
 impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
@@ -268,165 +264,6 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         Ok(self.board.version(key)?.stamps.latest().map(|stamp| stamp.at))
     }
 
-    fn apply(&mut self, outcome: Outcome<'_>) -> Result<(), F::Error> {
-        let Outcome { winner, losers, edits, number } = outcome;
-        if !losers.is_empty() {
-            self.board.keep_for_good(&winner)?;
-        }
-        for (loser, pair, decision) in losers {
-            if self.board.version(&loser)?.existence.is_live() {
-                self.lose(&loser, &winner, &pair, decision, number)?;
-            }
-        }
-        for (key, pair, to) in edits {
-            self.modify(&key, pair, to, number)?;
-        }
-        Ok(())
-    }
-
-    /// Gives one of a clash another key.
-    fn modify(&mut self, key: &EntityKey, pair: Pair, to: &Patch, number: usize) -> Result<(), F::Error> {
-        let before = self.board.version(key)?;
-        let joint = edited(&Joint::of(&before), to, self.board.editor);
-        let after = joint.version(Policy::LastOperation)?;
-        let schema = self.board.schema;
-        let Some(declared) = schema.collection(key.collection()) else { return Ok(()) };
-        let Some(state) = after.existence.live() else { return Ok(()) };
-        let own = |existence: &Existence| existence.state().and_then(|state| key_of(declared, number, state));
-        let mut wrong = None;
-        if own(&before.existence) == own(&after.existence) {
-            wrong = Some("it does not free the key".to_owned());
-        }
-        for (other, _, values) in schema.keys(key, state) {
-            let holders = self.board.holding(key.collection(), other, &values)?;
-            if let Some(holder) = holders.iter().find(|holder| *holder != key) {
-                wrong = wrong.or_else(|| Some(format!("{holder} has the key that it would take")));
-            }
-        }
-        for (field, _, to) in schema.targets(key, state) {
-            if matches!(self.board.version(&to)?.existence, Existence::Dead(_)) {
-                wrong = wrong.or_else(|| Some(format!("{field:?} would refer to {to}, which is deleted")));
-            }
-        }
-        if let Some(why) = wrong {
-            self.refusals.insert(Refusal::BadModify { pair, why });
-            return Ok(());
-        }
-        self.board.put(key, |slot| {
-            slot.version = after;
-            slot.why.push(Why::Modified);
-        })
-    }
-
-    /// Deletes the loser of a clash, and does with its children what was decided.
-    fn lose(
-        &mut self,
-        loser: &EntityKey,
-        winner: &EntityKey,
-        pair: &Pair,
-        decision: Decision,
-        number: usize,
-    ) -> Result<(), F::Error> {
-        let heir = (decision.keep.children == Children::Both).then(|| winner.clone());
-        let file = self.board.first(loser, number);
-        self.bury(loser, pair, decision, file, Why::Lost { to: winner.clone() })?;
-        let children = self.children(loser)?;
-        if let Some(heir) = heir {
-            for (child, field, _) in children {
-                if sabotaged!(children_not_redirected) {
-                    continue;
-                }
-                self.board.redirect(&child, &field, loser, &heir)?;
-                self.ways.insert(child, Decision { is_listed: false, ..decision });
-            }
-            return self.board.put(loser, |slot| slot.heir = Some(heir));
-        }
-        self.board.put(loser, |slot| slot.is_alone = true)?;
-        self.take_along(loser, children, pair, decision)
-    }
-
-    /// What lives and refers to an entity, by which field, and what a delete of that does to it.
-    fn children(&self, of: &EntityKey) -> Result<Vec<(EntityKey, String, OnDelete)>, F::Error> {
-        let mut found = Vec::new();
-        for (from, field, reference) in self.board.schema.referrers(of.collection()) {
-            for child in self.board.referring(of, from, field)? {
-                found.push((child, field.to_owned(), reference.on_delete));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Deletes what refers to what goes, as the schema says.
-    fn take_along(
-        &mut self,
-        root: &EntityKey,
-        children: Vec<(EntityKey, String, OnDelete)>,
-        pair: &Pair,
-        decision: Decision,
-    ) -> Result<(), F::Error> {
-        let mut open: Vec<(EntityKey, EntityKey, String, OnDelete)> =
-            children.into_iter().map(|(child, field, does)| (root.clone(), child, field, does)).collect();
-        while let Some((parent, child, field, does)) = open.pop() {
-            match does {
-                OnDelete::Restrict => {
-                    self.restricted.push(Restricted { pair: pair.clone(), key: parent, by: child, field });
-                }
-                OnDelete::SetNull => {
-                    let value = self.board.version(&child)?.existence.live().map(|state| {
-                        let held = state.only(|name| name == field);
-                        State::empty().changes_to(&held)
-                    });
-                    self.board.drop_reference(&child, &field, &parent)?;
-                    if let Some(fields) = value.filter(|fields| !fields.is_empty()) {
-                        let loss = Loss { file: 0, fields, was_delete: false };
-                        self.board.put(&child, |slot| slot.losses.push(loss))?;
-                    }
-                }
-                OnDelete::Cascade if self.board.version(&child)?.existence.is_live() => {
-                    self.bury(&child, pair, decision, 0, Why::Gone { with: parent })?;
-                    self.gone.insert(child.clone());
-                    let below = self.children(&child)?.into_iter();
-                    open.extend(below.map(|(below, field, does)| (child.clone(), below, field, does)));
-                }
-                OnDelete::Cascade => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Leaves a tombstone of what goes, as of somebody who has seen all of it.
-    fn bury(
-        &mut self,
-        key: &EntityKey,
-        pair: &Pair,
-        decision: Decision,
-        file: usize,
-        why: Why,
-    ) -> Result<(), F::Error> {
-        if decision.is_default && !sabotaged!(default_spares_nothing) && self.board.is_shared(key)? {
-            let (pair, deletes) = (pair.clone(), key.clone());
-            self.refusals.insert(Refusal::MustBeListed { pair, deletes });
-        }
-        let editor = self.board.editor.0;
-        // What is deleted follows nobody and nothing.
-        let version = self.board.underived(key)?;
-        self.board.put(key, |slot| {
-            let Existence::Live(state) = &version.existence else { return };
-            let state = state.clone();
-            slot.derived = Derived::default();
-            let fields = State::empty().changes_to(&state);
-            let was_here = slot.was.version.existence.is_live();
-            let file = if was_here { 0 } else { file.max(1) };
-            slot.losses.push(Loss { file, fields, was_delete: false });
-            let latest = slot.version.stamps.latest();
-            let turned = latest.map(|last| Stamp { at: last.at, replica: Some(editor) });
-            slot.version.stamps.turned = turned.max(slot.seen.as_ref().and_then(|seen| seen.at));
-            slot.version.existence = Existence::Dead(state);
-            slot.seen = None;
-            slot.why.push(why);
-        })
-    }
-
     /// What came of it that nobody wanted.
     fn look_at_the_end(&mut self) -> Result<(), F::Error> {
         for Restricted { pair, key, by, field } in std::mem::take(&mut self.restricted) {
@@ -461,7 +298,7 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
     }
 }
 
-fn key_of(declared: &Collection, number: usize, state: &State) -> Option<Vec<String>> {
+pub(super) fn key_of(declared: &Collection, number: usize, state: &State) -> Option<Vec<String>> {
     let fields = declared.unique_keys().nth(number)?;
     key_values(state, fields)
 }

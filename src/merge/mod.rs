@@ -9,6 +9,7 @@
 //! Nothing here reads or writes a file: what is looked up is asked of [`Files`], and what comes of it is left on the
 //! board.
 
+mod applied;
 mod board;
 mod clashes;
 mod decide;

@@ -46,7 +46,8 @@ impl Replica {
     /// Looks what merging these replicas into this one would come to, with these decisions; changes nothing. The sources
     /// are merged in the order in which they are given, of which two that clash with each other take notice.
     ///
-    /// `on_read` is told now and then how many entities were looked at.
+    /// `on_read` is told now and then how many entities were looked at. It is called in the middle of that, and must not
+    /// ask any of these replicas anything.
     ///
     /// # Errors
     /// A source that is this replica, or is given twice; one of another schema; otherwise what the journals say.
@@ -88,7 +89,8 @@ impl Replica {
     /// Merges these replicas into this one, in the order in which they are given, all in one transaction. What changed
     /// here is pending, as one group; a source is as it was.
     ///
-    /// `on_read` is told now and then how many entities were looked at.
+    /// `on_read` is told now and then how many entities were looked at. It is called in the middle of that, and must not
+    /// ask any of these replicas anything.
     ///
     /// # Errors
     /// [`Error::MergeRefused`] with every clash that nobody decided and every decision that cannot be carried out;
