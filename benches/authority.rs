@@ -2,7 +2,7 @@
 //!
 //! | row | the authority does | plain redb does |
 //! |---|---|---|
-//! | creates, updates, moves | answers bunches of 100 operations of one account | a durable transaction of 100 upserts each |
+//! | creates, updates, moves | answers bunches of 100 operations of one account | a durable transaction of 100 upserts each, with the places of a unique key in a second table |
 //! | 16 threads | the same for 16 accounts at once | the same from 16 threads |
 //! | down pages | answers pages of 10,000 rows | reads as many rows by their keys |
 //!
@@ -11,6 +11,7 @@
 //!
 //! `cargo bench --features workload --bench authority [-- BUNCHES [OPERATIONS_A_BUNCH]]`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ const PARTS: u64 = 10;
 const FOLDERS: u64 = 100;
 const CACHE_BYTES: usize = 128 * 1024 * 1024;
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+/// The places of a unique key, as plain as can be: the value, then the id.
+const PLACES: TableDefinition<'_, &[u8], ()> = TableDefinition::new("places");
 const SCHEMA: &str = r#"{"collections":{"folders":{},"notes":{"unique":[["title"]],
     "references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;
 
@@ -83,7 +86,9 @@ fn measure(given: Given, schema: &Schema, has_keys: bool) {
     in_turns(given.bunches, |numbers| {
         let bunches: Vec<Bunch> = numbers.clone().map(|n| bunch(1 + n, creates(n, given))).collect();
         took.ours += timed(|| bunches.into_iter().for_each(|bunch| deliver(&authority, &account, bunch)));
-        took.theirs += timed(|| numbers.for_each(|n| upsert(&plain, n * given.operations, given.operations)));
+        let places = |n| has_keys.then(|| (None, place(n, None)));
+        let number = |n| (n * given.operations..(n + 1) * given.operations).map(move |n| (n, places(n)));
+        took.theirs += timed(|| numbers.for_each(|n| upsert(&plain, number(n))));
     });
     tell("creates", rows, took);
 
@@ -99,11 +104,14 @@ fn measure(given: Given, schema: &Schema, has_keys: bool) {
             let bunches: Vec<Bunch> = numbers.clone().map(made).collect();
             took.ours += timed(|| bunches.into_iter().for_each(|bunch| deliver(&authority, &account, bunch)));
             took.theirs += timed(|| {
-                numbers.for_each(|n| {
-                    upsert_all(
-                        &plain,
-                        (0..given.operations).map(|place| scattered(n * given.operations + place, rows)),
-                    );
+                numbers.for_each(|bunch| {
+                    let all =
+                        (0..given.operations).map(|one| scattered(bunch * given.operations + one, rows));
+                    let moves = |n| match doing {
+                        Doing::Update => None,
+                        Doing::Move => Some((Some(place(n, None)), place(n, Some(bunch)))),
+                    };
+                    upsert(&plain, all.map(|n| (n, moves(n))));
                 });
             });
         });
@@ -123,11 +131,11 @@ fn measure(given: Given, schema: &Schema, has_keys: bool) {
     });
     tell(&format!("{pages} down pages"), rows, took);
     drop((authority, plain));
-    threads(given, schema);
+    threads(given, schema, has_keys);
 }
 
 /// Every thread an account of its own, all of them at once.
-fn threads(given: Given, schema: &Schema) {
+fn threads(given: Given, schema: &Schema, has_keys: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let authority =
         FileAuthority::create(folder.path().join("authority.redb"), schema.clone()).expect("an authority");
@@ -155,7 +163,11 @@ fn threads(given: Given, schema: &Schema) {
             for number in 0..THREADS {
                 let first = number * bunches * given.operations;
                 scope.spawn(move || {
-                    (0..bunches).for_each(|n| upsert(plain, first + n * given.operations, given.operations));
+                    (0..bunches).for_each(|bunch| {
+                        let first = first + bunch * given.operations;
+                        let place = |n| has_keys.then(|| (None, place(n, None)));
+                        upsert(plain, (first..first + given.operations).map(|n| (n, place(n))));
+                    });
                 });
             }
         });
@@ -248,9 +260,10 @@ fn updates(bunch: u64, given: Given, doing: Doing) -> Vec<(Epoch, Operation)> {
         let (json, base) = match doing {
             // They were created in the order of their numbers, and updated in that of their places.
             Doing::Update => (format!(r#"{{"text":"{}"}}"#, "y".repeat(60)), n + 1),
-            Doing::Move => {
-                (format!(r#"{{"title":"title {n} {bunch}"}}"#), rows + bunch * given.operations + place + 1)
-            }
+            Doing::Move => (
+                format!(r#"{{"title":"{}"}}"#, title(n, Some(bunch))),
+                rows + bunch * given.operations + place + 1,
+            ),
         };
         let operation = Operation::patch(key("notes", id(n)), Patch::from_json(&json).expect("a patch"));
         (Epoch(base), operation.at(1_699_500_000_000 + n).expect("a time"))
@@ -274,7 +287,16 @@ fn id(n: u64) -> Uuid {
 
 fn row(n: u64) -> String {
     let folder = Uuid::from_u128(1 + u128::from(n % FOLDERS));
-    format!(r#"{{"in":"{folder}","text":"{}","title":"title {n}"}}"#, "x".repeat(60))
+    format!(r#"{{"in":"{folder}","text":"{}","title":"{}"}}"#, "x".repeat(60), title(n, None))
+}
+
+/// The unique key of a row, once it was moved by a bunch.
+fn title(n: u64, moved: Option<u64>) -> String {
+    moved.map_or_else(|| format!("title {n}"), |bunch| format!("title {n} {bunch}"))
+}
+
+fn place(n: u64, moved: Option<u64>) -> Vec<u8> {
+    [title(n, moved).as_bytes(), id(n).as_bytes()].concat()
 }
 
 fn plain(path: &Path) -> Database {
@@ -283,17 +305,29 @@ fn plain(path: &Path) -> Database {
     builder.create(path).expect("a database")
 }
 
-fn upsert(db: &Database, first: u64, rows: u64) {
-    upsert_all(db, first..first + rows);
-}
+/// The place that is left, if there was one, and the place that is taken.
+type Places = (Option<Vec<u8>>, Vec<u8>);
 
-/// One durable transaction of upserts.
-fn upsert_all(db: &Database, numbers: impl Iterator<Item = u64>) {
+/// One durable transaction of upserts, with what becomes of their places. Those are written in order, as the authority does.
+fn upsert(db: &Database, rows: impl Iterator<Item = (u64, Option<Places>)>) {
     let txn = db.begin_write().expect("a transaction");
     {
         let mut table = txn.open_table(ROWS).expect("a table");
-        for n in numbers {
+        let mut moves = BTreeMap::new();
+        for (n, places) in rows {
             table.insert(id(n).as_bytes().as_slice(), row(n).as_bytes()).expect("a row");
+            if let Some((left, taken)) = places {
+                moves.extend(left.map(|left| (left, false)));
+                moves.insert(taken, true);
+            }
+        }
+        let mut table = txn.open_table(PLACES).expect("a table");
+        for (place, is_in) in moves {
+            if is_in {
+                table.insert(place.as_slice(), ()).expect("a place");
+            } else {
+                table.remove(place.as_slice()).expect("a place");
+            }
         }
     }
     txn.commit().expect("a commit");

@@ -199,7 +199,7 @@ impl<'f, F: Files> Board<'f, F> {
         &self.slots
     }
 
-    /// Takes an entity that these sources do not know as the destination does.
+    /// Takes an entity that these sources do not know as the destination does, once.
     ///
     /// # Errors
     /// What the files say, or fields of several files that together are more than a state may hold.

@@ -35,6 +35,14 @@ pub struct Clashes {
     pub downstream: BTreeSet<Pair>,
 }
 
+impl Clashes {
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn has(&self, pair: &Pair) -> bool {
+        self.top.contains(pair) || self.downstream.contains(pair)
+    }
+}
+
 /// The joint state of all files, as far as it is asked for.
 pub trait World {
     /// What can go wrong.
@@ -78,7 +86,7 @@ pub trait World {
     fn file(&self, key: &EntityKey, fields: &[String], values: &[String]) -> Result<usize, Self::Error>;
 }
 
-/// Finds all clashes of entities that are not as the destination has them, and all that follows from these.
+/// Finds all clashes of entities with keys that they do not have in the destination, and all that follows from these.
 ///
 /// # Errors
 /// What the files say.

@@ -141,7 +141,7 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
             let pair = &resolution.pair;
             let is_self = pair.source == pair.dest
                 && self.board.slots.get(&pair.source).is_some_and(|slot| slot.is_self_clash);
-            if !is_self && !self.clashes.top.contains(pair) && !self.clashes.downstream.contains(pair) {
+            if !is_self && !self.clashes.has(pair) {
                 self.refusals.insert(Refusal::NoClash { pair: pair.clone() });
             }
             if !named.insert(pair) {

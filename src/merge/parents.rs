@@ -63,9 +63,6 @@ impl<F: Files> Board<'_, F> {
         let latest = version.stamps.latest();
         let mut returned = Vec::new();
         let targets = self.schema.targets(key, state);
-        // What it referred to before is whole, if nothing became of that.
-        let targets =
-            targets.filter(|(field, _, to)| self.slots.contains_key(to) || !self.referred(key, field));
         let targets: Vec<_> =
             targets.map(|(field, reference, to)| (field.to_owned(), reference.on_delete, to)).collect();
         for (field, on_delete, target) in targets {

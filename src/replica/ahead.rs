@@ -1,8 +1,8 @@
 //! Rows that are read ahead, by a thread of their own.
 //!
 //! They come in batches, over a channel that holds a few: neither side waits long for the other, and memory holds no more
-//! than that. One thread reads one replica and nobody else does meanwhile, for the engine keeps what it read in one place:
-//! two that read different parts of one file would mostly wait for each other.
+//! than that. One thread walks through one replica: the engine keeps what it read in one place, and two that walk through
+//! different parts of one file mostly wait for each other.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

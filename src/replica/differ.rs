@@ -1,7 +1,7 @@
 //! What replicas do not know alike: all are walked through side by side, in the order of their keys.
 //!
 //! Rows that are the same bytes are passed over unopened, so that comparing costs little more than reading. Memory holds
-//! one row of each at a time.
+//! one row of each at a time, or what was read ahead.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -49,12 +49,16 @@ impl Replica {
             });
             Ok(())
         })?;
-        // Told by the replica that it is of, which mends what is damaged.
-        match compared? {
-            Ok(()) => Ok(()),
-            Err(Failed::Ours(error)) => self.read(|_, _| Err(error)),
-            Err(Failed::Theirs(_, error)) => other.read(|_, _| Err(error)),
-            Err(Failed::Each(error)) => Err(error),
+        let (of, error) = match compared? {
+            Ok(()) => return Ok(()),
+            Err(Failed::Each(error)) => return Err(error),
+            Err(Failed::Ours(error)) => (self, error),
+            Err(Failed::Theirs(_, error)) => (other, error),
+        };
+        match error {
+            // Told by the replica that it is of, which mends that.
+            error @ journal::Error::Damaged { .. } => of.read(|_, _| Err(error)),
+            error => Err(error.into()),
         }
     }
 }

@@ -87,13 +87,13 @@ impl<'r> Rows<'r> {
             }
             self.pass()?;
         }
-        // From here on only one of the two has any, which need not be looked at before it is taken.
-        for (walk, is_base) in [(self.base, true), (self.local, false)] {
-            for row in walk.next.map(Ok).into_iter().chain(walk.rows) {
-                let (place, value) = row.map_err(engine)?;
+        // From here on only one of the two has any, which need not be held against the other.
+        for (mut walk, is_base) in [(self.base, true), (self.local, false)] {
+            while let Some((place, value)) = &walk.next {
                 if take(Row { place: place.value(), value: value.value(), is_base }).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
+                walk.pass()?;
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -140,7 +140,15 @@ impl<'r> Walk<'r> {
     }
 
     fn pass(&mut self) -> Result<(), Error> {
-        self.next = self.rows.next().transpose().map_err(engine)?;
+        let next = self.rows.next().transpose().map_err(engine)?;
+        if let Some((place, value)) = &next {
+            // Where a page is damaged, a walk may come by rows twice; and what it comes by may reach beyond its page.
+            if self.next.as_ref().is_some_and(|(before, _)| before.value() >= place.value()) {
+                return Err(Error::Corrupted { why: "what is known of entities is out of order".to_owned() });
+            }
+            value.value();
+        }
+        self.next = next;
         Ok(())
     }
 }

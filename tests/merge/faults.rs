@@ -1,5 +1,7 @@
 //! A merge on a disk that fails: the destination is as it was before or merged whole, the sources are as they were.
 
+use std::panic::AssertUnwindSafe;
+
 use foldlog::Uuid;
 use foldlog::algebra::{EntityKey, Operation, Patch, ReplicaId, Schema, State};
 use foldlog::journal::{Durability, Options};
@@ -149,4 +151,28 @@ fn whatever_fails_the_destination_is_as_before_or_merged_whole_and_a_source_as_i
     }
     println!("{failed} merges failed");
     assert!(failed > 50, "{failed}");
+}
+
+/// What the caller's own code panics with is no fault of a file's.
+#[test]
+fn a_caller_that_panics_when_told_how_far_it_is_leaves_all_files_usable() {
+    let schema = schema(["last_operation"; 3], ["cascade"; 3]);
+    let (desk, crews, resolutions) = files(&schema);
+    let desk = opened(&desk, 1, &schema);
+    let [crew, other] = [opened(&crews[0], 2, &schema), opened(&crews[1], 3, &schema)];
+    let panics = |_| panic!("enough of that");
+    for check in [true, false] {
+        let merging = AssertUnwindSafe(|| {
+            if check {
+                desk.check_merge(&[&crew, &other], &resolutions, &mut { panics }).map(|_| ()).unwrap();
+            } else {
+                desk.merge(&[&crew, &other], &resolutions, &mut { panics }).map(|_| ()).unwrap();
+            }
+        });
+        let theirs = std::panic::catch_unwind(merging).unwrap_err();
+        assert_eq!(theirs.downcast_ref::<&str>(), Some(&"enough of that"));
+        let checked = desk.check_merge(&[&crew, &other], &resolutions, &mut |_| {}).unwrap();
+        assert!(checked.entities.len() > 10, "nothing was merged");
+    }
+    desk.merge(&[&crew, &other], &resolutions, &mut |_| {}).unwrap();
 }

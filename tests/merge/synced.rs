@@ -204,6 +204,26 @@ fn a_merge_while_a_bunch_is_on_its_way_goes_on_from_what_that_makes() {
     assert_eq!(authority.live()[&key("plots", 0)].raw("note"), Some("2"));
 }
 
+/// The crew knows the authority's tombstone, and the desk waits to send a deletion of its own.
+#[test]
+fn what_is_seen_of_a_deletion_that_waits_stays_what_follows_from_it_when_a_later_row_is_taken_over() {
+    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    let [desk, crew] = [&world.replicas[0], &world.replicas[1]];
+    commit(desk, Operation::patch(key("trees", 0), Patch::from_json(r#"{"number":2}"#).unwrap()), 2);
+    commit(desk, Operation::delete(key("trees", 0)), 3);
+    commit(crew, Operation::create(key("trees", 0), state(r#"{"number":1,"note":1}"#)), 1);
+    authority.sync(crew);
+    crew.merge(&[desk], &Resolutions::default(), &mut |_| {}).unwrap();
+    assert_eq!(crew.check().unwrap(), [""; 0]);
+    authority.sync(crew);
+    desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+    assert_eq!(desk.check().unwrap(), [""; 0]);
+    authority.sync(desk);
+    authority.sync(crew);
+    assert_eq!((authority.live(), world.live(0)), (world.live(1), world.live(1)));
+}
+
 proptest! {
     #![proptest_config(config())]
 

@@ -10,6 +10,7 @@
 
 mod report;
 mod side;
+mod telling;
 mod write;
 
 use std::cell::RefCell;
@@ -37,6 +38,7 @@ use crate::merge::{Board, Files, Resolutions};
 
 pub use report::{Checked, Merged, MergedEntity};
 use side::{Side, Sides};
+use telling::Telling;
 
 type ReadTable = ReadOnlyTable<Bytes, Bytes>;
 /// The sources, opened.
@@ -59,8 +61,8 @@ impl Replica {
     ) -> Result<Checked, Error> {
         self.require_mergeable(sources)?;
         let editor = (self.id(), (self.journal.inner.options.clock)());
-        let on_read = RefCell::new(on_read);
-        nested(sources, Vec::new(), &mut |sources| {
+        let telling = Telling::new(on_read);
+        let done = nested(sources, Vec::new(), &mut |sources| {
             let mut checked = Ok(Checked::default());
             self.read(|snapshot, view| {
                 let mut dest = read_side(self, snapshot, view)?;
@@ -74,16 +76,18 @@ impl Replica {
                         let ahead = |inner, tables| Ahead::of(scope, Walked { tables, inner: Some(inner) });
                         let ours = ahead(sides.dest.inner, sides.dest.view.tables());
                         let theirs = sources.iter().map(|one| ahead(one.inner, one.view.tables()));
-                        compare(ours, theirs, false, &mut **on_read.borrow_mut(), &mut take)
+                        compare(ours, theirs, false, &mut |read| telling.tell(read), &mut take)
                     });
                     taking.finish(walked)?;
+                    telling.goes_on()?;
                     let merging = board.merge()?;
                     Ok(Checked::of(&board, merging))
                 })();
                 Ok(())
             })?;
             checked
-        })
+        });
+        telling.done(done)
     }
 
     /// Merges these replicas into this one, in the order in which they are given, all in one transaction. What changed
@@ -104,8 +108,8 @@ impl Replica {
         self.require_mergeable(sources)?;
         let now = (self.journal.inner.options.clock)();
         let own = self.id();
-        let on_read = RefCell::new(on_read);
-        nested(sources, Vec::new(), &mut |sources| {
+        let telling = Telling::new(on_read);
+        let done = nested(sources, Vec::new(), &mut |sources| {
             self.append(Durability::Durable, |within, view| {
                 let merged = within.txn.open_table(MERGED).map_err(engine)?;
                 let mut record = keep::record_in(within.txn)?.unwrap_or_default();
@@ -130,9 +134,10 @@ impl Replica {
                     let ours = Rows::of(&Walked { tables: sides.dest.view.tables(), inner: None });
                     let ahead = |inner, tables| Ahead::of(scope, Walked { tables, inner: Some(inner) });
                     let theirs = sources.iter().map(|one| ahead(one.inner, one.view.tables()));
-                    compare(ours, theirs, false, &mut **on_read.borrow_mut(), &mut take)
+                    compare(ours, theirs, false, &mut |read| telling.tell(read), &mut take)
                 });
                 let later = taking.finish(walked)?;
+                telling.goes_on()?;
                 let merging = board.merge()?;
                 if !merging.refusals.is_empty() {
                     return Err(Error::MergeRefused { refusals: merging.refusals.into_iter().collect() });
@@ -147,7 +152,8 @@ impl Replica {
                 let end = write::write(&within, view, (own, now), &rows, &sources)?;
                 Ok((merged, end))
             })
-        })
+        });
+        telling.done(done)
     }
 
     fn require_mergeable(&self, sources: &[&Replica]) -> Result<(), Error> {

@@ -8,7 +8,8 @@ use crate::merge::{Board, Clashes, Files, Merging, Pair, Refusal, Why};
 /// What a merge would come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// All clashes, decided or not.
+    /// All clashes that the merge brings, decided or not. Two that have one key in the destination already are none of
+    /// its business.
     pub clashes: Clashes,
     /// Those that no default may decide.
     pub must_be_listed: BTreeSet<Pair>,

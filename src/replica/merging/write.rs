@@ -81,6 +81,11 @@ fn row(
         }
     }
     let (was, now) = (&slot.was.version, &slot.version);
+    let unsent_before = sides.dest.view.local(key)?.is_some_and(|local| !local.is_kept);
+    if unsent_before && matches!(now.existence, Existence::Dead(_)) && was.existence == now.existence {
+        // What is seen is the last state that the waiting deletion makes of this base, and of no other.
+        base = known.clone();
+    }
     let has_lost = slot.why.iter().any(|why| matches!(why, Why::Lost { .. } | Why::Gone { .. }));
     let is_believed = matches!(&base.0, Base::Live(held) if held.epoch.is_none());
     if let Existence::Dead(state) = &now.existence
@@ -111,7 +116,6 @@ fn row(
             give(&mut record, source.id, VersionRecord::of(&given));
         }
     }
-    let unsent_before = sides.dest.view.local(key)?.is_some_and(|local| !local.is_kept);
     let operations = operations(key, was, now, &known.0, &base.0, unsent_before);
     let is_unsent = unsent_before || !operations.is_empty();
     let base = (base != known).then_some(base);

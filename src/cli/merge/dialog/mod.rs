@@ -66,21 +66,25 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
                     !matches!(refusal, Refusal::Undecided { .. } | Refusal::MustBeListed { .. })
                 })
                 .collect();
+            let mut open = undecided(&checked);
             if !in_the_way.is_empty() {
                 let of: BTreeSet<&Pair> = in_the_way.iter().map(|refusal| refusal.pair()).collect();
                 for refusal in &in_the_way {
                     self.say(&format!("that does not go: {refusal}"))?;
                 }
-                // What is wrong may have been said long ago; what follows from others is taken back with the last answer.
+                // It may be about an earlier answer, or about what was decided by default: that is asked about.
                 let number = decided.listed.len();
                 decided.listed.retain(|one| !of.contains(&one.pair));
-                if decided.listed.len() == number {
+                if decided.listed.len() < number {
+                    continue;
+                }
+                open.extend(of.into_iter().filter(|pair| checked.clashes.has(pair)));
+                if open.is_empty() {
                     let Some(pair) = last.take() else { return Ok(None) };
                     decided.listed.retain(|one| one.pair != pair);
+                    continue;
                 }
-                continue;
             }
-            let open = undecided(&checked);
             let Some(pair) = open.iter().find(|pair| !skipped.contains(**pair)).copied() else {
                 if open.is_empty() {
                     self.say(&format!("\nall is decided: {}", Counts::of(&checked.entities).words()))?;

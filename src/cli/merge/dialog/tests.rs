@@ -133,6 +133,33 @@ fn one_of_two_may_get_another_key_and_both_go_on() {
     }
 }
 
+/// Units 2 and 1 clash, and a default decides; what that lets go is held by what refers to it, which is seen only once
+/// units 3 is decided, which both files have.
+#[test]
+fn what_a_default_cannot_carry_out_is_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = |n: u128, code: &str| create("units", n, json!({"code": code}));
+    let both = made(folder.path(), "dest", &[unit(3, "elm")]);
+    let source = folder.path().join("crew");
+    std::fs::copy(&both, &source).unwrap();
+    let options = || Options::new().schema(Schema::from_json(SCHEMA).unwrap());
+    let strict = create("strict", 7, json!({"unit": Uuid::from_u128(2).to_string()}));
+    let crew = Replica::open(&source, options()).unwrap();
+    crew.commit(&[unit(2, "oak"), strict, unit(4, "ash")], Durability::Durable).unwrap();
+    let renamed = Operation::patch(key("units", 3), Patch::from_json(r#"{"code":"ash"}"#).unwrap());
+    let desk = Replica::open(&both, options()).unwrap();
+    desk.commit(&[unit(1, "oak"), renamed], Durability::Durable).unwrap();
+    drop((crew, desk));
+    let files = Files::open(&both, &[source]).unwrap();
+    let default = Some(Keep { with: With::Dest, children: Children::Winner });
+    let mut out = Vec::new();
+    let decided = Dialog { files: &files, input: "d\nd\nb\ny\n".as_bytes(), out: &mut out, width: 100 }
+        .talk(Resolutions { listed: Vec::new(), default })
+        .unwrap();
+    let said = String::from_utf8(out).unwrap();
+    assert!(decided.is_some() && said.contains("that does not go: "), "{said}");
+}
+
 #[test]
 fn a_choice_that_cannot_be_carried_out_is_explained_and_asked_again() {
     let folder = tempfile::tempdir().unwrap();
