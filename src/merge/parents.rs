@@ -6,6 +6,9 @@
 //! | what lost a clash and has an heir | it refers to the heir |
 //! | what is deleted, by `cascade` or `restrict` | that returns with its last state: whoever deleted it had not seen this |
 //! | what is deleted, by `set_null` | the reference is dropped |
+//!
+//! A reference that is as in the destination, to what is as there, is not looked at: it is whole, or it is an open matter
+//! between the destination and its authority.
 
 use std::collections::BTreeSet;
 
@@ -63,8 +66,9 @@ impl<F: Files> Board<'_, F> {
         let latest = version.stamps.latest();
         let mut returned = Vec::new();
         let targets = self.schema.targets(key, state);
+        let news = targets.filter(|(field, _, to)| self.slots.contains_key(to) || !self.referred(key, field));
         let targets: Vec<_> =
-            targets.map(|(field, reference, to)| (field.to_owned(), reference.on_delete, to)).collect();
+            news.map(|(field, reference, to)| (field.to_owned(), reference.on_delete, to)).collect();
         for (field, on_delete, target) in targets {
             let to = self.living_heir(&target)?;
             if to != target {

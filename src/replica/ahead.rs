@@ -16,8 +16,8 @@ use crate::journal::Error;
 
 /// So many bytes of rows are handed over at once, and so many times that wait to be taken: to wake a thread costs as much
 /// as to read hundreds of rows.
-const BATCH_BYTES: usize = 1 << 20;
-const BATCHES: usize = 1;
+const BATCH_BYTES: usize = 256 << 10;
+const BATCHES: usize = 8;
 
 /// Rows that lie one behind the other.
 #[derive(Default)]
