@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("workload", &["algebra"]),
     ("journal", &["algebra", "clock", "codec", "storage"]),
     ("merge", &["algebra"]),
-    ("replica", &["algebra", "codec", "journal", "merge"]),
+    ("replica", &["algebra", "codec", "journal", "merge", "storage"]),
     ("sync", &["algebra", "codec", "journal", "replica"]),
     ("client", &["algebra", "clock", "codec", "journal", "replica", "sync"]),
     ("authority", &["algebra", "codec", "storage"]),

@@ -9,7 +9,9 @@ use crate::replica::error::Error;
 use crate::storage::guard::outside;
 
 /// Whom to tell; what they panic with is theirs, not the engine's, and goes on once the engine was left in order.
-pub(super) struct Telling<'a>(RefCell<(&'a mut dyn FnMut(u64), Option<Box<dyn Any + Send>>)>);
+pub(super) struct Telling<'a>(RefCell<Told<'a>>);
+
+type Told<'a> = (&'a mut dyn FnMut(u64), Option<Box<dyn Any + Send>>);
 
 impl<'a> Telling<'a> {
     pub(super) fn new(on_read: &'a mut dyn FnMut(u64)) -> Self {
