@@ -7,7 +7,7 @@
 //! | down pages | answers pages of 10,000 rows | reads as many rows by their keys |
 //!
 //! Each for entities without a schema and for entities with a unique key and a reference; moves are updates that give every
-//! entity another key. The two take turns, a part of the bunches each, so that what the disk does meanwhile meets both.
+//! entity another key; last, a third each of the three. The two take turns, a part of the bunches each, so that what the disk does meanwhile meets both.
 //!
 //! `cargo bench --features workload --bench authority [-- BUNCHES [OPERATIONS_A_BUNCH]]`
 
@@ -48,8 +48,20 @@ struct Given {
 /// What is done to entities that are there.
 #[derive(Clone, Copy)]
 enum Doing {
+    Create,
     Update,
     Move,
+}
+
+impl Doing {
+    /// What the mixed bunches do, in turn.
+    fn of(place: u64) -> Self {
+        match place % 3 {
+            0 => Doing::Create,
+            1 => Doing::Update,
+            _ => Doing::Move,
+        }
+    }
 }
 
 /// How long the authority and plain redb took for as many rows.
@@ -109,7 +121,7 @@ fn measure(given: Given, schema: &Schema, has_keys: bool) {
                         (0..given.operations).map(|one| scattered(bunch * given.operations + one, rows));
                     let moves = |n| match doing {
                         Doing::Update => None,
-                        Doing::Move => Some((Some(place(n, None)), place(n, Some(bunch)))),
+                        Doing::Create | Doing::Move => Some((Some(place(n, None)), place(n, Some(bunch)))),
                     };
                     upsert(&plain, all.map(|n| (n, moves(n))));
                 });
@@ -130,6 +142,34 @@ fn measure(given: Given, schema: &Schema, has_keys: bool) {
         }
     });
     tell(&format!("{pages} down pages"), rows, took);
+    if has_keys {
+        let mut took = Took::default();
+        in_turns(given.bunches, |numbers| {
+            let made = |n| bunch(1 + 3 * given.bunches + n, mixed(n, given));
+            let bunches: Vec<Bunch> = numbers.clone().map(made).collect();
+            took.ours += timed(|| bunches.into_iter().for_each(|bunch| deliver(&authority, &account, bunch)));
+            took.theirs += timed(|| {
+                numbers.for_each(|bunch| {
+                    let all = bunch * given.operations..(bunch + 1) * given.operations;
+                    upsert(
+                        &plain,
+                        all.map(|at| {
+                            let n = scattered(at, rows);
+                            match Doing::of(at) {
+                                Doing::Create => (rows + at, Some((None, place(rows + at, None)))),
+                                Doing::Update => (n, None),
+                                Doing::Move => {
+                                    let moved = Some(at / given.operations);
+                                    (n, Some((Some(place(n, moved)), place(n, Some(rows + at)))))
+                                }
+                            }
+                        }),
+                    );
+                });
+            });
+        });
+        tell("a third each", rows, took);
+    }
     drop((authority, plain));
     threads(given, schema, has_keys);
 }
@@ -260,7 +300,7 @@ fn updates(bunch: u64, given: Given, doing: Doing) -> Vec<(Epoch, Operation)> {
         let (json, base) = match doing {
             // They were created in the order of their numbers, and updated in that of their places.
             Doing::Update => (format!(r#"{{"text":"{}"}}"#, "y".repeat(60)), n + 1),
-            Doing::Move => (
+            Doing::Create | Doing::Move => (
                 format!(r#"{{"title":"{}"}}"#, title(n, Some(bunch))),
                 rows + bunch * given.operations + place + 1,
             ),
@@ -269,6 +309,29 @@ fn updates(bunch: u64, given: Given, doing: Doing) -> Vec<(Epoch, Operation)> {
         (Epoch(base), operation.at(1_699_500_000_000 + n).expect("a time"))
     };
     (0..given.operations).map(update).collect()
+}
+
+/// A third each creates an entity, changes one, and gives one another key, all after what was done before.
+fn mixed(bunch: u64, given: Given) -> Vec<(Epoch, Operation)> {
+    let rows = given.bunches * given.operations;
+    let one = |at: u64| {
+        let n = scattered(at, rows);
+        let base = 2 * rows + at + 1;
+        let patch = |json: String, base| {
+            let patch = Patch::from_json(&json).expect("a patch");
+            (Epoch(base), Operation::patch(key("notes", id(n)), patch))
+        };
+        let (base, operation) = match Doing::of(at) {
+            Doing::Create => {
+                let state = State::from_json(&row(rows + at)).expect("a state");
+                (Epoch(0), Operation::create(key("notes", id(rows + at)), state))
+            }
+            Doing::Update => patch(format!(r#"{{"text":"{}"}}"#, "z".repeat(60)), base),
+            Doing::Move => patch(format!(r#"{{"title":"{}"}}"#, title(n, Some(rows + at))), base),
+        };
+        (base, operation.at(1_699_900_000_000 + at).expect("a time"))
+    };
+    (bunch * given.operations..(bunch + 1) * given.operations).map(one).collect()
 }
 
 /// Every number below `rows` once, out of order.
