@@ -1,0 +1,66 @@
+//! SQLite's session extension, as little of it as recording and combining changes needs.
+//!
+//! The functions are in the bundled library (`LIBSQLITE3_FLAGS` in `.cargo/config.toml`); rusqlite only declares them when
+//! it is built with libclang, so they are declared here.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr::null_mut;
+
+use rusqlite::Connection;
+use rusqlite::ffi::{self, SQLITE_OK};
+
+enum Session {}
+enum Group {}
+
+unsafe extern "C" {
+    fn sqlite3session_create(db: *mut ffi::sqlite3, schema: *const c_char, out: *mut *mut Session) -> c_int;
+    fn sqlite3session_attach(session: *mut Session, table: *const c_char) -> c_int;
+    fn sqlite3session_changeset(session: *mut Session, len: *mut c_int, bytes: *mut *mut c_void) -> c_int;
+    fn sqlite3session_delete(session: *mut Session);
+    fn sqlite3changegroup_new(out: *mut *mut Group) -> c_int;
+    fn sqlite3changegroup_add(group: *mut Group, len: c_int, bytes: *mut c_void) -> c_int;
+    fn sqlite3changegroup_output(group: *mut Group, len: *mut c_int, bytes: *mut *mut c_void) -> c_int;
+    fn sqlite3changegroup_delete(group: *mut Group);
+}
+
+/// Runs some statements under a session of their own and gives what it recorded of all tables.
+pub(crate) fn recorded(db: &Connection, work: impl FnOnce()) -> Vec<u8> {
+    // Safety: the session lives no longer than the connection, and is closed before this returns; the bytes are copied
+    // before SQLite's own are freed.
+    unsafe {
+        let mut session = null_mut();
+        check(sqlite3session_create(db.handle(), c"main".as_ptr(), &raw mut session));
+        check(sqlite3session_attach(session, std::ptr::null()));
+        work();
+        let (mut len, mut bytes) = (0, null_mut());
+        check(sqlite3session_changeset(session, &raw mut len, &raw mut bytes));
+        sqlite3session_delete(session);
+        let len = usize::try_from(len).expect("a length");
+        let copy =
+            if bytes.is_null() { Vec::new() } else { std::slice::from_raw_parts(bytes.cast(), len).to_vec() };
+        ffi::sqlite3_free(bytes);
+        copy
+    }
+}
+
+/// Combines changesets in order; gives how many bytes the changes take that do the same.
+pub(crate) fn combined(changesets: &mut [Vec<u8>]) -> usize {
+    // Safety: every buffer outlives the call that reads it; the group is closed here, and what it gave is freed.
+    unsafe {
+        let mut group = null_mut();
+        check(sqlite3changegroup_new(&raw mut group));
+        for changeset in changesets.iter_mut() {
+            let len = c_int::try_from(changeset.len()).expect("short");
+            check(sqlite3changegroup_add(group, len, changeset.as_mut_ptr().cast()));
+        }
+        let (mut len, mut bytes) = (0, null_mut());
+        check(sqlite3changegroup_output(group, &raw mut len, &raw mut bytes));
+        sqlite3changegroup_delete(group);
+        ffi::sqlite3_free(bytes);
+        usize::try_from(len).expect("a length")
+    }
+}
+
+fn check(code: c_int) {
+    assert_eq!(code, SQLITE_OK, "SQLite says {code}");
+}
