@@ -1,6 +1,8 @@
 //! Merging two files of a million entities of which one in a hundred differs, beside plain redb that copies both: scans
 //! of the two files, inserts into a third one. Each in a process of its own, in turn.
 
+mod memory;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -10,6 +12,7 @@ use foldlog::algebra::{CollectionName, EntityKey, Operation, Patch, ReplicaId, S
 use foldlog::journal::{Durability, Options};
 use foldlog::merge::Resolutions;
 use foldlog::replica::Replica;
+use memory::highest;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 const ENTITIES: u128 = 1_000_000;
@@ -157,13 +160,4 @@ fn plain(files: &[std::path::PathBuf], into: Option<&Path>) -> u64 {
         txn.commit().expect("room");
     }
     rows
-}
-
-/// The most memory that this process ever held.
-fn highest() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let found = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib =
-        found.and_then(|value| value.trim().strip_suffix(" kB")).and_then(|value| value.parse::<f64>().ok());
-    kib.map_or_else(|| "memory unknown here".to_owned(), |kib| format!("{:.0} MiB", kib / 1024.0))
 }

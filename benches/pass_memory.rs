@@ -2,11 +2,14 @@
 //!
 //! The journal is written by one process and compacted by another, so that the figure is the pass's alone.
 
+mod memory;
+
 use std::process::Command;
 use std::time::Instant;
 
 use foldlog::journal::{Durability, Error, Journal};
 use foldlog::workload::Workload;
+use memory::highest;
 
 const OPERATIONS: u64 = 10_000_000;
 const JOURNAL: &str = "FOLDLOG_BENCH_JOURNAL";
@@ -46,13 +49,4 @@ fn compact(path: &str) {
     journal.compact().expect("room");
     let time = began.elapsed().as_secs_f64();
     println!("{time:.2} s, {} at its highest", highest());
-}
-
-/// The most memory that this process ever held.
-fn highest() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let found = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib =
-        found.and_then(|value| value.trim().strip_suffix(" kB")).and_then(|value| value.parse::<f64>().ok());
-    kib.map_or_else(|| "memory unknown here".to_owned(), |kib| format!("{:.0} MiB", kib / 1024.0))
 }

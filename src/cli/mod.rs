@@ -3,6 +3,7 @@
 //! Data goes to standard output, words and progress to standard error, so that commands can be chained.
 
 mod args;
+mod asking;
 mod conflicts;
 mod demo;
 mod failure;

@@ -74,7 +74,7 @@ impl<F: Files> Deciding<'_, '_, '_, F> {
         let heir = (decision.keep.children == Children::Both).then(|| winner.clone());
         let file = self.board.first(loser, number);
         self.bury(loser, pair, decision, file, Why::Lost { to: winner.clone() })?;
-        let children = self.children(loser)?;
+        let children = self.board.children(loser)?;
         if let Some(heir) = heir {
             for (child, field, _) in children {
                 if sabotaged!(children_not_redirected) {
@@ -87,17 +87,6 @@ impl<F: Files> Deciding<'_, '_, '_, F> {
         }
         self.board.put(loser, |slot| slot.is_alone = true)?;
         self.take_along(loser, children, pair, decision)
-    }
-
-    /// What lives and refers to an entity, by which field, and what a delete of that does to it.
-    fn children(&self, of: &EntityKey) -> Result<Vec<(EntityKey, String, OnDelete)>, F::Error> {
-        let mut found = Vec::new();
-        for (from, field, reference) in self.board.schema.referrers(of.collection()) {
-            for child in self.board.referring(of, from, field)? {
-                found.push((child, field.to_owned(), reference.on_delete));
-            }
-        }
-        Ok(found)
     }
 
     /// Deletes what refers to what goes, as the schema says.
@@ -129,7 +118,7 @@ impl<F: Files> Deciding<'_, '_, '_, F> {
                 OnDelete::Cascade if self.board.version(&child)?.existence.is_live() => {
                     self.bury(&child, pair, decision, 0, Why::Gone { with: parent })?;
                     self.gone.insert(child.clone());
-                    let below = self.children(&child)?.into_iter();
+                    let below = self.board.children(&child)?.into_iter();
                     open.extend(below.map(|(below, field, does)| (child.clone(), below, field, does)));
                 }
                 OnDelete::Cascade => {}

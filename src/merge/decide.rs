@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::board::{Board, Files};
 use super::clashes::{Clashes, Pair};
 use super::refusal::Refusal;
-use super::resolution::{How, Keep, Resolution, Resolutions, Side, With};
+use super::resolution::{How, Keep, Resolution, Side, With};
 use crate::algebra::{
     Collection, CollectionName, EntityKey, Existence, Millis, Patch, Schema, State, key_values,
 };
@@ -16,7 +16,6 @@ use crate::algebra::{
 /// Decisions on their way into the joint state.
 pub(super) struct Deciding<'b, 'f, 'r, F> {
     pub(super) board: &'b mut Board<'f, F>,
-    resolutions: &'r Resolutions,
     /// What is listed, by whoever had the key later.
     listed: BTreeMap<&'r EntityKey, Vec<&'r Resolution>>,
     clashes: &'r Clashes,
@@ -68,7 +67,6 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         }
         Deciding {
             board,
-            resolutions,
             listed,
             clashes,
             ways: BTreeMap::new(),
@@ -137,7 +135,7 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
     /// What is wrong with the list as it stands.
     fn look_at_the_list(&mut self) {
         let mut named = BTreeSet::new();
-        for resolution in &self.resolutions.listed {
+        for resolution in &self.board.resolutions.listed {
             let pair = &resolution.pair;
             let is_self = pair.source == pair.dest
                 && self.board.slots.get(&pair.source).is_some_and(|slot| slot.is_self_clash);
@@ -148,7 +146,7 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
                 self.refusals.insert(Refusal::NamedTwice { pair: pair.clone() });
             }
         }
-        if self.resolutions.default.is_none() {
+        if self.board.resolutions.default.is_none() {
             for (key, slot) in &self.board.slots {
                 let pair = Pair { source: key.clone(), dest: key.clone() };
                 if slot.is_self_clash && !named.contains(&pair) {
@@ -220,7 +218,7 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
                 None => {
                     let way = self.ways.get(member).or_else(|| self.ways.get(first)).copied();
                     let default = || {
-                        self.resolutions.default.map(|keep| Decision {
+                        self.board.resolutions.default.map(|keep| Decision {
                             keep,
                             is_default: true,
                             is_listed: false,
@@ -271,7 +269,7 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
                 self.refusals.insert(Refusal::Restricted { pair, key, by, field });
             }
         }
-        for resolution in &self.resolutions.listed {
+        for resolution in &self.board.resolutions.listed {
             let Pair { source, dest } = &resolution.pair;
             if source == dest {
                 continue;

@@ -42,14 +42,16 @@ impl<F: Files> Board<'_, F> {
         if self.version(key)?.existence.is_live() {
             return Ok(BTreeSet::from([key.clone()]));
         }
-        self.children(key)
+        Ok(self.children(key)?.into_iter().map(|(child, ..)| child).collect())
     }
 
-    /// All that lives and refers to an entity.
-    fn children(&self, of: &EntityKey) -> Result<BTreeSet<EntityKey>, F::Error> {
-        let mut found = BTreeSet::new();
-        for (from, field, _) in self.schema.referrers(of.collection()) {
-            found.extend(self.referring(of, from, field)?);
+    /// What lives and refers to an entity, by which field, and what a delete of that does to it.
+    pub(super) fn children(&self, of: &EntityKey) -> Result<Vec<(EntityKey, String, OnDelete)>, F::Error> {
+        let mut found = Vec::new();
+        for (from, field, reference) in self.schema.referrers(of.collection()) {
+            for child in self.referring(of, from, field)? {
+                found.push((child, field.to_owned(), reference.on_delete));
+            }
         }
         Ok(found)
     }
@@ -172,7 +174,7 @@ impl<F: Files> Board<'_, F> {
                 slot.derived = Derived::default();
                 slot.why.retain(|why| !matches!(why, Why::Returned { .. }));
             })?;
-            for child in self.children(&key)? {
+            for (child, ..) in self.children(&key)? {
                 self.drop_dead(&child)?;
             }
         }

@@ -46,7 +46,7 @@ fn fold(scale: Scale, table: &mut Table, written: usize) {
         assert!(planned <= entities);
 
         let began = Instant::now();
-        let bytes = combined(&mut changesets);
+        let bytes = combined(&mut changesets).len();
         table.note("changegroup", began.elapsed(), log.len());
         assert!(bytes > entities);
 
@@ -116,7 +116,7 @@ fn changesets(acts: &[Act], entities: usize) -> Vec<Vec<u8>> {
         }
     }
     let recorded = acts.chunks(CHANGESET).map(|acts| {
-        recorded(&db, || {
+        recorded(&db, &[c"notes"], || {
             for act in acts {
                 let set: Vec<String> = act.fields.iter().map(|(field, _)| format!("f{field}=?")).collect();
                 let sql = format!("UPDATE notes SET {} WHERE id=?", set.join(","));

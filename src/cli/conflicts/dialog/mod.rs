@@ -3,10 +3,11 @@
 //! It knows no terminal: answers are lines of any input, an editor is any function. The end of the input is "quit".
 //! What was decided before stays, whatever comes after.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Write};
 
 use super::seen::Seen;
 use crate::algebra::{EntityKey, State};
+use crate::cli::asking::asked;
 use crate::cli::failure::Failure;
 use crate::cli::words;
 use crate::clock::now;
@@ -187,14 +188,8 @@ impl<R: BufRead, W: Write, E: FnMut(&str) -> Result<String, String>> Dialog<'_, 
 
     /// Asks, and gives the answer in lower case; nothing at the end of the input.
     fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
-        write!(self.out, "{question}").and_then(|()| self.out.flush()).map_err(|error| gone(&error))?;
-        let mut answer = Vec::new();
-        let read = self.input.by_ref().take(ANSWER_BYTES_MAX).read_until(b'\n', &mut answer);
-        if read.map_err(|error| gone(&error))? == 0 {
-            self.say("")?;
-            return Ok(None);
-        }
-        Ok(Some(String::from_utf8_lossy(&answer).trim().to_lowercase()))
+        let answer = asked(&mut self.input, &mut self.out, question, ANSWER_BYTES_MAX);
+        Ok(answer.map_err(|error| gone(&error))?.map(|answer| answer.to_lowercase()))
     }
 
     fn say(&mut self, line: &str) -> Result<(), Failure> {

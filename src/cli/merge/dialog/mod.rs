@@ -4,13 +4,14 @@
 //! somebody says so at the end.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Write};
 
 use super::counts::Counts;
 use super::decided::undecided;
 use super::files::Files;
 use super::told;
 use crate::algebra::{EntityKey, Patch, Version};
+use crate::cli::asking::asked;
 use crate::cli::conflicts::{Column, beside};
 use crate::cli::failure::Failure;
 use crate::cli::words;
@@ -228,14 +229,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
 
     /// Asks, and gives the answer; nothing at the end of the input.
     fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
-        write!(self.out, "{question}").and_then(|()| self.out.flush()).map_err(|error| gone(&error))?;
-        let mut answer = Vec::new();
-        let read = self.input.by_ref().take(ANSWER_BYTES_MAX).read_until(b'\n', &mut answer);
-        if read.map_err(|error| gone(&error))? == 0 {
-            self.say("")?;
-            return Ok(None);
-        }
-        Ok(Some(String::from_utf8_lossy(&answer).trim().to_owned()))
+        asked(&mut self.input, &mut self.out, question, ANSWER_BYTES_MAX).map_err(|error| gone(&error))
     }
 
     fn say(&mut self, line: &str) -> Result<(), Failure> {

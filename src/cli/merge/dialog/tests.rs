@@ -48,10 +48,13 @@ fn two_clash(folder: &Path, below_second: &str) -> Files {
 
 /// Answers the dialog; what was decided, and what it said.
 fn talked(files: &Files, answers: &str) -> (Option<Resolutions>, String) {
+    talked_from(files, Resolutions::default(), answers)
+}
+
+fn talked_from(files: &Files, decided: Resolutions, answers: &str) -> (Option<Resolutions>, String) {
     let mut out = Vec::new();
-    let decided = Dialog { files, input: answers.as_bytes(), out: &mut out, width: 100 }
-        .talk(Resolutions::default())
-        .unwrap();
+    let decided =
+        Dialog { files, input: answers.as_bytes(), out: &mut out, width: 100 }.talk(decided).unwrap();
     (decided, String::from_utf8(out).unwrap())
 }
 
@@ -152,11 +155,7 @@ fn what_a_default_cannot_carry_out_is_asked_about() {
     drop((crew, desk));
     let files = Files::open(&both, &[source]).unwrap();
     let default = Some(Keep { with: With::Dest, children: Children::Winner });
-    let mut out = Vec::new();
-    let decided = Dialog { files: &files, input: "d\nd\nb\ny\n".as_bytes(), out: &mut out, width: 100 }
-        .talk(Resolutions { listed: Vec::new(), default })
-        .unwrap();
-    let said = String::from_utf8(out).unwrap();
+    let (decided, said) = talked_from(&files, Resolutions { listed: Vec::new(), default }, "d\nd\nb\ny\n");
     assert!(decided.is_some() && said.contains("that does not go: "), "{said}");
 }
 

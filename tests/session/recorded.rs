@@ -1,9 +1,9 @@
-//! SQLite's session extension, as little of it as recording and combining changes needs.
+//! Recording changes and combining them.
 //!
 //! The functions are in the bundled library (`LIBSQLITE3_FLAGS` in `.cargo/config.toml`); rusqlite only declares them when
 //! it is built with libclang, so they are declared here.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
 
 use rusqlite::Connection;
@@ -23,44 +23,53 @@ unsafe extern "C" {
     fn sqlite3changegroup_delete(group: *mut Group);
 }
 
-/// Runs some statements under a session of their own and gives what it recorded of all tables.
-pub(crate) fn recorded(db: &Connection, work: impl FnOnce()) -> Vec<u8> {
-    // Safety: the session lives no longer than the connection, and is closed before this returns; the bytes are copied
-    // before SQLite's own are freed.
+/// Runs some statements under a session of their own and gives what it recorded of these tables.
+pub(crate) fn recorded(db: &Connection, tables: &[&CStr], work: impl FnOnce()) -> Vec<u8> {
+    // Safety: the session lives no longer than the connection, and is closed before this returns; the
+    // bytes are copied before SQLite's own are freed.
     unsafe {
         let mut session = null_mut();
         check(sqlite3session_create(db.handle(), c"main".as_ptr(), &raw mut session));
-        check(sqlite3session_attach(session, std::ptr::null()));
+        for table in tables {
+            check(sqlite3session_attach(session, table.as_ptr()));
+        }
         work();
         let (mut len, mut bytes) = (0, null_mut());
         check(sqlite3session_changeset(session, &raw mut len, &raw mut bytes));
         sqlite3session_delete(session);
-        let len = usize::try_from(len).expect("a length");
-        let copy =
-            if bytes.is_null() { Vec::new() } else { std::slice::from_raw_parts(bytes.cast(), len).to_vec() };
-        ffi::sqlite3_free(bytes);
-        copy
+        taken(len, bytes)
     }
 }
 
-/// Combines changesets in order; gives how many bytes the changes take that do the same.
-pub(crate) fn combined(changesets: &mut [Vec<u8>]) -> usize {
-    // Safety: every buffer outlives the call that reads it; the group is closed here, and what it gave is freed.
+/// Combines changesets in order into one.
+pub(crate) fn combined(changesets: &mut [Vec<u8>]) -> Vec<u8> {
+    // Safety: every buffer outlives the call that reads it; the group is closed here.
     unsafe {
         let mut group = null_mut();
         check(sqlite3changegroup_new(&raw mut group));
         for changeset in changesets.iter_mut() {
-            let len = c_int::try_from(changeset.len()).expect("short");
+            let len = c_int::try_from(changeset.len()).unwrap();
             check(sqlite3changegroup_add(group, len, changeset.as_mut_ptr().cast()));
         }
         let (mut len, mut bytes) = (0, null_mut());
         check(sqlite3changegroup_output(group, &raw mut len, &raw mut bytes));
         sqlite3changegroup_delete(group);
-        ffi::sqlite3_free(bytes);
-        usize::try_from(len).expect("a length")
+        taken(len, bytes)
     }
 }
 
-fn check(code: c_int) {
-    assert_eq!(code, SQLITE_OK, "SQLite says {code}");
+/// Safety: `bytes` is a buffer of `len` bytes that SQLite allocated, or null.
+unsafe fn taken(len: c_int, bytes: *mut c_void) -> Vec<u8> {
+    if bytes.is_null() {
+        return Vec::new();
+    }
+    unsafe {
+        let copy = std::slice::from_raw_parts(bytes.cast::<u8>(), usize::try_from(len).unwrap()).to_vec();
+        ffi::sqlite3_free(bytes);
+        copy
+    }
+}
+
+pub(crate) fn check(code: c_int) {
+    assert_eq!(code, SQLITE_OK, "SQLite's session extension");
 }
