@@ -3,7 +3,7 @@
 //! | row | the authority does | plain redb does |
 //! |---|---|---|
 //! | creates, updates, moves | answers bunches of 100 operations of one account | a durable transaction of 100 upserts each, with the places of a unique key in a second table |
-//! | 16 threads | the same for 16 accounts at once | the same from 16 threads |
+//! | 16 threads | creates, and a third each of the three, of 16 accounts at once | the same from 16 threads |
 //! | down pages | answers pages of 10,000 rows | reads as many rows by their keys |
 //!
 //! Each for entities without a schema and for entities with a unique key and a reference; moves are updates that give every
@@ -145,26 +145,16 @@ fn measure(given: Given, schema: &Schema, has_keys: bool) {
     if has_keys {
         let mut took = Took::default();
         in_turns(given.bunches, |numbers| {
-            let made = |n| bunch(1 + 3 * given.bunches + n, mixed(n, given));
+            // They were moved in the order of their places.
+            let base = |_, at| 2 * rows + at + 1;
+            let made = |n| bunch(1 + 3 * given.bunches + n, mixed(n, given, base));
             let bunches: Vec<Bunch> = numbers.clone().map(made).collect();
             took.ours += timed(|| bunches.into_iter().for_each(|bunch| deliver(&authority, &account, bunch)));
             took.theirs += timed(|| {
                 numbers.for_each(|bunch| {
-                    let all = bunch * given.operations..(bunch + 1) * given.operations;
-                    upsert(
-                        &plain,
-                        all.map(|at| {
-                            let n = scattered(at, rows);
-                            match Doing::of(at) {
-                                Doing::Create => (rows + at, Some((None, place(rows + at, None)))),
-                                Doing::Update => (n, None),
-                                Doing::Move => {
-                                    let moved = Some(at / given.operations);
-                                    (n, Some((Some(place(n, moved)), place(n, Some(rows + at)))))
-                                }
-                            }
-                        }),
-                    );
+                    let moved = |n, at| (n, Some(at / given.operations));
+                    let of = |at| mixed_plain(at, rows, |n| moved(n, at), rows + at);
+                    upsert(&plain, (bunch * given.operations..(bunch + 1) * given.operations).map(of));
                 });
             });
         });
@@ -180,39 +170,48 @@ fn threads(given: Given, schema: &Schema, has_keys: bool) {
     let authority =
         FileAuthority::create(folder.path().join("authority.redb"), schema.clone()).expect("an authority");
     let plain = plain(&folder.path().join("plain.redb"));
-    let bunches = given.bunches / PARTS;
-    let mut took = Took::default();
-    let all: Vec<(Account, Vec<Bunch>)> = (0..THREADS)
-        .map(|number| {
-            let bunches = (0..bunches).map(|n| bunch(1 + n, creates(n, given)));
-            (account(number), std::iter::once(bunch(0, folders())).chain(bunches).collect())
-        })
-        .collect();
-    let authority = &authority;
-    took.ours = timed(|| {
-        thread::scope(|scope| {
-            for (account, bunches) in all {
-                scope
-                    .spawn(move || bunches.into_iter().for_each(|bunch| deliver(authority, &account, bunch)));
-            }
+    let given = Given { bunches: given.bunches / PARTS, ..given };
+    let rows = given.bunches * given.operations;
+    (0..THREADS).for_each(|number| deliver(&authority, &account(number), bunch(0, folders())));
+    let at_once = |word: &str, ours: &dyn Fn(u64) -> Vec<Bunch>, theirs: &(dyn Fn(u64, u64) + Sync)| {
+        let mut took = Took::default();
+        let all: Vec<(Account, Vec<Bunch>)> =
+            (0..THREADS).map(|number| (account(number), ours(number))).collect();
+        let authority = &authority;
+        took.ours = timed(|| {
+            thread::scope(|scope| {
+                for (account, bunches) in all {
+                    let deliver = move |bunch| deliver(authority, &account, bunch);
+                    scope.spawn(move || bunches.into_iter().for_each(deliver));
+                }
+            });
         });
-    });
-    let plain = &plain;
-    took.theirs = timed(|| {
-        thread::scope(|scope| {
-            for number in 0..THREADS {
-                let first = number * bunches * given.operations;
-                scope.spawn(move || {
-                    (0..bunches).for_each(|bunch| {
-                        let first = first + bunch * given.operations;
-                        let place = |n| has_keys.then(|| (None, place(n, None)));
-                        upsert(plain, (first..first + given.operations).map(|n| (n, place(n))));
-                    });
-                });
-            }
+        took.theirs = timed(|| {
+            thread::scope(|scope| {
+                for number in 0..THREADS {
+                    scope.spawn(move || (0..given.bunches).for_each(|bunch| theirs(number, bunch)));
+                }
+            });
         });
+        tell(&format!("{word}, {THREADS} threads"), THREADS * rows, took);
+    };
+    let made = |_| (0..given.bunches).map(|n| bunch(1 + n, creates(n, given))).collect();
+    at_once("creates", &made, &|number, bunch| {
+        let first = number * rows + bunch * given.operations;
+        let place = |n| has_keys.then(|| (None, place(n, None)));
+        upsert(&plain, (first..first + given.operations).map(|n| (n, place(n))));
     });
-    tell(&format!("creates of {THREADS} threads"), THREADS * bunches * given.operations, took);
+    if has_keys {
+        let base = |n, _| n + 1;
+        let made =
+            |_| (0..given.bunches).map(|n| bunch(1 + given.bunches + n, mixed(n, given, base))).collect();
+        at_once("a third each", &made, &|number, bunch| {
+            let of = |at| {
+                mixed_plain(at, rows, |n| (number * rows + n, None), THREADS * rows + number * rows + at)
+            };
+            upsert(&plain, (bunch * given.operations..(bunch + 1) * given.operations).map(of));
+        });
+    }
 }
 
 fn in_turns(bunches: u64, mut part: impl FnMut(std::ops::Range<u64>)) {
@@ -311,12 +310,13 @@ fn updates(bunch: u64, given: Given, doing: Doing) -> Vec<(Epoch, Operation)> {
     (0..given.operations).map(update).collect()
 }
 
-/// A third each creates an entity, changes one, and gives one another key, all after what was done before.
-fn mixed(bunch: u64, given: Given) -> Vec<(Epoch, Operation)> {
+/// A third each creates an entity, changes one, and gives one another key, all after what was done before: `base` tells
+/// the epoch of an entity's last change, of its number and of its place here.
+fn mixed(bunch: u64, given: Given, base: impl Fn(u64, u64) -> u64) -> Vec<(Epoch, Operation)> {
     let rows = given.bunches * given.operations;
     let one = |at: u64| {
         let n = scattered(at, rows);
-        let base = 2 * rows + at + 1;
+        let base = base(n, at);
         let patch = |json: String, base| {
             let patch = Patch::from_json(&json).expect("a patch");
             (Epoch(base), Operation::patch(key("notes", id(n)), patch))
@@ -332,6 +332,21 @@ fn mixed(bunch: u64, given: Given) -> Vec<(Epoch, Operation)> {
         (base, operation.at(1_699_900_000_000 + at).expect("a time"))
     };
     (bunch * given.operations..(bunch + 1) * given.operations).map(one).collect()
+}
+
+/// The same for plain redb: `held` tells the number and the last move of an entity, `new` is a number that nothing has.
+fn mixed_plain(
+    at: u64,
+    rows: u64,
+    held: impl Fn(u64) -> (u64, Option<u64>),
+    new: u64,
+) -> (u64, Option<Places>) {
+    let (n, moved) = held(scattered(at, rows));
+    match Doing::of(at) {
+        Doing::Create => (new, Some((None, place(new, None)))),
+        Doing::Update => (n, None),
+        Doing::Move => (n, Some((Some(place(n, moved)), place(n, Some(new))))),
+    }
 }
 
 /// Every number below `rows` once, out of order.
