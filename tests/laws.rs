@@ -1,7 +1,8 @@
-//! The laws by property: 10,000 cases each.
+//! The laws by property: 10,000 cases each; and by one long log.
 
-use foldlog::algebra::Operation;
+use foldlog::algebra::{CollectionName, Effect, EntityKey, Fold, Operation};
 use foldlog::testing::{laws, strategies};
+use foldlog::workload::Workload;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -64,6 +65,40 @@ proptest! {
     ) {
         laws::accounting(&log, baseline.bases())?;
     }
+}
+
+/// What is long is sorted first: by whatever way an operation comes, effects are composed of all of them in their order.
+#[test]
+fn a_long_run_is_folded_as_one_operation_after_another() {
+    let collections: Vec<CollectionName> =
+        ["notes", "tags", "folders"].iter().map(|name| CollectionName::new(name).unwrap()).collect();
+    let workload = Workload { operations: 60_000, entities: 9_000, payload_bytes: 60, ..Workload::default() };
+    let mut log: Vec<Operation> = workload.iter().unwrap().collect();
+    for (n, operation) in log.iter_mut().enumerate() {
+        operation.key = EntityKey::new(collections[n % 3].clone(), operation.key.id()).unwrap();
+        if n % 7 == 0 {
+            operation.groups = vec![format!("group {}", n % 5).parse().unwrap()];
+        }
+    }
+    let effects = |fold: &Fold<'_>| -> Vec<(EntityKey, Effect)> { fold.effects().collect() };
+    let mut one_by_one = Fold::new();
+    for operation in &log {
+        one_by_one.push(operation);
+    }
+    let expected = effects(&one_by_one);
+    assert!(expected.len() > 10_000 && expected.is_sorted_by_key(|(_, effect)| effect.shape.last));
+    assert!(expected.iter().any(|(_, effect)| effect.groups.len() > 1));
+
+    let mut at_once = Fold::new();
+    at_once.extend(&log);
+    assert_eq!(effects(&at_once), expected);
+    // A long run first, then one that is long enough to be sorted, and one that is not.
+    let ((first, rest), mut in_parts) = (log.split_at(40_000), Fold::new());
+    in_parts.extend(first);
+    in_parts.extend(&rest[..19_900]);
+    in_parts.extend(&rest[19_900..]);
+    assert_eq!(effects(&in_parts), expected);
+    laws::fold_is_composition(&log).unwrap();
 }
 
 /// A check that cannot fail shows nothing: each law is given something that breaks it.

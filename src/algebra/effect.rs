@@ -11,9 +11,13 @@
 //!
 //! Liveness: the later one that is not `Keep`.
 
+use std::borrow::Cow;
+
 use super::fields::{Patch, State};
+use super::members::Entries;
 use super::names::{Group, Seq};
 use super::operation::{Change, Existence, Operation, Update};
+use super::run::{self, Written};
 use super::stamp::{Clock, FieldStamp, Stamp};
 
 /// What a run of operations does to an entity's fields.
@@ -212,40 +216,8 @@ impl Effect {
     /// The effect of this run and then a later one. Total and associative; the identity is neutral.
     #[must_use]
     pub fn then(&self, later: &Effect) -> Effect {
-        let before = self.shape.clock;
-        let lifted_written = later.written.after(before);
-        let lifted = |stamp: FieldStamp| stamp.after(before);
-        let (content, written, exceptions) = match (&self.content, &later.content) {
-            (content, Content::Keep) => (content.clone(), self.written, self.exceptions.clone()),
-            (_, Content::Replace(_)) | (Content::Keep, Content::Merge(_)) => (
-                later.content.clone(),
-                lifted_written,
-                later.exceptions.iter().map(|(name, stamp)| (name.clone(), lifted(*stamp))).collect(),
-            ),
-            (Content::Replace(state), Content::Merge(patch)) => {
-                let rewritten = patch.iter().map(|(name, _)| {
-                    let stamp = lifted(later.stamp_of(&name));
-                    (name, stamp)
-                });
-                let exceptions = overlaid(&self.exceptions, rewritten, self.written);
-                (Content::Replace(state.with(patch)), self.written, exceptions)
-            }
-            (Content::Merge(first), Content::Merge(second)) => {
-                let kept: Vec<(String, FieldStamp)> = first
-                    .iter()
-                    .map(|(name, _)| {
-                        let stamp = self.stamp_of(&name);
-                        (name, stamp)
-                    })
-                    .collect();
-                let rewritten = second.iter().map(|(name, _)| {
-                    let stamp = lifted(later.stamp_of(&name));
-                    (name, stamp)
-                });
-                let exceptions = overlaid(&kept, rewritten, lifted_written);
-                (Content::Merge(first.then(second)), lifted_written, exceptions)
-            }
-        };
+        let Written { content, written, exceptions } =
+            run::composed(&[(self, Clock::default()), (later, self.shape.clock)]);
         Effect {
             content,
             shape: self.shape.then(later.shape),
@@ -312,37 +284,25 @@ impl Effect {
 
     /// The stamps that an operation with these fields must state beside its own time.
     pub(crate) fn stated(&self, change: &Change) -> Vec<(String, Stamp)> {
-        let own = self.shape.clock.time().map(|at| Stamp { at, replica: None });
-        let mut names: Vec<String> = match change {
-            Change::Create(state) | Change::Update(Update::State(state)) => {
-                // Removed fields have stamps too, though the state does not show them.
-                let removed = self.exceptions.iter().map(|(name, _)| name.clone());
-                state.iter().map(|(name, _)| name).chain(removed).collect()
-            }
-            Change::Update(Update::Patch(patch)) => patch.iter().map(|(name, _)| name).collect(),
-            Change::Delete => Vec::new(),
+        let (fields, is_whole) = match change {
+            Change::Create(state) | Change::Update(Update::State(state)) => (state.as_json(), true),
+            Change::Update(Update::Patch(patch)) => (patch.as_json(), false),
+            Change::Delete => return Vec::new(),
         };
-        names.sort();
+        let own = self.shape.clock.time().map(|at| Stamp { at, replica: None });
+        let stated = |stamp: FieldStamp| stamp.stamp().filter(|stamp| Some(*stamp) != own);
+        // Mostly all of it was written at the operation's own time, and no name needs to be looked at.
+        let are_stated = stated(FieldStamp::Clock(self.written)).is_some();
+        let named = Entries::new(if are_stated { fields } else { "" }).map(|entry| entry.name());
+        // Removed fields have stamps too, though a state does not show them.
+        let is_said = |name: &str| is_whole || Entries::new(fields).any(|entry| entry.is_named(name));
+        let excepted =
+            self.exceptions.iter().filter(|(name, _)| is_said(name)).map(|(name, _)| Cow::from(name));
+        let mut names: Vec<Cow<'_, str>> = named.chain(excepted).collect();
+        names.sort_unstable();
         names.dedup();
-        names
-            .into_iter()
-            .filter_map(|name| {
-                let stamp = self.stamp_of(&name).stamp()?;
-                (Some(stamp) != own).then_some((name, stamp))
-            })
-            .collect()
+        names.iter().filter_map(|name| Some((name.to_string(), stated(self.stamp_of(name))?))).collect()
     }
-}
-
-/// Lays newer stamps over older ones and drops what equals the default.
-fn overlaid(
-    older: &[(String, FieldStamp)],
-    newer: impl Iterator<Item = (String, FieldStamp)>,
-    default: Clock,
-) -> Vec<(String, FieldStamp)> {
-    let mut all: std::collections::BTreeMap<String, FieldStamp> = older.iter().cloned().collect();
-    all.extend(newer);
-    all.into_iter().filter(|(_, stamp)| *stamp != FieldStamp::Clock(default)).collect()
 }
 
 /// The union of two sorted lists of groups.

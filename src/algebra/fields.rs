@@ -4,17 +4,16 @@
 //! field's value is replaced whole. (RFC 7396 patches are not closed under composition when nested;
 //! these are.) Invariant: the text is canonical, so equality is equality of bytes.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use memchr::memchr2;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::Error;
 use super::finite::require_finite;
+use super::members::{Builder, Entries, Pair, Zipped};
 use super::text;
 
 /// The largest state or patch, in bytes of canonical JSON: 16 MiB, so that one operation always fits in
@@ -95,7 +94,7 @@ impl State {
 
     /// The names and values, in the names' order; the values as canonical JSON text.
     pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
-        self.0.entries().map(|entry| (entry.name(), entry.value))
+        self.0.entries().map(|entry| (entry.name().into_owned(), entry.value))
     }
 
     /// Whether there is no field.
@@ -114,7 +113,7 @@ impl State {
     #[must_use]
     pub fn changes_to(&self, other: &State) -> Patch {
         let mut builder = Builder::with_capacity(other.0.text.len());
-        for pair in Zipped::new(&self.0, &other.0) {
+        for pair in Zipped::new(self.as_json(), other.as_json()) {
             match pair {
                 Pair::Left(old) => builder.push(old.raw_name, "null"),
                 Pair::Right(new) => builder.push(new.raw_name, new.value),
@@ -122,7 +121,7 @@ impl State {
                 Pair::Both(..) => {}
             }
         }
-        Patch(builder.finish())
+        Patch(Fields { text: builder.finish() })
     }
 
     /// The state without the fields that are not wanted.
@@ -134,6 +133,11 @@ impl State {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest(*blake3::hash(self.as_json().as_bytes()).as_bytes())
+    }
+
+    /// Takes what was made of members of canonical objects, each name once, in order, none of them null.
+    pub(super) fn built(text: Arc<str>) -> Self {
+        State(Fields { text })
     }
 
     /// Takes text whose checksum says that it was written as canonical. See [`Fields::trusted`].
@@ -181,7 +185,7 @@ impl Patch {
 
     /// The names and values, in the names' order; the values as canonical JSON text.
     pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
-        self.0.entries().map(|entry| (entry.name(), entry.value))
+        self.0.entries().map(|entry| (entry.name().into_owned(), entry.value))
     }
 
     /// Whether it names no field.
@@ -212,7 +216,7 @@ impl Patch {
     #[must_use]
     pub fn changing(&self, state: &State) -> Patch {
         let mut builder = Builder::with_capacity(self.0.text.len());
-        for pair in Zipped::new(&state.0, &self.0) {
+        for pair in Zipped::new(state.as_json(), self.as_json()) {
             match pair {
                 Pair::Left(_) => {}
                 Pair::Right(new) if new.value == "null" => {}
@@ -221,7 +225,12 @@ impl Patch {
                 Pair::Both(..) => {}
             }
         }
-        Patch(builder.finish())
+        Patch(Fields { text: builder.finish() })
+    }
+
+    /// Takes what was made of members of canonical objects, each name once, in order.
+    pub(super) fn built(text: Arc<str>) -> Self {
+        Patch(Fields { text })
     }
 
     /// Takes text whose checksum says that it was written as canonical. See [`Fields::trusted`].
@@ -308,8 +317,7 @@ impl Fields {
     }
 
     fn entries(&self) -> Entries<'_> {
-        let inner = self.text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or("");
-        Entries { rest: inner }
+        Entries::new(&self.text)
     }
 
     fn raw(&self, field: &str) -> Option<&str> {
@@ -321,12 +329,12 @@ impl Fields {
         for entry in self.entries().filter(|entry| is_wanted(&entry.name())) {
             builder.push(entry.raw_name, entry.value);
         }
-        builder.finish()
+        Fields { text: builder.finish() }
     }
 
     fn overlaid(&self, later: &Fields, nulls: Nulls) -> Fields {
         let mut builder = Builder::with_capacity(self.text.len() + later.text.len());
-        for pair in Zipped::new(self, later) {
+        for pair in Zipped::new(&self.text, &later.text) {
             match pair {
                 Pair::Left(old) => builder.push(old.raw_name, old.value),
                 Pair::Right(new) | Pair::Both(_, new) => {
@@ -336,155 +344,7 @@ impl Fields {
                 }
             }
         }
-        builder.finish()
-    }
-}
-
-/// One member of a canonical object, as it is written.
-#[derive(Clone, Copy)]
-struct Entry<'a> {
-    /// The name between its quotes, still escaped.
-    raw_name: &'a str,
-    value: &'a str,
-}
-
-impl Entry<'_> {
-    fn name(&self) -> String {
-        if self.raw_name.contains('\\') {
-            serde_json::from_str(&format!("\"{}\"", self.raw_name)).unwrap_or_default()
-        } else {
-            self.raw_name.to_owned()
-        }
-    }
-
-    fn is_named(&self, name: &str) -> bool {
-        if self.raw_name.contains('\\') { self.name() == name } else { self.raw_name == name }
-    }
-
-    fn cmp_names(&self, other: &Entry<'_>) -> Ordering {
-        if self.raw_name.contains('\\') || other.raw_name.contains('\\') {
-            self.name().cmp(&other.name())
-        } else {
-            self.raw_name.cmp(other.raw_name)
-        }
-    }
-}
-
-/// Splits the inside of a canonical object at its top-level commas and colons. Total: on any other text
-/// it stops.
-struct Entries<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = Entry<'a>;
-
-    fn next(&mut self) -> Option<Entry<'a>> {
-        let rest = self.rest.strip_prefix('"')?;
-        let name_end = string_end(rest.as_bytes())?;
-        let raw_name = rest.get(..name_end)?;
-        let after = rest.get(name_end + 1..)?.strip_prefix(':')?;
-        let value_end = value_end(after.as_bytes());
-        let value = after.get(..value_end)?;
-        self.rest = after.get(value_end + 1..).unwrap_or("");
-        Some(Entry { raw_name, value })
-    }
-}
-
-/// Where the string that began just before these bytes ends: the place of its closing quote.
-fn string_end(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + memchr2(b'"', b'\\', bytes.get(from..)?)?;
-        if bytes.get(at) == Some(&b'"') {
-            return Some(at);
-        }
-        // Behind the backslash and what it escapes.
-        from = at + 2;
-    }
-}
-
-/// Where the value that these bytes begin with ends: the next comma outside of strings and brackets.
-fn value_end(bytes: &[u8]) -> usize {
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => match bytes.get(at + 1..).and_then(string_end) {
-                Some(length) => at += length + 1,
-                None => return bytes.len(),
-            },
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            b',' if depth == 0 => return at,
-            _ => {}
-        }
-        at += 1;
-    }
-    bytes.len()
-}
-
-enum Pair<'a> {
-    Left(Entry<'a>),
-    Right(Entry<'a>),
-    Both(Entry<'a>, Entry<'a>),
-}
-
-/// Walks two objects side by side in the order of their names.
-struct Zipped<'a> {
-    left: std::iter::Peekable<Entries<'a>>,
-    right: std::iter::Peekable<Entries<'a>>,
-}
-
-impl<'a> Zipped<'a> {
-    fn new(left: &'a Fields, right: &'a Fields) -> Self {
-        Zipped { left: left.entries().peekable(), right: right.entries().peekable() }
-    }
-}
-
-impl<'a> Iterator for Zipped<'a> {
-    type Item = Pair<'a>;
-
-    fn next(&mut self) -> Option<Pair<'a>> {
-        let order = match (self.left.peek(), self.right.peek()) {
-            (Some(left), Some(right)) => left.cmp_names(right),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return None,
-        };
-        match order {
-            Ordering::Less => self.left.next().map(Pair::Left),
-            Ordering::Greater => self.right.next().map(Pair::Right),
-            Ordering::Equal => self.left.next().zip(self.right.next()).map(|(a, b)| Pair::Both(a, b)),
-        }
-    }
-}
-
-/// Writes an object member by member, in canonical order.
-struct Builder {
-    text: String,
-}
-
-impl Builder {
-    fn with_capacity(bytes: usize) -> Self {
-        let mut text = String::with_capacity(bytes + 2);
-        text.push('{');
-        Builder { text }
-    }
-
-    fn push(&mut self, raw_name: &str, value: &str) {
-        if self.text.len() > 1 {
-            self.text.push(',');
-        }
-        self.text.push('"');
-        self.text.push_str(raw_name);
-        self.text.push_str("\":");
-        self.text.push_str(value);
-    }
-
-    fn finish(mut self) -> Fields {
-        self.text.push('}');
-        Fields { text: Arc::from(self.text) }
+        Fields { text: builder.finish() }
     }
 }
 

@@ -5,7 +5,7 @@ use super::effect::{Content, Effect};
 use super::fields::{Patch, State};
 use super::names::{EntityKey, Epoch, Seq};
 use super::operation::{Change, Operation};
-use super::order::arranged;
+use super::order::{arranged, ranked};
 use super::schema::Schema;
 use super::send::sent;
 
@@ -112,12 +112,12 @@ pub fn draft(key: &EntityKey, effect: &Effect, base: &Base) -> Result<Draft, Not
 
 /// What a patch touches of a tombstone whose state is known.
 fn touched(effect: &Effect, change: &Change, base: &Base) -> Option<Vec<String>> {
-    let patch = match (change, &effect.content) {
-        (Change::Create(_), Content::Merge(patch)) => patch.clone(),
-        (Change::Create(_), Content::Keep) => Patch::empty(),
-        (Change::Create(_), Content::Replace(_)) | (Change::Update(_) | Change::Delete, _) => return None,
+    let (Base::Dead(held), Change::Create(_)) = (base, change) else { return None };
+    let patch = match &effect.content {
+        Content::Merge(patch) => patch.clone(),
+        Content::Keep => Patch::empty(),
+        Content::Replace(_) => return None,
     };
-    let Base::Dead(held) = base else { return None };
     let patch = held.state.state().map_or(patch.clone(), |state| patch.changing(state));
     Some(patch.iter().map(|(name, _)| name).collect())
 }
@@ -139,7 +139,11 @@ pub fn plan(
         }
     }
     nothing.sort_by_key(|none| none.last);
-    Plan { operations: arranged(drafts, schema).operations, nothing }
+    let operations = match schema {
+        None => ranked(drafts),
+        Some(_) => arranged(drafts, schema).operations,
+    };
+    Plan { operations, nothing }
 }
 
 /// What became of one operation of a log.

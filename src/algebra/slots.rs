@@ -35,6 +35,13 @@ pub(crate) struct Slot<P, E, A = ()> {
     pub(crate) extra: E,
 }
 
+impl<P: Copy, E, A> Slot<P, E, A> {
+    /// The newest part.
+    pub(crate) fn newest(&self) -> P {
+        self.newest
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Older<P> {
     part: P,
@@ -79,6 +86,11 @@ impl<P: Copy, E: Default, A> Slots<P, E, A> {
         }
     }
 
+    /// An empty table whose hashes are the same as this one's.
+    pub(crate) fn like(&self) -> Self {
+        Slots { hasher: self.hasher.clone(), ..Slots::new() }
+    }
+
     /// Forgets every slot and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.places.clear();
@@ -94,12 +106,16 @@ impl<P: Copy, E: Default, A> Slots<P, E, A> {
     /// Looks several up before any of them is added: the misses of one look-up overlap with those of the
     /// next, which is most of what folding a large log costs. A hint only: who is not found, or was added
     /// since, is looked up again by [`add`](Self::add).
-    pub(crate) fn look_up(&self, whom: &[Whom], hints: &mut [Option<u32>; LOOKED_UP]) {
-        for (whom, hint) in whom.iter().zip(hints.iter_mut()) {
+    pub(crate) fn look_up<'w>(
+        &self,
+        whom: impl Iterator<Item = &'w Whom> + Clone,
+        hints: &mut [Option<u32>; LOOKED_UP],
+    ) {
+        for (whom, hint) in whom.clone().zip(hints.iter_mut()) {
             let tag = tag(whom.hash);
             *hint = self.places.find(spread(tag), |place| place.tag == tag).map(|place| place.slot);
         }
-        for (whom, hint) in whom.iter().zip(hints.iter_mut()) {
+        for (whom, hint) in whom.zip(hints.iter_mut()) {
             *hint = hint.filter(|place| self.is_of(*place, whom));
         }
     }

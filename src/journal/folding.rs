@@ -298,7 +298,7 @@ fn fold_rows(
                 break;
             }
         }
-        slots.look_up(&whom, &mut hints);
+        slots.look_up(whom.iter(), &mut hints);
         for (((place, row), whom), hint) in chunk.iter().zip(&whom).zip(hints) {
             let set = match usize::from(row.groups).checked_sub(1) {
                 None => 0,

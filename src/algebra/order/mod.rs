@@ -55,17 +55,27 @@ pub struct Arranged {
 /// can be.
 #[must_use]
 pub fn arranged(mut drafts: Vec<Draft>, schema: Option<&Schema>) -> Arranged {
-    drafts.sort_by(|a, b| {
-        (rank_of(&a.planned), &a.planned.operation.key).cmp(&(rank_of(&b.planned), &b.planned.operation.key))
-    });
     let Some(schema) = schema else {
-        let operations: Vec<Planned> = drafts.into_iter().map(|draft| draft.planned).collect();
+        let operations = ranked(drafts);
         return Arranged { needs: vec![Vec::new(); operations.len()], operations };
     };
+    rank_all(&mut drafts);
     let edges = edges(&drafts, schema);
     let verdicts = cycles::verdicts(drafts.len(), &edges);
     let decided: Vec<(Edge<'_>, Verdict)> = edges.into_iter().zip(verdicts).collect();
     Graph::new(drafts, &decided).arranged()
+}
+
+/// The order without a schema.
+pub(super) fn ranked(mut drafts: Vec<Draft>) -> Vec<Planned> {
+    rank_all(&mut drafts);
+    drafts.into_iter().map(|draft| draft.planned).collect()
+}
+
+fn rank_all(drafts: &mut [Draft]) {
+    drafts.sort_by(|a, b| {
+        (rank_of(&a.planned), &a.planned.operation.key).cmp(&(rank_of(&b.planned), &b.planned.operation.key))
+    });
 }
 
 /// For each draft the drafts that surely depend on it, by their places.
