@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use crate::session::{combined, recorded};
 use crate::table::{Scale, Table, timed};
+use crate::tanstack::{Tanstack, Update};
 
 /// So many operations a changeset: a transaction of an application.
 const CHANGESET: usize = 1_000;
@@ -35,7 +36,9 @@ fn fold(scale: Scale, table: &mut Table, written: usize) {
     let name = CollectionName::new("notes").expect("a name");
     let log: Vec<Operation> = acts.iter().map(|act| operation(act, &name)).collect();
     let mut changesets = changesets(&acts, entities);
-    let upsert = (written == FIELDS).then(|| Connection::open_in_memory().expect("a database"));
+    let are_states = written == FIELDS;
+    let upsert = are_states.then(|| Connection::open_in_memory().expect("a database"));
+    let mut tanstack = are_states.then(|| Tanstack::with(acts.iter().map(state))).flatten();
     for _ in 0..scale.rounds() {
         let (took, folded) = timed(|| {
             let mut fold = Fold::new();
@@ -44,7 +47,8 @@ fn fold(scale: Scale, table: &mut Table, written: usize) {
             (fold, planned)
         });
         table.note("foldlog", took, log.len());
-        assert!(folded.1.operations.len() <= entities);
+        let planned = folded.1.operations.len();
+        assert!(planned <= entities);
         drop(folded);
 
         let (took, combined) = timed(|| combined(&mut changesets));
@@ -57,6 +61,12 @@ fn fold(scale: Scale, table: &mut Table, written: usize) {
                 .expect("a table");
             let (took, ()) = timed(|| laid_over(db, &log));
             table.note("upsert", took, log.len());
+        }
+
+        if let Some(tanstack) = &mut tanstack {
+            let (took, left) = tanstack.merge();
+            table.note("tanstack", took, log.len());
+            assert_eq!(left, planned, "tanstack is left with as many as foldlog");
         }
     }
 }
@@ -94,6 +104,15 @@ fn mixed_up(n: u64) -> u64 {
 fn id(entity: usize) -> Uuid {
     let of = |salt| u128::from(mixed_up(entity as u64 * 2 + salt));
     Uuid::from_u128(of(0) << 64 | of(1))
+}
+
+/// What an act that writes all fields makes of its entity.
+fn state(act: &Act) -> Update<FIELDS> {
+    let mut values = [0; FIELDS];
+    for (field, value) in &act.fields {
+        values[*field] = u32::try_from(*value).expect("below a million");
+    }
+    (id(act.entity), values)
 }
 
 fn operation(act: &Act, name: &CollectionName) -> Operation {

@@ -21,6 +21,7 @@
 //! | fjall | a row an operation, its journal synced with `fdatasync` |
 //! | changegroup | SQLite's session extension: recorded changesets, combined (recording is not measured) |
 //! | upsert | SQLite in memory: one row an entity, each operation laid over it |
+//! | tanstack | TanStack DB's merge of pending mutations, all in one call, in node; left out where node, npm or the registry is missing |
 
 mod durable;
 mod folding;
@@ -31,6 +32,7 @@ mod reading;
 mod session;
 mod stores;
 mod table;
+mod tanstack;
 mod threads;
 
 use table::{Scale, Table};
