@@ -10,6 +10,7 @@
 //! | threads_128 | the same by 128 threads at once | sqlite |
 //! | bulk_10k | 10,000 operations a durable transaction | limit |
 //! | read_back | who did what, from the first operation to the last, of a store that was opened anew | limit |
+//! | reopen | a store is opened whose process was killed, with 5 M operations pending: until it could append | redb |
 //! | fold_states | operations with whole states become the fewest that do the same | changegroup |
 //! | fold_patches | the same of patches of 3 of 10 fields | changegroup |
 //!
@@ -27,6 +28,7 @@ mod durable;
 mod folding;
 mod log;
 mod reading;
+mod reopening;
 /// The same as the judge of the tests has.
 #[path = "../../../tests/session/recorded.rs"]
 mod session;
@@ -42,25 +44,34 @@ foldlog beside what one would take instead, measured in turn in one process
 
 Usage: foldlog-peers [--quick] [--json] [WORK…]
 
-Works: append_1, threads_128, bulk_10k, read_back, fold_states, fold_patches (all of them, if none is named)
+Works: append_1, threads_128, bulk_10k, read_back, reopen, fold_states, fold_patches (all of them, if none is named)
 
   --quick  fewer operations and rounds: some minutes
   --json   a line a row, as JSON, instead of the table";
 
 type Work = fn(Scale, &mut Table);
 
-const WORKS: [(&str, Work); 6] = [
+const WORKS: [(&str, Work); 7] = [
     ("append_1", durable::one_by_one),
     ("threads_128", threads::at_once),
     ("bulk_10k", durable::in_bulk),
     ("read_back", reading::read_back),
+    ("reopen", reopening::reopen),
     ("fold_states", folding::states),
     ("fold_patches", folding::patches),
 ];
 
 fn main() -> Result<(), String> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [hidden, system, folder, operations] = &args[..]
+        && hidden == reopening::TO_BE_KILLED
+    {
+        let operations = operations.parse().map_err(|_| format!("{operations} is no number"))?;
+        return reopening::append_until_killed(system, folder.as_ref(), operations)
+            .map_err(|error| error.to_string());
+    }
     let (mut scale, mut is_json, mut named) = (Scale::Full, false, Vec::new());
-    for arg in std::env::args().skip(1) {
+    for arg in args {
         match arg.as_str() {
             "--quick" => scale = Scale::Quick,
             "--json" => is_json = true,
