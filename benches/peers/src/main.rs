@@ -11,12 +11,16 @@
 //! | bulk_10k | 10,000 operations a durable transaction | limit |
 //! | read_back | who did what, from the first operation to the last, of a store that was opened anew | limit |
 //! | reopen | a store is opened whose process was killed, with 5 M operations pending: until it could append | redb |
+//! | pass | 10 M operations on disk with whole states become one an entity of 1 M | limit |
+//! | pass_distinct | the same of as many entities: all of them survive | limit |
+//! | amortised | 10,000 operations a durable transaction, folded every 100,000, until there were 1 M | limit |
+//! | amortised_x10 | the same until there were 10 M | limit |
 //! | fold_states | operations with whole states become the fewest that do the same | changegroup |
 //! | fold_patches | the same of patches of 3 of 10 fields | changegroup |
 //!
 //! | system | |
 //! |---|---|
-//! | limit | a file that was written once before, `fdatasync`; reading: a buffered reader |
+//! | limit | a file that was written once before, `fdatasync`; reading: a buffered reader; a pass: both |
 //! | redb | a row an operation |
 //! | sqlite | a row an operation, WAL, `synchronous=FULL`; many threads share one connection |
 //! | fjall | a row an operation, its journal synced with `fdatasync` |
@@ -24,9 +28,11 @@
 //! | upsert | SQLite in memory: one row an entity, each operation laid over it |
 //! | tanstack | TanStack DB's merge of pending mutations, all in one call, in node; left out where node, npm or the registry is missing |
 
+mod amortised;
 mod durable;
 mod folding;
 mod log;
+mod passing;
 mod reading;
 mod reopening;
 /// The same as the judge of the tests has.
@@ -44,19 +50,24 @@ foldlog beside what one would take instead, measured in turn in one process
 
 Usage: foldlog-peers [--quick] [--json] [WORK…]
 
-Works: append_1, threads_128, bulk_10k, read_back, reopen, fold_states, fold_patches (all of them, if none is named)
+Works: append_1, threads_128, bulk_10k, read_back, reopen, pass, pass_distinct, amortised, amortised_x10,
+fold_states, fold_patches (all of them, if none is named)
 
   --quick  fewer operations and rounds: some minutes
   --json   a line a row, as JSON, instead of the table";
 
 type Work = fn(Scale, &mut Table);
 
-const WORKS: [(&str, Work); 7] = [
+const WORKS: [(&str, Work); 11] = [
     ("append_1", durable::one_by_one),
     ("threads_128", threads::at_once),
     ("bulk_10k", durable::in_bulk),
     ("read_back", reading::read_back),
     ("reopen", reopening::reopen),
+    ("pass", passing::many_an_entity),
+    ("pass_distinct", passing::one_an_entity),
+    ("amortised", amortised::short),
+    ("amortised_x10", amortised::long),
     ("fold_states", folding::states),
     ("fold_patches", folding::patches),
 ];
