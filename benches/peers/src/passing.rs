@@ -18,7 +18,7 @@ use crate::table::{Scale, Table, timed};
 
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Ten and more operations an entity.
+/// Ten operations an entity.
 pub(crate) fn many_an_entity(scale: Scale, table: &mut Table) {
     pass(scale, table, scale.of(50_000, 1_000_000));
 }
@@ -39,7 +39,7 @@ fn pass(scale: Scale, table: &mut Table, entities: u64) {
     let survivors = flat(&path("flat"), states()).expect("room");
     let written = written_once(&path("survivors"), survivors).expect("room");
     let is_cold = empty_page_cache();
-    eprintln!("the page cache is {}", if is_cold { "emptied before each pass" } else { "left as it is" });
+    eprintln!("the page cache is {}", if is_cold { "emptied before each side" } else { "left as it is" });
     for _ in 0..scale.rounds() {
         empty_page_cache();
         let flat = File::open(path("flat")).expect("the file");
