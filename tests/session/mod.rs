@@ -51,7 +51,7 @@ pub(crate) fn recorded(db: &Connection, work: impl FnOnce()) -> Vec<u8> {
 
 /// Combines changesets in order and lists the net changes.
 pub(crate) fn combined(changesets: &mut [Vec<u8>]) -> Vec<Change> {
-    listed(recorded::combined(changesets))
+    listed(recorded::combined(changesets).bytes().to_vec())
 }
 
 fn listed(mut changeset: Vec<u8>) -> Vec<Change> {

@@ -41,9 +41,16 @@ pub(crate) fn recorded(db: &Connection, tables: &[&CStr], work: impl FnOnce()) -
     }
 }
 
+/// Changesets that were combined, with all that SQLite holds for it.
+pub(crate) struct Combined {
+    group: *mut Group,
+    bytes: *mut c_void,
+    len: usize,
+}
+
 /// Combines changesets in order into one.
-pub(crate) fn combined(changesets: &mut [Vec<u8>]) -> Vec<u8> {
-    // Safety: every buffer outlives the call that reads it; the group is closed here.
+pub(crate) fn combined(changesets: &mut [Vec<u8>]) -> Combined {
+    // Safety: every buffer outlives the call that reads it; the group goes with what is given back.
     unsafe {
         let mut group = null_mut();
         check(sqlite3changegroup_new(&raw mut group));
@@ -53,8 +60,27 @@ pub(crate) fn combined(changesets: &mut [Vec<u8>]) -> Vec<u8> {
         }
         let (mut len, mut bytes) = (0, null_mut());
         check(sqlite3changegroup_output(group, &raw mut len, &raw mut bytes));
-        sqlite3changegroup_delete(group);
-        taken(len, bytes)
+        Combined { group, bytes, len: usize::try_from(len).unwrap() }
+    }
+}
+
+impl Combined {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        if self.bytes.is_null() {
+            return &[];
+        }
+        // Safety: SQLite allocated so many, and they are freed with this.
+        unsafe { std::slice::from_raw_parts(self.bytes.cast(), self.len) }
+    }
+}
+
+impl Drop for Combined {
+    fn drop(&mut self) {
+        // Safety: both are SQLite's and freed nowhere else.
+        unsafe {
+            ffi::sqlite3_free(self.bytes);
+            sqlite3changegroup_delete(self.group);
+        }
     }
 }
 

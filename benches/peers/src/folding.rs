@@ -1,13 +1,12 @@
 //! Folding in memory: many operations become the fewest that do the same.
 
-use std::time::Instant;
-
 use foldlog::Uuid;
 use foldlog::algebra::{BaseMap, CollectionName, EntityKey, Fold, Operation, Patch, State, plan};
 use rusqlite::Connection;
 
 use crate::session::{combined, recorded};
-use crate::table::{Scale, Table};
+use crate::table::{Scale, Table, timed};
+use crate::tanstack::{Tanstack, Update};
 
 /// So many operations a changeset: a transaction of an application.
 const CHANGESET: usize = 1_000;
@@ -34,39 +33,56 @@ fn fold(scale: Scale, table: &mut Table, written: usize) {
     table.against("changegroup");
     let (entities, operations) = scale.of((50_000, 200_000), (1_000_000, 4_000_000));
     let acts: Vec<Act> = (0..operations).map(|n| act(n, entities, written)).collect();
-    let log: Vec<Operation> = acts.iter().map(operation).collect();
+    let name = CollectionName::new("notes").expect("a name");
+    let log: Vec<Operation> = acts.iter().map(|act| operation(act, &name)).collect();
     let mut changesets = changesets(&acts, entities);
-    let upsert = (written == FIELDS).then(|| Connection::open_in_memory().expect("a database"));
+    let are_states = written == FIELDS;
+    let upsert = are_states.then(|| Connection::open_in_memory().expect("a database"));
+    let mut tanstack = are_states.then(|| Tanstack::with(acts.iter().map(state))).flatten();
     for _ in 0..scale.rounds() {
-        let began = Instant::now();
-        let mut fold = Fold::new();
-        fold.extend(&log);
-        let planned = plan(fold.effects(), &BaseMap::new(false), None).operations.len();
-        table.note("foldlog", began.elapsed(), log.len());
+        let (took, folded) = timed(|| {
+            let mut fold = Fold::new();
+            fold.extend(&log);
+            let planned = plan(fold.effects(), &BaseMap::new(false), None);
+            (fold, planned)
+        });
+        table.note("foldlog", took, log.len());
+        let planned = folded.1.operations.len();
         assert!(planned <= entities);
+        drop(folded);
 
-        let began = Instant::now();
-        let bytes = combined(&mut changesets).len();
-        table.note("changegroup", began.elapsed(), log.len());
-        assert!(bytes > entities);
+        let (took, combined) = timed(|| combined(&mut changesets));
+        table.note("changegroup", took, log.len());
+        assert!(combined.bytes().len() > entities);
+        drop(combined);
 
         if let Some(db) = &upsert {
             db.execute_batch("DROP TABLE IF EXISTS net; CREATE TABLE net (id BLOB PRIMARY KEY, state TEXT)")
                 .expect("a table");
-            let began = Instant::now();
-            db.execute_batch("BEGIN").expect("a transaction");
-            {
-                let sql = "INSERT INTO net VALUES (?, ?) ON CONFLICT DO UPDATE SET state = excluded.state";
-                let mut upsert = db.prepare(sql).expect("a statement");
-                for operation in &log {
-                    let state = operation.change.fields_json();
-                    upsert.execute((operation.key.id().as_bytes(), state)).expect("room");
-                }
-            }
-            db.execute_batch("COMMIT").expect("room");
-            table.note("upsert", began.elapsed(), log.len());
+            let (took, ()) = timed(|| laid_over(db, &log));
+            table.note("upsert", took, log.len());
+        }
+
+        if let Some(tanstack) = &mut tanstack {
+            let (took, left) = tanstack.merge();
+            table.note("tanstack", took, log.len());
+            assert_eq!(left, planned, "tanstack is left with as many as foldlog");
         }
     }
+}
+
+/// Lays each operation over its entity's row.
+fn laid_over(db: &Connection, log: &[Operation]) {
+    db.execute_batch("BEGIN").expect("a transaction");
+    {
+        let sql = "INSERT INTO net VALUES (?, ?) ON CONFLICT DO UPDATE SET state = excluded.state";
+        let mut upsert = db.prepare(sql).expect("a statement");
+        for operation in log {
+            let state = operation.change.fields_json();
+            upsert.execute((operation.key.id().as_bytes(), state)).expect("room");
+        }
+    }
+    db.execute_batch("COMMIT").expect("room");
 }
 
 /// Draws that are the same in every run.
@@ -90,9 +106,17 @@ fn id(entity: usize) -> Uuid {
     Uuid::from_u128(of(0) << 64 | of(1))
 }
 
-fn operation(act: &Act) -> Operation {
-    let name = CollectionName::new("notes").expect("a name");
-    let key = EntityKey::new(name, id(act.entity)).expect("an id");
+/// What an act that writes all fields makes of its entity.
+fn state(act: &Act) -> Update<FIELDS> {
+    let mut values = [0; FIELDS];
+    for (field, value) in &act.fields {
+        values[*field] = u32::try_from(*value).expect("below a million");
+    }
+    (id(act.entity), values)
+}
+
+fn operation(act: &Act, name: &CollectionName) -> Operation {
+    let key = EntityKey::new(name.clone(), id(act.entity)).expect("an id");
     let fields: Vec<String> =
         act.fields.iter().map(|(field, value)| format!("\"f{field}\":{value}")).collect();
     let json = format!("{{{}}}", fields.join(","));

@@ -1,10 +1,15 @@
 //! The operations, the same for all systems; and what one of them is as a row.
 
 use foldlog::algebra::{Change, Operation, Update};
-use foldlog::workload::Workload;
+use foldlog::workload::{Operations, Workload};
 
 /// Operations with some 120 bytes of payload.
 pub(crate) fn mixed(operations: usize) -> Vec<Operation> {
+    drawn(operations).collect()
+}
+
+/// The same, none kept in memory.
+pub(crate) fn drawn(operations: usize) -> Operations {
     let workload = Workload {
         operations: operations as u64,
         entities: (operations as u64 / 10).max(1),
@@ -12,7 +17,15 @@ pub(crate) fn mixed(operations: usize) -> Vec<Operation> {
         payload_bytes: 120,
         ..Workload::default()
     };
-    workload.iter().expect("a plain name").collect()
+    workload.iter().expect("a plain name")
+}
+
+/// Operations in transactions of so many.
+pub(crate) fn in_batches(mut operations: Operations, size: usize) -> impl Iterator<Item = Vec<Operation>> {
+    std::iter::from_fn(move || {
+        let batch: Vec<_> = operations.by_ref().take(size).collect();
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 /// What a row has beside its number: entity, kind, time, collection, fields.
@@ -38,7 +51,7 @@ pub(crate) fn kind(operation: &Operation) -> u8 {
 /// What reading back comes to, so that nothing of it is left out: number, entity, kind, time of each.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    operations: u64,
+    pub(crate) operations: u64,
     deletes: u64,
     sum: u64,
 }

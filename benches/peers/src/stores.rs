@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fjall::{KeyspaceCreateOptions, PersistMode};
 use foldlog::algebra::{Kind, Operation, Seq};
 use foldlog::journal::{Durability, Journal, Options};
-use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use crate::log::{Seen, row};
 
@@ -23,6 +23,12 @@ pub(crate) trait Store: Sync {
     fn append(&self, batch: &[Operation]);
 }
 
+/// One that knows where it goes on.
+pub(crate) trait Database: Store {
+    /// What it holds, from the first operation to the last.
+    fn seen(&self) -> Seen;
+}
+
 /// A system: its name, how it is made for so many operations in all, and how a log that it kept is read back.
 pub(crate) struct System {
     pub(crate) name: &'static str,
@@ -32,28 +38,48 @@ pub(crate) struct System {
 
 pub(crate) const SYSTEMS: [System; 5] = [
     System { name: "limit", create: Limit::create, read: Limit::read },
-    System { name: "foldlog", create: Foldlog::create, read: Foldlog::read },
-    System { name: "redb", create: Redb::create, read: Redb::read },
-    System { name: "sqlite", create: Sqlite::create, read: Sqlite::read },
-    System { name: "fjall", create: Fjall::create, read: Fjall::read },
+    System {
+        name: "foldlog",
+        create: |folder, _| Foldlog::open(folder),
+        read: |folder| Foldlog::open(folder).seen(),
+    },
+    System { name: "redb", create: |folder, _| Redb::open(folder), read: |folder| Redb::open(folder).seen() },
+    System {
+        name: "sqlite",
+        create: |folder, _| Sqlite::open(folder),
+        read: |folder| Sqlite::open(folder).seen(),
+    },
+    System {
+        name: "fjall",
+        create: |folder, _| Fjall::open(folder),
+        read: |folder| Fjall::open(folder).seen(),
+    },
+];
+
+/// How a database is opened, or made where there is none, until it could append.
+type Open = fn(&Path) -> Box<dyn Database>;
+
+pub(crate) const DATABASES: [(&str, Open); 4] = [
+    ("foldlog", |folder| Foldlog::open(folder)),
+    ("redb", |folder| Redb::open(folder)),
+    ("sqlite", |folder| Sqlite::open(folder)),
+    ("fjall", |folder| Fjall::open(folder)),
 ];
 
 struct Foldlog(Journal);
 
 impl Foldlog {
-    fn options() -> Options {
-        Options::new().cache_bytes(CACHE_BYTES)
+    fn open(folder: &Path) -> Box<Self> {
+        let journal = Options::new().cache_bytes(CACHE_BYTES).create(folder.join("journal"));
+        Box::new(Foldlog(journal.expect("a journal")))
     }
+}
 
-    fn create(folder: &Path, _: usize) -> Box<dyn Store> {
-        Box::new(Foldlog(Self::options().create(folder.join("journal")).expect("a journal")))
-    }
-
-    fn read(folder: &Path) -> Seen {
-        let journal = Self::options().open(folder.join("journal")).expect("the journal");
+impl Database for Foldlog {
+    fn seen(&self) -> Seen {
         let (mut seen, mut next) = (Seen::default(), 1);
         loop {
-            let stretch = journal.log(Seq(next), 16_384).expect("the log");
+            let stretch = self.0.log(Seq(next), 16_384).expect("the log");
             if stretch.operations.is_empty() {
                 return seen;
             }
@@ -73,13 +99,13 @@ impl Store for Foldlog {
 }
 
 /// No more than must be: a file whose blocks are there, written and synced. It knows its rows by their lengths.
-struct Limit(Mutex<(File, u64)>);
+pub(crate) struct Limit(Mutex<(File, u64)>);
 
 /// No row of ours is longer than this.
-const ROW_BYTES: usize = 512;
+const ROW_BYTES: usize = 256;
 
 impl Limit {
-    fn create(folder: &Path, operations: usize) -> Box<dyn Store> {
+    pub(crate) fn create(folder: &Path, operations: usize) -> Box<dyn Store> {
         let open = OpenOptions::new().create(true).truncate(true).write(true).open(folder.join("log"));
         let file = open.expect("a file");
         let zeros = vec![0; 1 << 20];
@@ -125,20 +151,22 @@ struct Redb {
 }
 
 impl Redb {
-    fn builder() -> Builder {
+    fn open(folder: &Path) -> Box<Self> {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_BYTES);
-        builder
+        let db = builder.create(folder.join("rows.redb")).expect("a database");
+        let next = match db.begin_read().expect("a read").open_table(ROWS) {
+            Ok(rows) => rows.last().expect("rows").map_or(1, |(seq, _)| seq.value() + 1),
+            Err(TableError::TableDoesNotExist(_)) => 1,
+            Err(error) => panic!("a table: {error}"),
+        };
+        Box::new(Redb { db, next: AtomicU64::new(next) })
     }
+}
 
-    fn create(folder: &Path, _: usize) -> Box<dyn Store> {
-        let db = Self::builder().create(folder.join("rows.redb")).expect("a database");
-        Box::new(Redb { db, next: AtomicU64::new(1) })
-    }
-
-    fn read(folder: &Path) -> Seen {
-        let db = Self::builder().open(folder.join("rows.redb")).expect("the database");
-        let table = db.begin_read().expect("a read").open_table(ROWS).expect("the table");
+impl Database for Redb {
+    fn seen(&self) -> Seen {
+        let table = self.db.begin_read().expect("a read").open_table(ROWS).expect("the table");
         let mut seen = Seen::default();
         for row in table.iter().expect("rows") {
             let (seq, row) = row.expect("a row");
@@ -167,7 +195,7 @@ impl Store for Redb {
 struct Sqlite(Mutex<rusqlite::Connection>);
 
 impl Sqlite {
-    fn open(folder: &Path) -> rusqlite::Connection {
+    fn open(folder: &Path) -> Box<Self> {
         let db = rusqlite::Connection::open(folder.join("rows.sqlite")).expect("a database");
         db.execute_batch(&format!(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-{};
@@ -175,15 +203,13 @@ impl Sqlite {
             CACHE_BYTES >> 10
         ))
         .expect("a table");
-        db
+        Box::new(Sqlite(Mutex::new(db)))
     }
+}
 
-    fn create(folder: &Path, _: usize) -> Box<dyn Store> {
-        Box::new(Sqlite(Mutex::new(Self::open(folder))))
-    }
-
-    fn read(folder: &Path) -> Seen {
-        let db = Self::open(folder);
+impl Database for Sqlite {
+    fn seen(&self) -> Seen {
+        let db = self.0.lock().expect("no panic");
         let mut all = db.prepare("SELECT seq, operation FROM operations ORDER BY seq").expect("a query");
         let mut rows = all.query([]).expect("rows");
         let mut seen = Seen::default();
@@ -219,23 +245,24 @@ struct Fjall {
 }
 
 impl Fjall {
-    fn open(folder: &Path) -> (fjall::Database, fjall::Keyspace) {
+    fn open(folder: &Path) -> Box<Self> {
         let db = fjall::Database::builder(folder.join("fjall")).open().expect("a database");
         let rows = db.keyspace("operations", KeyspaceCreateOptions::default).expect("a keyspace");
-        (db, rows)
+        let next = rows.last_key_value().map_or(1, |last| number(&last.key().expect("a key")) + 1);
+        Box::new(Fjall { db, rows, next: AtomicU64::new(next) })
     }
+}
 
-    fn create(folder: &Path, _: usize) -> Box<dyn Store> {
-        let (db, rows) = Self::open(folder);
-        Box::new(Fjall { db, rows, next: AtomicU64::new(1) })
-    }
+fn number(key: &[u8]) -> u64 {
+    u64::from_be_bytes(key.try_into().expect("8"))
+}
 
-    fn read(folder: &Path) -> Seen {
-        let (_db, rows) = Self::open(folder);
+impl Database for Fjall {
+    fn seen(&self) -> Seen {
         let mut seen = Seen::default();
-        for row in rows.iter() {
+        for row in self.rows.iter() {
             let (seq, row) = row.into_inner().expect("a row");
-            seen.note_row(u64::from_be_bytes(seq.as_ref().try_into().expect("8")), &row);
+            seen.note_row(number(&seq), &row);
         }
         seen
     }

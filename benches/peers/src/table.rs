@@ -1,6 +1,13 @@
 //! Measuring systems in turn, and printing what they took.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a piece of work takes. What comes of it is given back: dropping it is none of that.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let began = Instant::now();
+    let done = work();
+    (began.elapsed(), done)
+}
 
 /// How much is done.
 #[derive(Clone, Copy)]
