@@ -5,7 +5,8 @@ use foldlog::algebra::{
     Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes, Patch,
     ReplicaId, Resulting, Row, Seq, Stamp, State, Update,
 };
-use foldlog::journal::{Durability, Error, Journal, Listing};
+use foldlog::journal::{Durability, Error, Journal, Listing, Options};
+use foldlog::workload::Workload;
 use uuid::Uuid;
 
 fn key(n: u128) -> EntityKey {
@@ -87,6 +88,40 @@ fn many_entities_survive_reopening_in_columns_of_many_values() {
             (&a.operation.key, &a.operation.change, a.first, a.last),
             (&b.operation.key, &b.operation.change, b.first, b.last)
         );
+    }
+}
+
+/// However little memory a pass may take, and whether entities are about many rows each or most are alone: what is pending
+/// is the same, over levels of all sizes.
+#[test]
+fn a_pass_in_parts_folds_as_one_at_once_does() {
+    for entities in [40, 3_000, 1_000_000] {
+        let journals = [None, Some(4_000), Some(20_000), Some(200_000)].map(|bytes| {
+            let options = Options::new().clock(|| 1_000_000);
+            bytes.map_or(options.clone(), |bytes| options.pass_bytes(bytes)).in_memory().unwrap()
+        });
+        let operations = if entities == 40 { 3_000 } else { 6_000 };
+        let workload = Workload { operations, entities, payload_bytes: 80, ..Workload::default() };
+        let mut log: Vec<Operation> = workload.iter().unwrap().collect();
+        for (n, operation) in log.iter_mut().enumerate().filter(|(n, _)| n % 9 == 0) {
+            operation.groups = vec![format!("group {}", n % 4).parse().unwrap()];
+        }
+        for batch in log.chunks(900) {
+            let plans = journals.each_ref().map(|journal| {
+                journal.append(batch, Durability::Durable).unwrap();
+                if entities == 40 || journal.status().unwrap().appended % 1_800 == 0 {
+                    journal.compact().unwrap();
+                }
+                journal.plan().unwrap()
+            });
+            assert!(plans.iter().all(|plan| *plan == plans[0]), "{entities} entities");
+        }
+        let folded = journals.each_ref().map(|journal| {
+            journal.compact().unwrap();
+            let status = journal.status().unwrap();
+            (status.pending.operations, status.pending.entities, status.folded_away)
+        });
+        assert!(folded.iter().all(|status| *status == folded[0]));
     }
 }
 

@@ -13,13 +13,13 @@ use super::effect::{Effect, Kind, Shape, joined};
 use super::names::{CollectionName, EntityKey, Group, Millis, Seq};
 use super::operation::Operation;
 use super::run::{self, Written};
-use super::slots::{How, LOOKED_UP, OnLines, Slot, Slots, Whom};
+use super::slots::{How, LOOKED_UP, Slot, Slots, Whom};
 use super::stamp::Clock;
 
 /// The groups of an entity: almost always none, so they take one word, not three of every slot.
 type Groups = Option<Box<Vec<Group>>>;
-type EntitySlot<'a> = Slot<&'a Operation, Groups, OnLines>;
-type Table<'a> = Slots<&'a Operation, Groups, OnLines>;
+type EntitySlot<'a> = Slot<&'a Operation, Groups>;
+type Table<'a> = Slots<&'a Operation, Groups>;
 
 /// So many operations a table: their slots take a mebibyte, should every one be of another entity.
 const TABLE_OPERATIONS: usize = 8 * 1024;

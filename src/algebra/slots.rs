@@ -5,6 +5,7 @@
 //! folding in memory and folding from disk are one piece of code.
 
 use std::hash::BuildHasher;
+use std::num::NonZeroU32;
 
 use hashbrown::HashTable;
 use uuid::Uuid;
@@ -12,20 +13,14 @@ use uuid::Uuid;
 use super::effect::Shape;
 use super::stamp::Clock;
 
-/// Lets every slot begin where a line of the cache does: more memory for a slot, and two lines to be fetched
-/// for one of 120 bytes, not three.
+/// One entity's slot: two lines of the cache that a processor fetches together, not three that it does not.
 #[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct OnLines;
-
-/// One entity's slot. `A` is how it is aligned.
-#[derive(Debug)]
-pub(crate) struct Slot<P, E, A = ()> {
-    _aligned: [A; 0],
+#[repr(align(128))]
+pub(crate) struct Slot<P, E> {
     pub(crate) id: Uuid,
     pub(crate) collection: u32,
-    /// Where the older parts begin in the list of all.
-    older: Option<u32>,
+    /// Where the older parts begin.
+    older: Chained,
     pub(crate) shape: Shape,
     /// The newest part.
     newest: P,
@@ -35,7 +30,10 @@ pub(crate) struct Slot<P, E, A = ()> {
     pub(crate) extra: E,
 }
 
-impl<P: Copy, E, A> Slot<P, E, A> {
+/// A place in the list of all older parts, plus 1 so that an option takes no room.
+type Chained = Option<NonZeroU32>;
+
+impl<P: Copy, E> Slot<P, E> {
     /// The newest part.
     pub(crate) fn newest(&self) -> P {
         self.newest
@@ -45,7 +43,7 @@ impl<P: Copy, E, A> Slot<P, E, A> {
 #[derive(Clone, Copy, Debug)]
 struct Older<P> {
     part: P,
-    older: Option<u32>,
+    older: Chained,
 }
 
 /// Where an entity's slot is, with enough of its hash to tell most others apart without a look at it.
@@ -69,14 +67,14 @@ pub(crate) struct Whom {
 
 /// The table of slots.
 #[derive(Debug)]
-pub(crate) struct Slots<P, E, A = ()> {
+pub(crate) struct Slots<P, E> {
     hasher: foldhash::fast::RandomState,
     places: HashTable<Place>,
-    pub(crate) slots: Vec<Slot<P, E, A>>,
+    pub(crate) slots: Vec<Slot<P, E>>,
     older: Vec<Older<P>>,
 }
 
-impl<P: Copy, E: Default, A> Slots<P, E, A> {
+impl<P: Copy, E: Default> Slots<P, E> {
     pub(crate) fn new() -> Self {
         Slots {
             hasher: foldhash::fast::RandomState::default(),
@@ -96,6 +94,12 @@ impl<P: Copy, E: Default, A> Slots<P, E, A> {
         self.places.clear();
         self.slots.clear();
         self.older.clear();
+    }
+
+    /// Makes room for so many entities: a list of them that grows is there twice for a moment.
+    pub(crate) fn reserve(&mut self, entities: usize) {
+        self.slots.reserve_exact(entities);
+        self.places.reserve(entities, |place| spread(place.tag));
     }
 
     /// Whom an operation is about, with the hash that goes with it.
@@ -148,9 +152,10 @@ impl<P: Copy, E: Default, A> Slots<P, E, A> {
                     slot.older = None;
                     slot.before = slot.shape.clock;
                 } else {
-                    let chained = u32::try_from(self.older.len()).expect("fewer than 2^32 parts");
                     self.older.push(Older { part: slot.newest, older: slot.older });
-                    slot.older = (!sabotaged!(older_patches_forgotten)).then_some(chained);
+                    let chained = u32::try_from(self.older.len()).expect("fewer than 2^32 parts");
+                    slot.older =
+                        if sabotaged!(older_patches_forgotten) { None } else { NonZeroU32::new(chained) };
                 }
                 slot.shape = slot.shape.then(shape);
             }
@@ -159,7 +164,6 @@ impl<P: Copy, E: Default, A> Slots<P, E, A> {
         }
         let place = u32::try_from(self.slots.len()).expect("fewer than 2^32 entities");
         self.slots.push(Slot {
-            _aligned: [],
             id: whom.id,
             collection: whom.collection,
             older: None,
@@ -173,10 +177,10 @@ impl<P: Copy, E: Default, A> Slots<P, E, A> {
     }
 
     /// The parts of a slot that still matter, newest first.
-    pub(crate) fn parts<'a>(&'a self, slot: &'a Slot<P, E, A>) -> impl Iterator<Item = P> + 'a {
+    pub(crate) fn parts<'a>(&'a self, slot: &'a Slot<P, E>) -> impl Iterator<Item = P> + 'a {
         let mut next = slot.older;
         std::iter::once(slot.newest).chain(std::iter::from_fn(move || {
-            let older = self.older.get(next? as usize)?;
+            let older = self.older.get(next?.get() as usize - 1)?;
             next = older.older;
             Some(older.part)
         }))

@@ -16,7 +16,10 @@ use uuid::Uuid;
 use super::binary;
 use super::frame::{self, FRAME_HEAD_BYTES, FrameError, FrameKind};
 use super::packed::{Packed, PackedDraft, Packing};
-use super::row::{AT, Brief, KIND, NAME, NUMBERS_MAX, Row, brief_of, numbers, numbers_of, row_of};
+use super::row::{
+    AT, Brief, ContentKind, EXTRA_BYTES, FIELDS_BYTES, KIND, NAME, NUMBERS_MAX, Row, brief_of,
+    content_of_number, numbers, numbers_of, row_of,
+};
 
 /// The most bytes in one stored value, but for a single larger entry. The engine gives a large value a
 /// power of two pages of 4 KiB, so this is just under 64 KiB with room for the engine's own words:
@@ -234,6 +237,25 @@ impl<'a> Rows<'a> {
         self.ids().enumerate().map(|(place, id)| {
             self.of(place, id).ok_or_else(|| FrameError::Body { why: "a row is of no known kind".to_owned() })
         })
+    }
+
+    /// Whom each row is about: its id, and the place of its collection in the preamble's names.
+    pub(crate) fn whom(&self) -> impl Iterator<Item = (Uuid, u64)> + '_ {
+        self.ids().enumerate().map(|(place, id)| (id, self.number(NAME, place)))
+    }
+
+    /// What each row does to its entity's fields, and how many bytes of them it has; nothing for a row that is none.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = Option<(ContentKind, u64)>> + '_ {
+        (0..self.preamble.rows as usize).map(|place| {
+            let content = content_of_number(self.preamble.layout, self.number(KIND, place))?;
+            Some((content, self.number(FIELDS_BYTES, place)))
+        })
+    }
+
+    /// The bytes of each row's payload, from a row on: of its fields, and behind them.
+    pub(crate) fn payload_bytes(&self, from: usize) -> impl Iterator<Item = (u64, u64)> + '_ {
+        (from..self.preamble.rows as usize)
+            .map(|place| (self.number(FIELDS_BYTES, place), self.number(EXTRA_BYTES, place)))
     }
 
     /// Visits so many rows of a log at first sight, from a place on; an error for one that is none.

@@ -149,8 +149,19 @@ pub(crate) fn content_of(kind: Kind) -> ContentKind {
     }
 }
 
+/// What a row of this kind does to its entity's fields.
+pub(crate) fn content_of_number(layout: Layout, kind: u64) -> Option<ContentKind> {
+    let kind = u8::try_from(kind).ok()?;
+    match layout {
+        Layout::Log => log_kind(kind).map(content_of),
+        Layout::Run => run_kind(kind).map(|(content, _)| content),
+    }
+}
+
 /// Where some of a row's numbers stand.
 pub(crate) const AT: usize = 0;
+pub(crate) const FIELDS_BYTES: usize = 1;
+pub(crate) const EXTRA_BYTES: usize = 2;
 pub(crate) const NAME: usize = 3;
 pub(crate) const KIND: usize = 5;
 

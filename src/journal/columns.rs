@@ -289,7 +289,7 @@ impl ColumnReader {
         mut visit: impl FnMut(u64, &Row, &Preamble, Payload<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut wanted = wanted.into_iter().peekable();
-        let mut at = None;
+        let (mut at, mut piece) = (None, 0..0);
         while let Some(&target) = wanted.peek() {
             let (rows_first, value) = self.rows_at(&mut at, target)?;
             let rows = self.open(rows_first, value)?;
@@ -310,7 +310,7 @@ impl ColumnReader {
                         wanted.next();
                         continue;
                     }
-                    self.read_piece(target, &mut at, &mut wanted, &mut visit)?;
+                    self.read_piece(target, &mut piece, &mut at, &mut wanted, &mut visit)?;
                 }
             }
             if wanted.peek() == Some(&target) {
@@ -320,17 +320,38 @@ impl ColumnReader {
         Ok(())
     }
 
-    /// Visits the wanted entries whose payload lies in the piece that holds the target's.
+    /// Visits the wanted entries whose payload lies in the piece that holds the target's. `before` is the piece that was
+    /// visited last, by its ordinals.
     fn read_piece<'t>(
         &'t self,
         target: u64,
+        before: &mut Range<u64>,
         at: &mut RowsAt<'t>,
         wanted: &mut std::iter::Peekable<impl Iterator<Item = u64>>,
         visit: &mut impl FnMut(u64, &Row, &Preamble, Payload<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (piece_first, piece) = self.value_at(&self.payload, target)?;
-        let body = self.open_payload(piece_first, &piece)?;
-        let mut walk = Walk { ordinal: piece_first, offset: 0 };
+        if let Some((first, piece)) = self.next_value(&self.payload, target, before.clone())? {
+            *before = self.walk_piece(first, &piece, at, wanted, visit)?;
+            if wanted.peek() != Some(&target) {
+                return Ok(());
+            }
+        }
+        let (first, piece) = self.value_at(&self.payload, target)?;
+        *before = self.walk_piece(first, &piece, at, wanted, visit)?;
+        Ok(())
+    }
+
+    /// Visits the wanted entries of one piece, and gives the ordinals that it holds, as far as it was walked.
+    fn walk_piece<'t>(
+        &'t self,
+        first: u64,
+        piece: &Value<'_>,
+        at: &mut RowsAt<'t>,
+        wanted: &mut std::iter::Peekable<impl Iterator<Item = u64>>,
+        visit: &mut impl FnMut(u64, &Row, &Preamble, Payload<'_>) -> Result<(), Error>,
+    ) -> Result<Range<u64>, Error> {
+        let body = self.open_payload(first, piece)?;
+        let mut walk = Walk { ordinal: first, offset: 0 };
         // The columns are cut independently: the piece's rows may begin in an earlier value.
         while walk.offset < body.len() {
             let (rows_first, value) = self.rows_at(at, walk.ordinal)?;
@@ -341,7 +362,7 @@ impl ColumnReader {
                 break;
             }
         }
-        Ok(())
+        Ok(first..walk.ordinal)
     }
 
     /// Walks over the rows of one value whose payload lies in these bytes.
@@ -355,16 +376,14 @@ impl ColumnReader {
         visit: &mut impl FnMut(u64, &Row, &Preamble, Payload<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let skipped = usize::try_from(walk.ordinal - rows_first).unwrap_or(usize::MAX);
-        for row in rows.iter().skip(skipped) {
-            let row = row.map_err(|error| damaged(self.tables.name(true, rows_first))(error))?;
-            let bytes = row.payload_bytes();
-            let Some(payload) = body.get(walk.offset..walk.offset + bytes) else {
+        for (place, (fields_bytes, extra_bytes)) in (skipped..).zip(rows.payload_bytes(skipped)) {
+            let bytes = usize::try_from(fields_bytes.saturating_add(extra_bytes)).unwrap_or(usize::MAX);
+            let payload = walk.offset.checked_add(bytes).and_then(|end| body.get(walk.offset..end));
+            let Some(payload) = payload.filter(|_| bytes == 0 || walk.offset < body.len()) else {
                 return Ok(());
             };
-            if bytes > 0 && walk.offset >= body.len() {
-                return Ok(());
-            }
             if wanted.peek() == Some(&walk.ordinal) {
+                let row = rows.row(place).ok_or_else(|| self.gap(walk.ordinal))?;
                 let (fields, extra) =
                     payload.split_at_checked(row.fields_bytes as usize).unwrap_or((payload, &[]));
                 visit(walk.ordinal, &row, &rows.preamble, Payload { fields, extra })?;
@@ -419,14 +438,44 @@ impl ColumnReader {
     ) -> Result<(u64, &'a Value<'t>), Error> {
         let is_there = at.as_ref().is_some_and(|(first, end, _)| (*first..*end).contains(&ordinal));
         if !is_there {
-            let (first, value) = self.value_at(&self.rows, ordinal)?;
-            let end = first + u64::from(self.open(first, &value)?.preamble.rows);
-            *at = Some((first, end.max(ordinal + 1), value));
+            let next = match at {
+                Some((first, end, _)) => self.next_value(&self.rows, ordinal, *first..*end)?,
+                None => None,
+            };
+            let next = next.map(|found| self.ended(found)).transpose()?;
+            *at = Some(match next.filter(|(_, end, _)| ordinal < *end) {
+                Some(next) => next,
+                None => {
+                    let (first, end, value) = self.ended(self.value_at(&self.rows, ordinal)?)?;
+                    (first, end.max(ordinal + 1), value)
+                }
+            });
         }
         match at {
             Some((first, _, value)) => Ok((*first, value)),
             None => Err(self.gap(ordinal)),
         }
+    }
+
+    /// A value of rows with the ordinal behind its last one.
+    fn ended<'t>(&self, (first, value): (u64, Value<'t>)) -> Result<(u64, u64, Value<'t>), Error> {
+        let end = first + u64::from(self.open(first, &value)?.preamble.rows);
+        Ok((first, end, value))
+    }
+
+    /// The value behind one that holds these ordinals, if it seems to be the one that holds another ordinal: as long as
+    /// the one before it, it would. Finding it by its own number reads one page less than looking for it.
+    fn next_value<'t>(
+        &self,
+        table: &'t ReadOnlyTable<u64, &'static [u8]>,
+        ordinal: u64,
+        before: Range<u64>,
+    ) -> Result<Option<(u64, Value<'t>)>, Error> {
+        let next = before.end..before.end.saturating_add(before.end.saturating_sub(before.start));
+        if !next.contains(&ordinal) {
+            return Ok(None);
+        }
+        Ok(table.get(next.start).map_err(engine)?.map(|value| (next.start, value)))
     }
 
     /// The last value that begins at or before an ordinal.

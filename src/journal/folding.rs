@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
+use super::alone::Crowded;
 use super::columns::{ColumnReader, Payload};
 use super::entry::{Entry, Interned, effect_of, group_names};
 use super::error::Error;
@@ -22,7 +23,7 @@ const LOG_BIT: u64 = 1 << 63;
 
 /// What one entity's slot costs while it is folded: the slot, its share of the table, the places of its
 /// payload.
-pub(crate) const SLOT_BYTES: u64 = 192;
+pub(crate) const SLOT_BYTES: u64 = size_of::<PendingSlot>() as u64 + 48;
 
 /// What one more part of an entity costs: its place in the chain, and among what is to be read.
 const PART_BYTES: u64 = 32;
@@ -42,6 +43,30 @@ pub(crate) struct Kept {
 }
 
 pub(crate) type PendingSlot = Slot<u64, Kept>;
+pub(crate) type PendingSlots = Slots<u64, Kept>;
+
+/// Where a value of rows was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Scanned<'r> {
+    pub(crate) reader: &'r ColumnReader,
+    /// The ordinal of its first row.
+    pub(crate) first: u64,
+    /// The place of its first row.
+    place: u64,
+}
+
+impl Scanned<'_> {
+    pub(crate) fn damaged(&self, error: FrameError) -> Error {
+        self.reader.damaged_rows(self.first)(error)
+    }
+}
+
+/// What folding some sources at once would take, about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Estimate {
+    pub(crate) entities: u64,
+    pub(crate) bytes: u64,
+}
 
 /// What is folded: some newest levels, and perhaps the log behind them.
 #[derive(Clone, Debug)]
@@ -62,10 +87,11 @@ impl Sources {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part<'k> {
     All,
-    /// Those whose hash falls into this part of so many.
+    /// Those whose hash falls into this part of so many, and into a crowded bucket.
     Hashed {
         part: u64,
         of: u64,
+        crowded: Option<&'k Crowded>,
     },
     /// Only these.
     Keys(&'k std::collections::HashSet<(u32, Uuid)>),
@@ -76,7 +102,7 @@ pub(crate) struct Folding {
     run: ColumnReader,
     log: ColumnReader,
     pub(crate) interned: Interned,
-    pub(crate) slots: Slots<u64, Kept>,
+    pub(crate) slots: PendingSlots,
 }
 
 /// An effect that came out of a fold.
@@ -97,9 +123,10 @@ impl Folding {
         })
     }
 
-    /// Forgets the slots, for the next pass over the same rows.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets the slots, for the next pass over the same rows, which is about so many entities.
+    pub(crate) fn clear(&mut self, entities: u64) {
         self.slots.clear();
+        self.slots.reserve(usize::try_from(entities).unwrap_or(0));
     }
 
     /// Where the log ends: the next sequence number.
@@ -107,51 +134,71 @@ impl Folding {
         self.log.end(log_begins)
     }
 
-    /// Folds the rows of the sources, oldest first.
-    pub(crate) fn fold(&mut self, sources: &Sources, part: Part<'_>) -> Result<(), Error> {
+    /// Visits the values of rows of the sources, oldest first, with the places of their collections' names.
+    pub(crate) fn scan(
+        &mut self,
+        sources: &Sources,
+        mut visit: impl FnMut(
+            Scanned<'_>,
+            &mut Interned,
+            &mut PendingSlots,
+            &[u32],
+            &Rows<'_>,
+        ) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let Folding { run, log, interned, slots } = self;
+        let mut visit = |reader: &ColumnReader, bit, first, rows: &Rows<'_>| {
+            let scanned = Scanned { reader, first, place: first | bit };
+            let names = rows.preamble.names.iter().map(|name| interned.name(name));
+            let names: Vec<u32> = names.collect::<Result<_, _>>().map_err(|error| scanned.damaged(error))?;
+            visit(scanned, interned, slots, &names, rows)
+        };
         for level in &sources.levels {
-            run.scan(level.range(), |first, rows| {
-                fold_rows(interned, slots, part, first, rows).map_err(run.damaged_rows(first))
-            })?;
+            run.scan(level.range(), |first, rows| visit(run, 0, first, rows))?;
         }
         match &sources.log {
             None => Ok(()),
-            Some(range) => log.scan_all(range.clone(), |first, rows| {
-                fold_rows(interned, slots, part, first | LOG_BIT, rows).map_err(log.damaged_rows(first))
-            }),
+            Some(range) => log.scan_all(range.clone(), |first, rows| visit(log, LOG_BIT, first, rows)),
         }
+    }
+
+    /// Folds the rows of the sources, oldest first.
+    pub(crate) fn fold(&mut self, sources: &Sources, part: Part<'_>) -> Result<(), Error> {
+        self.scan(sources, |scanned, interned, slots, names, rows| {
+            fold_rows(interned, slots, names, part, scanned.place, rows)
+                .map_err(|error| scanned.damaged(error))
+        })
     }
 
     /// About how much memory it takes to fold the sources at once: the entities are estimated from the smallest
     /// hashes (a KMV sketch), what is merged is counted.
-    pub(crate) fn estimated_bytes(&mut self, sources: &Sources) -> Result<u64, Error> {
+    pub(crate) fn estimate(
+        &mut self,
+        sources: &Sources,
+        crowded: Option<&Crowded>,
+    ) -> Result<Estimate, Error> {
         const KEPT: usize = 1024;
         let mut smallest: std::collections::BTreeSet<u64> = std::collections::BTreeSet::new();
         let mut bound = u64::MAX;
         let (mut rows_seen, mut merges, mut fields_bytes) = (0_u64, 0_u64, 0_u64);
-        let Folding { run, log, interned, slots } = self;
-        let mut note = |rows: &Rows<'_>| -> Result<(), FrameError> {
-            let names = local_names(interned, rows)?;
-            for row in rows.iter() {
-                let row = row?;
+        self.scan(sources, |scanned, _, slots, names, rows| {
+            for ((id, name), content) in rows.whom().zip(rows.contents()) {
+                let of = content.ok_or_else(no_row).and_then(|content| Ok((content, local(names, name)?)));
+                let ((content, bytes), collection) = of.map_err(|error| scanned.damaged(error))?;
+                let hash = slots.whom(collection, id).hash;
+                if crowded.is_some_and(|crowded| !crowded.has(hash)) {
+                    continue;
+                }
                 rows_seen += 1;
-                fields_bytes += u64::from(row.fields_bytes);
-                merges += u64::from(row.content == ContentKind::Merge);
-                let hash = slots.whom(local(&names, row.name)?, row.id).hash;
+                fields_bytes = fields_bytes.saturating_add(bytes);
+                merges += u64::from(content == ContentKind::Merge);
                 if hash < bound && smallest.insert(hash) && smallest.len() > KEPT {
                     smallest.pop_last();
                     bound = smallest.last().copied().unwrap_or(u64::MAX);
                 }
             }
             Ok(())
-        };
-        for level in &sources.levels {
-            run.scan(level.range(), |first, rows| note(rows).map_err(run.damaged_rows(first)))?;
-        }
-        if let Some(range) = &sources.log {
-            log.scan_all(range.clone(), |first, rows| note(rows).map_err(log.damaged_rows(first)))?;
-        }
+        })?;
         let kept = smallest.len() as u64;
         let entities = if smallest.len() < KEPT {
             kept
@@ -162,7 +209,8 @@ impl Folding {
         // An entity whose patches are merged is held, half composed, from its first part to its last.
         let composed = entities.min(merges).min(rows_seen - entities);
         let average = fields_bytes / rows_seen.max(1);
-        Ok(entities * SLOT_BYTES + merges * PART_BYTES + composed * (COMPOSED_BYTES + average))
+        let bytes = entities * SLOT_BYTES + merges * PART_BYTES + composed * (COMPOSED_BYTES + average);
+        Ok(Estimate { entities, bytes })
     }
 
     /// Visits the effects that `is_wanted` picks, payloads read and merged, in the order of their places.
@@ -250,56 +298,60 @@ fn seed(before: Clock) -> Effect {
     seed
 }
 
-fn local_names(interned: &mut Interned, rows: &Rows<'_>) -> Result<Vec<u32>, FrameError> {
-    rows.preamble.names.iter().map(|name| interned.name(name)).collect()
-}
-
-fn local(names: &[u32], name: u16) -> Result<u32, FrameError> {
-    names
-        .get(usize::from(name))
+/// The collection of a row, as it is interned.
+pub(crate) fn local(names: &[u32], name: u64) -> Result<u32, FrameError> {
+    usize::try_from(name)
+        .ok()
+        .and_then(|name| names.get(name))
         .copied()
         .ok_or_else(|| FrameError::Body { why: "a row names no collection".to_owned() })
 }
 
 fn fold_rows(
     interned: &mut Interned,
-    slots: &mut Slots<u64, Kept>,
+    slots: &mut PendingSlots,
+    names: &[u32],
     part: Part<'_>,
     first_place: u64,
     rows: &Rows<'_>,
 ) -> Result<(), FrameError> {
-    let names = local_names(interned, rows)?;
     let sets: Vec<u32> = rows
         .preamble
         .groups
         .iter()
         .map(|set| crate::codec::records::groups_of(set).and_then(|set| interned.set(set)))
         .collect::<Result<_, _>>()?;
-    let mut chunk: Vec<(u64, Row)> = Vec::with_capacity(LOOKED_UP);
+    let mut places: Vec<usize> = Vec::with_capacity(LOOKED_UP);
     let mut whom: Vec<Whom> = Vec::with_capacity(LOOKED_UP);
     let mut hints = [None; LOOKED_UP];
-    let mut all = (first_place..).zip(rows.iter()).peekable();
-    while all.peek().is_some() {
-        chunk.clear();
+    let mut all = rows.whom().enumerate();
+    loop {
+        places.clear();
         whom.clear();
-        for (place, row) in all.by_ref() {
-            let row = row?;
-            let them = slots.whom(local(&names, row.name)?, row.id);
+        // Of a row that takes no part in this pass, nothing else is read.
+        for (place, (id, name)) in all.by_ref() {
+            let them = slots.whom(local(names, name)?, id);
             let takes_part = match part {
                 Part::All => true,
-                Part::Hashed { part, of } => hash_part(them.hash, of) == part,
-                Part::Keys(keys) => keys.contains(&(them.collection, row.id)),
+                Part::Hashed { part, of, crowded } => {
+                    hash_part(them.hash, of) == part && crowded.is_none_or(|crowded| crowded.has(them.hash))
+                }
+                Part::Keys(keys) => keys.contains(&(them.collection, id)),
             };
             if takes_part {
-                chunk.push((place, row));
+                places.push(place);
                 whom.push(them);
             }
-            if chunk.len() == LOOKED_UP {
+            if places.len() == LOOKED_UP {
                 break;
             }
         }
+        if places.is_empty() {
+            return Ok(());
+        }
         slots.look_up(whom.iter(), &mut hints);
-        for (((place, row), whom), hint) in chunk.iter().zip(&whom).zip(hints) {
+        for ((place, whom), hint) in places.iter().zip(&whom).zip(hints) {
+            let row = rows.row(*place).ok_or_else(no_row)?;
             let set = match usize::from(row.groups).checked_sub(1) {
                 None => 0,
                 Some(set) => *sets
@@ -307,13 +359,16 @@ fn fold_rows(
                     .ok_or_else(|| FrameError::Body { why: "a row names no set of groups".to_owned() })?,
             };
             let how = How { replaces: row.content == ContentKind::Replace, cuts: row.is_cut };
-            let slot = slots.add(whom, hint, row.shape, *place, how);
+            let slot = slots.add(whom, hint, row.shape, first_place + *place as u64, how);
             if let Some(slot) = slots.slots.get_mut(slot) {
-                slot.extra.add(row, set, interned)?;
+                slot.extra.add(&row, set, interned)?;
             }
         }
     }
-    Ok(())
+}
+
+fn no_row() -> FrameError {
+    FrameError::Body { why: "a row is of no known kind".to_owned() }
 }
 
 impl Kept {

@@ -14,6 +14,7 @@
 //! anything by count or age, or hold a transaction across a caller's code. Invariant: what was
 //! acknowledged is there after any crash, in exactly one of these places.
 
+mod alone;
 pub(crate) mod append;
 mod aside;
 mod bases;
@@ -66,7 +67,7 @@ pub(crate) use entry::{alone, from_alone, group_names};
 pub use error::Error;
 pub use inbox::{Integrated, Reads, Received};
 pub use log::{Log, Logged};
-pub use options::{CACHE_BYTES_DEFAULT, Options};
+pub use options::{CACHE_BYTES_DEFAULT, Options, PASS_BYTES_DEFAULT};
 pub use parked::{Cause, HeldEffect, Parked, Superseded};
 pub use settle::Settled;
 pub use status::{Count, Status};
@@ -318,7 +319,7 @@ impl Inner {
             let done = work(&mut work_in_hand)?;
             let Work { mut state, overrides, has_written, folds, is_deferred, .. } = work_in_hand;
             if folds {
-                rewrite::rewrite(&txn, &snapshot, &mut state, &overrides)?;
+                rewrite::rewrite(&txn, &snapshot, &mut state, &overrides, self.options.pass_bytes)?;
             }
             drop(snapshot);
             if state == before && !has_written {

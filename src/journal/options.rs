@@ -15,6 +15,10 @@ use crate::storage::open::Origin;
 /// for a phone.
 pub const CACHE_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
 
+/// What a pass may take beside the cache unless asked for otherwise: 40 MiB, so that both and the engine's own needs
+/// stay within 64 MiB.
+pub const PASS_BYTES_DEFAULT: usize = 40 * 1024 * 1024;
+
 /// A clock: milliseconds since the Unix epoch.
 pub(crate) type ClockFn = Arc<dyn Fn() -> Millis + Send + Sync>;
 
@@ -29,17 +33,19 @@ pub(crate) type ClockFn = Arc<dyn Fn() -> Millis + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     pub(crate) cache_bytes: usize,
+    pub(crate) pass_bytes: u64,
     pub(crate) clock: ClockFn,
     pub(crate) schema: Option<Schema>,
     pub(crate) replica: Option<ReplicaId>,
 }
 
 impl Options {
-    /// The defaults: a cache of [`CACHE_BYTES_DEFAULT`], the system's clock, no schema.
+    /// The defaults: a cache of [`CACHE_BYTES_DEFAULT`], [`PASS_BYTES_DEFAULT`] for a pass, the system's clock, no schema.
     #[must_use]
     pub fn new() -> Self {
         Options {
             cache_bytes: CACHE_BYTES_DEFAULT,
+            pass_bytes: PASS_BYTES_DEFAULT as u64,
             clock: Arc::new(crate::clock::now),
             schema: None,
             replica: None,
@@ -50,6 +56,14 @@ impl Options {
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
+        self
+    }
+
+    /// How many bytes a pass over what is pending may take beside the cache, about: with fewer it reads the same more often.
+    /// One entity takes some 180 bytes while it is folded, and its fields where several patches of it are merged.
+    #[must_use]
+    pub fn pass_bytes(mut self, bytes: usize) -> Self {
+        self.pass_bytes = bytes as u64;
         self
     }
 
@@ -122,6 +136,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("cache_bytes", &self.cache_bytes)
+            .field("pass_bytes", &self.pass_bytes)
             .field("schema", &self.schema)
             .finish_non_exhaustive()
     }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use redb::WriteTransaction;
 use uuid::Uuid;
 
+use super::alone::Crowded;
 use super::columns::{ColumnWriter, remove};
 use super::entry::Entry;
 use super::error::{Error, engine};
@@ -21,9 +22,6 @@ use crate::algebra::{Effect, EntityKey, Group};
 use crate::codec::columns::Layout;
 use crate::codec::records::{JournalState, Level};
 use crate::codec::row::Row;
-
-/// The memory that one part of a pass may take: 80 MiB, so that the whole stays within 128 MiB, cache included.
-pub(crate) const PASS_BYTES: u64 = 80 * 1024 * 1024;
 
 /// What is laid over the pending effects: nothing at all in place of an entity's effect, or another one.
 pub(crate) type Overrides = BTreeMap<EntityKey, Option<Entry>>;
@@ -37,6 +35,7 @@ pub(crate) fn rewrite(
     snapshot: &Snapshot,
     state: &mut JournalState,
     overrides: &Overrides,
+    pass_bytes: u64,
 ) -> Result<(), Error> {
     let mut folding = Folding::new(snapshot)?;
     let log_rows = folding.log_end(state.log_begins)? - state.log_begins;
@@ -53,13 +52,31 @@ pub(crate) fn rewrite(
         let name = folding.interned.name(key.collection().as_str()).map_err(damaged("an override"))?;
         laid_over.insert((name, key.id()), ());
     }
-    let parts = parts(&mut folding, &sources)?;
+    let is_free = |collection: u32, id: Uuid| !laid_over.contains_key(&(collection, id));
     let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal)?;
+    let Parts { crowded, parts, entities } = parts(&mut folding, &sources, pass_bytes)?;
+    if let Some(crowded) = &crowded {
+        crowded.alone(&mut folding, &sources, |collection, row, preamble, payload| {
+            // What only says that everything older is done with says so to older levels.
+            if !is_free(collection, row.id) || (row.shape.operations == 0 && is_bottom) {
+                return Ok(());
+            }
+            let name = preamble.names.get(usize::from(row.name)).map_or("", String::as_str);
+            let set = usize::from(row.groups).checked_sub(1).and_then(|set| preamble.groups.get(set));
+            let groups: Vec<&str> = set.into_iter().flatten().map(String::as_str).collect();
+            let row = Row { is_cut: row.is_cut && !is_bottom, ..*row };
+            writer.push(row, name, &groups, payload.fields, payload.extra)
+        })?;
+    }
     for part in 0..parts {
-        folding.clear();
-        let chosen = if parts == 1 { Part::All } else { Part::Hashed { part, of: parts } };
+        folding.clear(entities);
+        let crowded = crowded.as_ref();
+        let chosen = if parts == 1 && crowded.is_none() {
+            Part::All
+        } else {
+            Part::Hashed { part, of: parts, crowded }
+        };
         folding.fold(&sources, chosen)?;
-        let is_free = |collection: u32, id: Uuid| !laid_over.contains_key(&(collection, id));
         folding.survivors(
             |_, slot| is_free(slot.collection, slot.id),
             |_, slot, survivor| {
@@ -132,12 +149,32 @@ fn levels_kept(levels: &[Level], new_rows: u64) -> usize {
     kept
 }
 
-/// In how many passes over the rows the slots stay within their memory.
-fn parts(folding: &mut Folding, sources: &Sources) -> Result<u64, Error> {
-    if sources.rows().saturating_mul(SLOT_BYTES) <= PASS_BYTES / 4 {
-        return Ok(1);
+/// How a pass stays within its memory.
+struct Parts {
+    /// Who is folded at all, where most are alone.
+    crowded: Option<Crowded>,
+    /// How often the rows are read to fold them.
+    parts: u64,
+    /// About how many entities are folded each time, or a few more.
+    entities: u64,
+}
+
+fn parts(folding: &mut Folding, sources: &Sources, pass_bytes: u64) -> Result<Parts, Error> {
+    let rows = sources.rows();
+    if rows.saturating_mul(SLOT_BYTES) <= pass_bytes / 4 {
+        return Ok(Parts { crowded: None, parts: 1, entities: rows });
     }
-    Ok(folding.estimated_bytes(sources)?.div_ceil(PASS_BYTES).max(1))
+    let mut estimate = folding.estimate(sources, None)?;
+    let mut crowded = None;
+    if estimate.bytes > pass_bytes && estimate.entities > rows / 2 {
+        let found = Crowded::of(folding, sources, pass_bytes / 4)?;
+        estimate = folding.estimate(sources, Some(&found))?;
+        crowded = Some(found);
+    }
+    let left = pass_bytes.saturating_sub(crowded.as_ref().map_or(0, Crowded::bytes));
+    let parts = estimate.bytes.div_ceil(left.max(SLOT_BYTES)).max(1);
+    let entities = estimate.entities.div_ceil(parts);
+    Ok(Parts { crowded, parts, entities: entities.saturating_add(entities / 16).min(rows) })
 }
 
 /// The pending effects of some entities, composed of all levels and the log.

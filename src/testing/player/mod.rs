@@ -142,7 +142,8 @@ fn failed(doing: &'static str) -> impl FnOnce(Error) -> Violation {
 fn open(storage: &FaultyStorage, schema: Option<&Schema>) -> Result<Journal, Violation> {
     let mut options = Options::new().cache_bytes(1 << 20).clock(|| 1_000_000);
     if let Some(schema) = schema {
-        options = options.schema(schema.clone());
+        // Room for some ten entities: every pass but the smallest is one of several parts.
+        options = options.schema(schema.clone()).pass_bytes(2_000);
     }
     options.on(storage.clone()).map_err(failed("opening"))
 }

@@ -75,6 +75,7 @@ pub(super) fn opened(
     let clock = Arc::clone(clock);
     let options = Options::new()
         .cache_bytes(1 << 20)
+        .pass_bytes(1_000)
         .schema(schema.clone())
         .replica(ReplicaId(Uuid::from_u128(0xc11e_0000_0000_4000_8000_0000_0000_0000 + u128::from(id))))
         .clock(move || clock.load(Ordering::Relaxed));
