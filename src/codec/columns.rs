@@ -184,6 +184,11 @@ fn place(place: usize) -> u16 {
     u16::try_from(place).unwrap_or(u16::MAX)
 }
 
+/// What is wrong with a row that is none.
+pub(crate) fn no_row() -> FrameError {
+    FrameError::Body { why: "a row is of no known kind".to_owned() }
+}
+
 /// One value of rows, opened and checked.
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
@@ -234,9 +239,7 @@ impl<'a> Rows<'a> {
 
     /// The rows in order; an error for one that is none.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Result<Row, FrameError>> + '_ {
-        self.ids().enumerate().map(|(place, id)| {
-            self.of(place, id).ok_or_else(|| FrameError::Body { why: "a row is of no known kind".to_owned() })
-        })
+        self.ids().enumerate().map(|(place, id)| self.of(place, id).ok_or_else(no_row))
     }
 
     /// Whom each row is about: its id, and the place of its collection in the preamble's names.
@@ -266,10 +269,9 @@ impl<'a> Rows<'a> {
         mut visit: impl FnMut(Brief),
     ) -> Result<(), FrameError> {
         const AT_ONCE: usize = 256;
-        let wrong = || FrameError::Body { why: "a row is of no known kind".to_owned() };
         // A value of a run among the log's is as wrong as a row of no known kind.
         if self.preamble.layout != Layout::Log {
-            return Err(wrong());
+            return Err(no_row());
         }
         let ids = self.ids.as_chunks::<ID_BYTES>().0;
         let ids = ids.get(from..).unwrap_or(&[]);
@@ -283,7 +285,7 @@ impl<'a> Rows<'a> {
                 }
             }
             for (((id, at), name), kind) in ids.iter().zip(&ats).zip(&names).zip(&kinds) {
-                visit(brief_of(Uuid::from_bytes(*id), *at, *name, *kind).ok_or_else(wrong)?);
+                visit(brief_of(Uuid::from_bytes(*id), *at, *name, *kind).ok_or_else(no_row)?);
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ use super::tables::{ColumnTables, Snapshot, damaged, require_all};
 use crate::algebra::{CollectionName, Effect, Group};
 use crate::codec::FrameError;
 use crate::codec::columns::{
-    INLINE_BYTES_MAX, Layout, ORDINAL_MAX, Preamble, ROWS_MAX, Rows, RowsDraft, VALUE_BYTES_MAX,
+    INLINE_BYTES_MAX, Layout, ORDINAL_MAX, Preamble, ROWS_MAX, Rows, RowsDraft, VALUE_BYTES_MAX, no_row,
 };
 use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameKind};
 use crate::codec::row::Row;
@@ -383,7 +383,7 @@ impl ColumnReader {
                 return Ok(());
             };
             if wanted.peek() == Some(&walk.ordinal) {
-                let row = rows.row(place).ok_or_else(|| self.gap(walk.ordinal))?;
+                let row = rows.row(place).ok_or_else(|| self.damaged_rows(rows_first)(no_row()))?;
                 let (fields, extra) =
                     payload.split_at_checked(row.fields_bytes as usize).unwrap_or((payload, &[]));
                 visit(walk.ordinal, &row, &rows.preamble, Payload { fields, extra })?;

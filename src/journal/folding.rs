@@ -15,7 +15,7 @@ use super::tables::{LOG, RUN, Snapshot};
 use crate::algebra::slots::{How, LOOKED_UP, Slot, Slots, Whom};
 use crate::algebra::{Clock, Effect, EntityKey, Shape};
 use crate::codec::FrameError;
-use crate::codec::columns::Rows;
+use crate::codec::columns::{Rows, no_row};
 use crate::codec::records::Level;
 use crate::codec::row::{ContentKind, Row};
 
@@ -365,10 +365,6 @@ fn fold_rows(
             }
         }
     }
-}
-
-fn no_row() -> FrameError {
-    FrameError::Body { why: "a row is of no known kind".to_owned() }
 }
 
 impl Kept {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::alone::Crowded;
 use super::columns::{ColumnWriter, remove};
-use super::entry::Entry;
+use super::entry::{Entry, group_names};
 use super::error::{Error, engine};
 use super::folding::{Folding, Part, SLOT_BYTES, Sources, Survivor};
 use super::tables::{LOG, RUN, Snapshot, damaged};
@@ -62,8 +62,8 @@ pub(crate) fn rewrite(
                 return Ok(());
             }
             let name = preamble.names.get(usize::from(row.name)).map_or("", String::as_str);
-            let set = usize::from(row.groups).checked_sub(1).and_then(|set| preamble.groups.get(set));
-            let groups: Vec<&str> = set.into_iter().flatten().map(String::as_str).collect();
+            let groups = group_names(row, preamble).map_err(damaged("an entry"))?;
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
             let row = Row { is_cut: row.is_cut && !is_bottom, ..*row };
             writer.push(row, name, &groups, payload.fields, payload.extra)
         })?;
