@@ -13,7 +13,7 @@ use super::effect::{Effect, Kind, Shape, joined};
 use super::names::{CollectionName, EntityKey, Group, Millis, Seq};
 use super::operation::Operation;
 use super::run::{self, Written};
-use super::slots::{How, LOOKED_UP, Slot, Slots, Whom};
+use super::slots::{How, LOOKED_UP, Slot, Slots, Whom, part_of};
 use super::stamp::Clock;
 
 /// The groups of an entity: almost always none, so they take one word, not three of every slot.
@@ -105,8 +105,7 @@ impl<'a> Fold<'a> {
                 add_all(table, last, operations, &heads);
             } else {
                 for head in &heads {
-                    let table = table_of(head.whom.hash, self.tables.len());
-                    if let Some(table) = self.tables.get_mut(table) {
+                    if let Some(table) = of_hash(&mut self.tables, head.whom.hash) {
                         add(table, last, operations, head, None);
                     }
                 }
@@ -122,7 +121,7 @@ impl<'a> Fold<'a> {
         sorted.iter_mut().for_each(Vec::clear);
         for (place, operation) in (0..).zip(operations) {
             let head = self.head(place, operation);
-            if let Some(heads) = sorted.get_mut(table_of(head.whom.hash, tables)) {
+            if let Some(heads) = of_hash(sorted, head.whom.hash) {
                 heads.push(head);
             }
         }
@@ -196,9 +195,10 @@ impl<'a> Fold<'a> {
     }
 }
 
-/// Which of so many tables a hash belongs to: the high half of the product, of which the tables themselves know nothing.
-fn table_of(hash: u64, tables: usize) -> usize {
-    usize::try_from((u128::from(hash) * tables as u128) >> 64).unwrap_or(0)
+/// What belongs to a hash, of all tables or of what goes into them.
+fn of_hash<T>(all: &mut [T], hash: u64) -> Option<&mut T> {
+    let part = part_of(hash, all.len() as u64);
+    all.get_mut(usize::try_from(part).ok()?)
 }
 
 /// Adds operations of a run; `last` is the one before the run.

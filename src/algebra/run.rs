@@ -71,7 +71,8 @@ fn merged(parts: &[Part<'_>]) -> Written {
         };
         members.extend(Entries::new(text).map(|entry| Member::new(entry, place)));
     }
-    members.sort_unstable_by(|a, b| a.cmp_names(b).then(b.part.cmp(&a.part)));
+    // Stable: it finds that each part is in order already, and merges.
+    members.sort_by(|a, b| a.cmp_names(b).then(b.part.cmp(&a.part)));
     members.dedup_by(|later, kept| later.cmp_names(kept) == Ordering::Equal);
 
     let whole = parts.first().filter(|(part, _)| matches!(part.content, Content::Replace(_)));

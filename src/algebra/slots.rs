@@ -187,6 +187,11 @@ impl<P: Copy, E: Default> Slots<P, E> {
     }
 }
 
+/// Which of so many parts a hash falls into, all equally large: the high half of the product. The tables go by its low bits.
+pub(crate) fn part_of(hash: u64, parts: u64) -> u64 {
+    u64::try_from((u128::from(hash) * u128::from(parts)) >> 64).unwrap_or(0)
+}
+
 /// What a place remembers of a hash.
 fn tag(hash: u64) -> u32 {
     u32::try_from(hash & u64::from(u32::MAX)).unwrap_or(0)

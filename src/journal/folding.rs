@@ -12,7 +12,7 @@ use super::columns::{ColumnReader, Payload};
 use super::entry::{Entry, Interned, effect_of, group_names};
 use super::error::Error;
 use super::tables::{LOG, RUN, Snapshot};
-use crate::algebra::slots::{How, LOOKED_UP, Slot, Slots, Whom};
+use crate::algebra::slots::{How, LOOKED_UP, Slot, Slots, Whom, part_of};
 use crate::algebra::{Clock, Effect, EntityKey, Shape};
 use crate::codec::FrameError;
 use crate::codec::columns::{Rows, no_row};
@@ -334,7 +334,7 @@ fn fold_rows(
             let takes_part = match part {
                 Part::All => true,
                 Part::Hashed { part, of, crowded } => {
-                    hash_part(them.hash, of) == part && crowded.is_none_or(|crowded| crowded.has(them.hash))
+                    part_of(them.hash, of) == part && crowded.is_none_or(|crowded| crowded.has(them.hash))
                 }
                 Part::Keys(keys) => keys.contains(&(them.collection, id)),
             };
@@ -389,10 +389,4 @@ impl Kept {
         };
         Ok(())
     }
-}
-
-/// Which part of so many a hash falls into.
-fn hash_part(hash: u64, of: u64) -> u64 {
-    // The high half of the product: equal parts of the hash's range.
-    u64::try_from((u128::from(hash) * u128::from(of)) >> 64).unwrap_or(0)
 }

@@ -70,13 +70,7 @@ pub(crate) fn rewrite(
     }
     for part in 0..parts {
         folding.clear(entities);
-        let crowded = crowded.as_ref();
-        let chosen = if parts == 1 && crowded.is_none() {
-            Part::All
-        } else {
-            Part::Hashed { part, of: parts, crowded }
-        };
-        folding.fold(&sources, chosen)?;
+        folding.fold(&sources, Part::Hashed { part, of: parts, crowded: crowded.as_ref() })?;
         folding.survivors(
             |_, slot| is_free(slot.collection, slot.id),
             |_, slot, survivor| {
