@@ -11,9 +11,9 @@ mod prepared;
 use foldlog::algebra::{
     Base, Epoch, Limits, Millis, Operation, Outcome, Outcomes, Resulting, Row, Seq, Trigger,
 };
-use foldlog::journal::{Durability, Error, Journal, Listing};
+use foldlog::journal::{Durability, Error, Journal, Listing, PASS_BYTES_DEFAULT};
 use foldlog::testing::{CrashPoint, Fault, FaultyStorage, Times, Unsynced};
-use prepared::{PARKED, key, observed, open, patch, prepared, state, trigger};
+use prepared::{PARKED, key, observed, options, patch, prepared, state, trigger};
 
 type Call = (&'static str, fn(&Journal) -> Result<(), Error>);
 
@@ -109,12 +109,20 @@ fn start(name: &str) -> FaultyStorage {
 
 const SAMPLES: u64 = 6;
 
+/// What passes may take: with little, what is folded goes into many commits.
+const PASS_BYTES: [usize; 2] = [PASS_BYTES_DEFAULT, 2_000];
+
+fn open(storage: &FaultyStorage, pass_bytes: usize) -> Result<Journal, Error> {
+    options().pass_bytes(pass_bytes).on(storage.clone())
+}
+
 #[test]
 fn a_crash_at_every_write_leaves_the_old_or_the_new_journal() {
     let (mut points, mut images, mut old, mut new) = (0_u64, 0_u64, 0_u64, 0_u64);
-    for (name, call) in CALLS {
+    for ((name, call), pass_bytes) in CALLS.into_iter().flat_map(|call| PASS_BYTES.map(|bytes| (call, bytes)))
+    {
         let storage = start(name).snapshot();
-        let journal = open(&storage).unwrap();
+        let journal = open(&storage, pass_bytes).unwrap();
         let before = observed(&journal);
         storage.record();
         call(&journal).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -130,7 +138,7 @@ fn a_crash_at_every_write_leaves_the_old_or_the_new_journal() {
                 .chain((0..SAMPLES).map(|seed| Unsynced::Sampled { seed: seed + number as u64 * SAMPLES }));
             for mode in modes {
                 images += 1;
-                let found = open(&crash.image(mode))
+                let found = open(&crash.image(mode), pass_bytes)
                     .map(|journal| observed(&journal))
                     .unwrap_or_else(|error| panic!("{name}, crash {number} of {last}, {mode:?}: {error}"));
                 assert!(
@@ -152,11 +160,12 @@ fn a_crash_at_every_write_leaves_the_old_or_the_new_journal() {
 #[test]
 fn a_storage_call_that_fails_leaves_the_old_or_the_new_journal() {
     let mut faults = 0_u64;
-    for (name, call) in CALLS {
+    for ((name, call), pass_bytes) in CALLS.into_iter().flat_map(|call| PASS_BYTES.map(|bytes| (call, bytes)))
+    {
         let prepared = start(name);
         let (before, after, calls) = {
             let storage = prepared.snapshot();
-            let journal = open(&storage).unwrap();
+            let journal = open(&storage, pass_bytes).unwrap();
             let (before, begun) = (observed(&journal), storage.calls());
             call(&journal).unwrap();
             let calls = storage.calls() - begun;
@@ -165,7 +174,7 @@ fn a_storage_call_that_fails_leaves_the_old_or_the_new_journal() {
         for number in 0..calls {
             for fault in Fault::ALL {
                 let storage = prepared.snapshot();
-                let journal = open(&storage).unwrap();
+                let journal = open(&storage, pass_bytes).unwrap();
                 // The same reads, so that the same is in the cache.
                 assert_eq!(observed(&journal), before);
                 storage.fail_at(storage.calls() + number, fault, Times::Once);
@@ -188,7 +197,7 @@ fn a_storage_call_that_fails_leaves_the_old_or_the_new_journal() {
                 }
                 storage.heal();
                 drop(journal);
-                let found = open(&storage)
+                let found = open(&storage, pass_bytes)
                     .map(|journal| observed(&journal))
                     .unwrap_or_else(|error| panic!("{}: {error}", case()));
                 assert!(found == before || found == after, "{}: neither old nor new: {found}", case());
@@ -202,7 +211,7 @@ fn a_storage_call_that_fails_leaves_the_old_or_the_new_journal() {
 #[test]
 fn a_handle_that_failed_goes_on_after_resume() {
     let storage = prepared(false).snapshot();
-    let journal = open(&storage).unwrap();
+    let journal = open(&storage, PASS_BYTES_DEFAULT).unwrap();
     let before = observed(&journal);
     storage.fail_at(storage.calls(), Fault::ALL[0], Times::Always);
     let refused = journal.append(&some_operations(), Durability::Durable).unwrap_err();

@@ -50,6 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const HIDDEN: &[(&str, &[&str])] = &[
     ("bincode::", &["codec/binary.rs"]),
     ("redb::", &["authority/file/", "journal/", "replica/", "storage/", "testing/"]),
+    ("parking_lot::", &["journal/"]),
     ("clap::", &["cli/", "main.rs"]),
     ("console::", &["cli/"]),
     ("indicatif::", &["cli/"]),

@@ -93,7 +93,7 @@ impl Journal {
         let mut refusal = None;
         let mut panicked = None;
         let appended = self.inner.append_txn(durability == Durability::Durable, |inner, txn, first| {
-            let mut log = LogWriter::new(inner, txn, first)?;
+            let mut log = LogWriter::new(inner, txn, first);
             loop {
                 match guard::outside(|| operations.next()) {
                     Ok(Some(Ok(operation))) => {
@@ -166,7 +166,7 @@ impl Inner {
             )
             .collect();
         let spans = self.append_txn(is_durable, |inner, txn, first| {
-            let mut log = LogWriter::new(inner, txn, first)?;
+            let mut log = LogWriter::new(inner, txn, first);
             let mut spans = Vec::with_capacity(batches.len());
             for batch in &batches {
                 let begin = log.writer.next();
@@ -224,15 +224,15 @@ pub(crate) struct LogWriter<'t> {
     inner: &'t Inner,
     txn: &'t WriteTransaction,
     first: u64,
-    writer: ColumnWriter<'t>,
+    writer: ColumnWriter<&'t WriteTransaction>,
     unparked: Vec<EntityKey>,
 }
 
 impl<'t> LogWriter<'t> {
     /// Writes from a sequence number on.
-    pub(crate) fn new(inner: &'t Inner, txn: &'t WriteTransaction, first: u64) -> Result<Self, Error> {
-        let writer = ColumnWriter::new(txn, LOG, Layout::Log, first)?;
-        Ok(LogWriter { inner, txn, first, writer, unparked: Vec::new() })
+    pub(crate) fn new(inner: &'t Inner, txn: &'t WriteTransaction, first: u64) -> Self {
+        let writer = ColumnWriter::new(txn, LOG, Layout::Log, first);
+        LogWriter { inner, txn, first, writer, unparked: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, operation: &Operation, now: Millis) -> Result<(), Error> {

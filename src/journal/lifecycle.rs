@@ -25,7 +25,8 @@ impl Journal {
             Err(Error::Suspended) => return Ok(()),
             flushed => flushed,
         };
-        let _writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let _maintenance = self.inner.maintenance();
+        let _writer = self.inner.writer.lock();
         let db = self.inner.db.write().unwrap_or_else(PoisonError::into_inner).take();
         closed(db);
         // Those who wait for an outcome are told, too.
@@ -40,7 +41,8 @@ impl Journal {
     /// As [`Options::open`](super::Options::open), and if another journal has taken this one's place.
     pub fn resume(&self) -> Result<(), Error> {
         let inner = &self.inner;
-        let mut writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let maintenance = inner.maintenance();
+        let mut writer = inner.writer.lock();
         let mut db = inner.db.write().unwrap_or_else(PoisonError::into_inner);
         if db.is_some() && !inner.has_failed.load(Ordering::Acquire) {
             return Ok(());
@@ -48,7 +50,7 @@ impl Journal {
         // The lock on the file must be free before it can be taken again.
         closed(db.take());
         inner.reopen(&mut writer, &mut db)?;
-        drop((db, writer));
+        drop((db, writer, maintenance));
         inner.announce();
         Ok(())
     }
@@ -62,7 +64,8 @@ impl Journal {
         self.compact()?;
         let inner = &self.inner;
         let done = {
-            let _writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let _maintenance = inner.maintenance();
+            let _writer = inner.writer.lock();
             if inner.has_failed.load(Ordering::Acquire) {
                 return Err(Error::Failed);
             }

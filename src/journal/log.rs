@@ -52,6 +52,8 @@ impl Journal {
             let reader = ColumnReader::new(snapshot, LOG)?;
             let mut interned = Interned::default();
             let mut operations = Vec::new();
+            // What is older may be there still, but it is folded.
+            let from = Seq(from.0.max(snapshot.state()?.log_begins));
             reader.scan_from(from.0, |first, rows| {
                 let names: Vec<u32> = rows
                     .preamble

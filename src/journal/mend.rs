@@ -28,6 +28,7 @@ impl Journal {
     /// # Errors
     /// A journal whose identity or state is damaged; otherwise as [`Journal::compact`].
     pub fn mend(&self) -> Result<u64, Error> {
+        let _maintenance = self.inner.maintenance();
         let has_damage = self.inner.has_damage.load(Ordering::Acquire);
         self.inner.set_aside_damage(has_damage.then(|| READ_MET_IT.to_owned()))?;
         self.inner.read(count)
@@ -58,7 +59,7 @@ impl Inner {
     }
 
     fn mend_file(&self, path: &Path, met: Option<String>) -> Result<(), Error> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         if self.has_failed.load(Ordering::Acquire) {
             return Err(Error::Failed);
         }

@@ -32,6 +32,7 @@ mod moved;
 mod open;
 mod options;
 pub(crate) mod parked;
+mod pass;
 mod pending;
 mod rebuild;
 pub(crate) mod rewrite;
@@ -49,6 +50,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
+use parking_lot::FairMutex;
 use redb::{Database, WriteTransaction};
 
 use crate::algebra::{EntityKey, ReplicaId};
@@ -88,7 +90,10 @@ pub(crate) struct Inner {
     pub(crate) replica: Mutex<ReplicaId>,
     /// None while suspended.
     db: RwLock<Option<Database>>,
-    writer: Mutex<Writer>,
+    /// Whoever does more than append. Taken before the writer.
+    maintenance: Mutex<()>,
+    /// Handed on in turn, so that neither a pass nor those who append shut the other out.
+    writer: FairMutex<Writer>,
     queue: append::Queue,
     /// After a commit that failed it is not known what the disk holds.
     has_failed: AtomicBool,
@@ -169,7 +174,8 @@ impl Journal {
             options,
             replica: Mutex::new(replica),
             db: RwLock::new(Some(db)),
-            writer: Mutex::new(Writer { next_seq }),
+            maintenance: Mutex::new(()),
+            writer: FairMutex::new(Writer { next_seq }),
             queue: append::Queue::new(|| Err(Error::Failed)),
             has_failed: AtomicBool::new(false),
             has_damage: AtomicBool::new(false),
@@ -197,7 +203,8 @@ impl Journal {
     }
 
     /// Folds what came in since the last pass into the compacted run. Its cost follows the new
-    /// operations, not the history. Compacting twice equals once.
+    /// operations, not the history. Compacting twice equals once. Others may append meanwhile: what is folded goes
+    /// into commits of some milliseconds at most, and what they append is the next pass's.
     ///
     /// # Errors
     /// A journal that is suspended, failed or damaged, or what the storage says.
@@ -244,7 +251,7 @@ impl Inner {
         work: impl FnOnce(&Inner, &Database, &mut Writer) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let done = {
-            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut writer = self.writer.lock();
             if self.has_failed.load(Ordering::Acquire) {
                 return Err(Error::Failed);
             }
@@ -258,6 +265,17 @@ impl Inner {
         }
         self.discard_what_panicked();
         done
+    }
+
+    /// The journal as it was last committed, for longer than one call into the engine.
+    fn snapshot(&self) -> Result<Snapshot, Error> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        Snapshot::of(self.opened(&db)?)
+    }
+
+    /// Keeps everybody else from folding, and the file from being closed or replaced.
+    fn maintenance(&self) -> MutexGuard<'_, ()> {
+        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn opened<'d>(&self, db: &'d Option<Database>) -> Result<&'d Database, Error> {
@@ -288,9 +306,10 @@ impl Inner {
     }
 
     /// One transaction that may change anything but the log: the work, then the rewrite that folds the log
-    /// and what the work laid over the pending effects. Damage that was met with is set aside first, in a
-    /// transaction of its own.
+    /// and what the work laid over the pending effects. Where much is new, a pass comes first. Damage that was met
+    /// with is set aside before all, in a transaction of its own.
     pub(crate) fn maintain<T>(&self, work: impl Fn(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let _maintenance = self.maintenance();
         if self.has_damage.load(Ordering::Acquire)
             && let Err(error) = self.set_aside_damage(Some(mend::READ_MET_IT.to_owned()))
         {
@@ -309,6 +328,7 @@ impl Inner {
     }
 
     fn maintain_once<T>(&self, work: impl Fn(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.pass()?;
         self.with_writer(|inner, db, _| {
             let mut txn = db.begin_write().map_err(engine)?;
             // So that reopening after a crash needs no walk over the whole file.

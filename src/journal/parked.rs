@@ -281,7 +281,7 @@ impl Inner {
             return Ok(());
         }
         let mut state = state_in(txn)?;
-        let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal)?;
+        let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal);
         for key in keys {
             let entry = match take(txn, key) {
                 Ok(Some(entry)) => entry,

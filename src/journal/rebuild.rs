@@ -191,7 +191,7 @@ impl Copy<'_> {
         first: u64,
         state: &mut JournalState,
     ) -> Result<u64, Error> {
-        let mut writer = ColumnWriter::new(self.txn, RUN, Layout::Run, first)?;
+        let mut writer = ColumnWriter::new(self.txn, RUN, Layout::Run, first);
         left.each(range, |ordinal, row, preamble, payload| {
             let entry = match opened(row, preamble, payload) {
                 Ok(entry) => entry,
@@ -276,7 +276,7 @@ fn written(
     is_cut: bool,
     first: u64,
 ) -> Result<Level, Error> {
-    let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, first)?;
+    let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, first);
     for entry in entries {
         writer.push_entry(&entry, is_cut)?;
     }

@@ -4,8 +4,9 @@
 //! what the caller lays over them (effects that were sealed away, came back, or moved to another base)
 //! into one new level. How many levels take part follows their sizes: a level joins while it has at most
 //! twice the rows that are folded already. So the cost of a rewrite follows the new operations, and
-//! each entry is rewritten a logarithmic number of times in all. Invariant: replaying the levels from
-//! the oldest, then the log, gives every pending effect.
+//! each entry is rewritten a logarithmic number of times in all. What is long is folded by a [`pass`](super::pass)
+//! before, in many commits. Invariant: replaying the levels from the oldest, then the log, gives every pending
+//! effect.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +14,7 @@ use redb::WriteTransaction;
 use uuid::Uuid;
 
 use super::alone::Crowded;
-use super::columns::{ColumnWriter, remove};
+use super::columns::{ColumnWriter, Values, remove};
 use super::entry::{Entry, group_names};
 use super::error::{Error, engine};
 use super::folding::{Folding, Part, SLOT_BYTES, Sources, Survivor};
@@ -29,7 +30,56 @@ pub(crate) type Overrides = BTreeMap<EntityKey, Option<Entry>>;
 /// How a level joins a rewrite: while it has at most so many times the rows that take part already.
 const GROWTH: u64 = 2;
 
-/// Folds the log and the newest levels into one level, with the overrides on top.
+/// More rows than that are folded by a pass of many commits, for nobody can append while one lasts.
+const ROWS_AT_ONCE: u64 = 4_000;
+
+/// How many rows are folded within one commit, of a journal whose passes may take so many bytes.
+pub(crate) fn rows_at_once(pass_bytes: u64) -> u64 {
+    ROWS_AT_ONCE.min(pass_bytes / SLOT_BYTES / 4)
+}
+
+/// What a rewrite is about.
+pub(crate) struct Due {
+    /// How many of the oldest levels stay as they are.
+    pub(crate) kept: usize,
+    pub(crate) sources: Sources,
+}
+
+impl Due {
+    /// What is to be folded where so many rows are new, and at most so many of levels join them; none if there is nothing.
+    pub(crate) fn of(
+        folding: &Folding,
+        state: &JournalState,
+        overrides: u64,
+        rows_max: u64,
+    ) -> Result<Option<Due>, Error> {
+        let end = folding.log_end(state.log_begins)?;
+        let log_rows = end - state.log_begins;
+        let kept = levels_kept(&state.levels, log_rows + overrides, rows_max);
+        let levels = state.levels.get(kept..).unwrap_or(&[]).to_vec();
+        let is_any = log_rows > 0 || overrides > 0 || !levels.is_empty();
+        let log = Some(state.log_begins..end);
+        Ok(is_any.then_some(Due { kept, sources: Sources { levels, log } }))
+    }
+
+    /// Whether there is nothing below what is written.
+    fn is_bottom(&self) -> bool {
+        self.kept == 0
+    }
+
+    /// The level that comes of it takes the place of what it was folded from, in a state to which levels may have been
+    /// added since.
+    pub(crate) fn done(&self, state: &mut JournalState, level: Level) {
+        let joined = self.kept..self.kept + self.sources.levels.len();
+        state.levels.splice(joined, (level.rows > 0).then_some(level));
+        state.next_ordinal = state.next_ordinal.max(level.range().end);
+        if let Some(log) = &self.sources.log {
+            state.log_begins = log.end;
+        }
+    }
+}
+
+/// Folds the log and the newest levels into one level, with the overrides on top, in a transaction.
 pub(crate) fn rewrite(
     txn: &WriteTransaction,
     snapshot: &Snapshot,
@@ -38,25 +88,45 @@ pub(crate) fn rewrite(
     pass_bytes: u64,
 ) -> Result<(), Error> {
     let mut folding = Folding::new(snapshot)?;
-    let log_rows = folding.log_end(state.log_begins)? - state.log_begins;
-    if log_rows == 0 && overrides.is_empty() {
-        return Ok(());
+    let rows_max = rows_at_once(pass_bytes);
+    let Some(due) = Due::of(&folding, state, overrides.len() as u64, rows_max)? else { return Ok(()) };
+    let first = state.next_ordinal;
+    let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, first);
+    fold_into(&mut folding, &due, overrides, pass_bytes, &mut writer)?;
+    let rows = writer.finish()? - first;
+    for level in &due.sources.levels {
+        remove(txn, RUN, level.range())?;
     }
-    let kept = levels_kept(&state.levels, log_rows + overrides.len() as u64);
-    let log = state.log_begins..state.log_begins + log_rows;
-    let is_bottom = kept == 0;
-    let sources =
-        Sources { levels: state.levels.get(kept..).unwrap_or(&[]).to_vec(), log: Some(log.clone()) };
+    if due.sources.log.as_ref().is_some_and(|log| !log.is_empty()) {
+        for table in [LOG.rows, LOG.payload] {
+            // Dropping a table is the quickest way to empty it.
+            txn.delete_table(table).map_err(engine)?;
+            txn.open_table(table).map_err(engine)?;
+        }
+    }
+    due.done(state, Level { first, rows });
+    tracing::debug!(rows, levels = state.levels.len(), "rewrote the run");
+    Ok(())
+}
+
+/// Writes what is due as one level, with the overrides on top.
+pub(crate) fn fold_into(
+    folding: &mut Folding,
+    due: &Due,
+    overrides: &Overrides,
+    pass_bytes: u64,
+    writer: &mut ColumnWriter<impl Values>,
+) -> Result<(), Error> {
+    let (sources, is_bottom) = (&due.sources, due.is_bottom());
     let mut laid_over: HashMap<(u32, Uuid), ()> = HashMap::with_capacity(overrides.len());
     for key in overrides.keys() {
         let name = folding.interned.name(key.collection().as_str()).map_err(damaged("an override"))?;
         laid_over.insert((name, key.id()), ());
     }
     let is_free = |collection: u32, id: Uuid| !laid_over.contains_key(&(collection, id));
-    let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal)?;
-    let Parts { crowded, parts, entities } = parts(&mut folding, &sources, pass_bytes)?;
+    let Parts { crowded, parts, entities } = parts(folding, sources, pass_bytes)?;
     if let Some(crowded) = &crowded {
-        crowded.alone(&mut folding, &sources, |collection, row, preamble, payload| {
+        crowded.alone(folding, sources, |collection, row, preamble, payload| {
             // What only says that everything older is done with says so to older levels.
             if !is_free(collection, row.id) || (row.shape.operations == 0 && is_bottom) {
                 return Ok(());
@@ -70,7 +140,7 @@ pub(crate) fn rewrite(
     }
     for part in 0..parts {
         folding.clear(entities);
-        folding.fold(&sources, Part::Hashed { part, of: parts, crowded: crowded.as_ref() })?;
+        folding.fold(sources, Part::Hashed { part, of: parts, crowded: crowded.as_ref() })?;
         folding.survivors(
             |_, slot| is_free(slot.collection, slot.id),
             |_, slot, survivor| {
@@ -108,37 +178,19 @@ pub(crate) fn rewrite(
             None => writer.push_effect(key.collection(), key.id(), &Effect::identity(), 0, true)?,
         }
     }
-    let end = writer.finish()?;
-    for level in &sources.levels {
-        remove(txn, RUN, level.range())?;
-    }
-    if log_rows > 0 {
-        for table in [LOG.rows, LOG.payload] {
-            // Dropping a table is the quickest way to empty it.
-            txn.delete_table(table).map_err(engine)?;
-            txn.open_table(table).map_err(engine)?;
-        }
-    }
-    state.levels.truncate(kept);
-    if end > state.next_ordinal {
-        state.levels.push(Level { first: state.next_ordinal, rows: end - state.next_ordinal });
-    }
-    state.next_ordinal = end;
-    state.log_begins = log.end;
-    tracing::debug!(log_rows, parts, levels = state.levels.len(), "rewrote the run");
     Ok(())
 }
 
-/// How many of the oldest levels stay as they are.
-fn levels_kept(levels: &[Level], new_rows: u64) -> usize {
-    let mut rows = new_rows;
-    let mut kept = levels.len();
-    while let Some(level) = kept.checked_sub(1).and_then(|place| levels.get(place)) {
-        if level.rows > rows.saturating_mul(GROWTH) {
-            break;
+/// How many of the oldest levels stay as they are: none is folded that is more than [`GROWTH`] times what is newer, and no
+/// more than so many rows in all.
+fn levels_kept(levels: &[Level], new_rows: u64, rows_max: u64) -> usize {
+    let (mut rows, mut kept) = (new_rows, levels.len());
+    for (place, level) in levels.iter().enumerate().rev() {
+        let joins = level.rows <= rows.saturating_mul(GROWTH);
+        rows = rows.saturating_add(level.rows);
+        if joins && rows <= rows_max {
+            kept = place;
         }
-        rows += level.rows;
-        kept -= 1;
     }
     kept
 }

@@ -109,7 +109,7 @@ impl Work<'_> {
             table.insert(piece, framed.as_slice()).map_err(engine)?;
         }
         let first = self.state.next_ordinal;
-        let mut writer = ColumnWriter::new(self.txn, RUN, Layout::Run, first)?;
+        let mut writer = ColumnWriter::new(self.txn, RUN, Layout::Run, first);
         for planned in bunch.operations.iter().filter(|planned| !planned.is_completion()) {
             let key = &planned.operation.key;
             let Some(entry) = entries.get(key) else { continue };

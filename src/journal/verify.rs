@@ -18,7 +18,7 @@ use super::open::{not_opened, require_journal, shielded};
 use super::options::CACHE_BYTES_DEFAULT;
 use super::stored::TABLES;
 use super::tables::{LOG, RUN, Snapshot};
-use super::{entry, rewrite, seal, stored};
+use super::{entry, pass, rewrite, seal, stored};
 use crate::storage::guard::{GuardedError, discarded, guarded};
 use crate::storage::open::refused;
 use crate::storage::overlay::Overlay;
@@ -187,7 +187,13 @@ impl Report {
                         .map_err(reader.damaged_rows(ordinal))
                 })?;
             }
-            let stored = reader.count()?;
+            // A pass that was cut short leaves what nobody reads.
+            let mut stored = reader.count(..)?;
+            for (_, range) in
+                pass::unused(&state).into_iter().filter(|(of, _)| of.is_log() == tables.is_log())
+            {
+                stored -= reader.count(range)?;
+            }
             if stored != known {
                 let place = tables.name(true, 0);
                 self.find(place, format!("{stored} entries are stored, but {known} are known of"));

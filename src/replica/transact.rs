@@ -58,7 +58,7 @@ impl Replica {
             // Before edits are looked at: they may end the conflict that this resolves.
             and(within.txn, view, &touched)?;
             look_at_what_waited(within.txn, view, &touched)?;
-            let mut log = LogWriter::new(within.inner, within.txn, within.first)?;
+            let mut log = LogWriter::new(within.inner, within.txn, within.first);
             for operation in &out {
                 log.push(operation, now)?;
             }

@@ -33,7 +33,11 @@ pub(crate) fn trigger(index: u64, entity: u64, epoch: u64) -> Trigger {
 }
 
 pub(crate) fn open(storage: &FaultyStorage) -> Result<Journal, Error> {
-    Options::new().cache_bytes(256 * 1024).clock(|| 1_700_000_000_000).on(storage.clone())
+    options().on(storage.clone())
+}
+
+pub(crate) fn options() -> Options {
+    Options::new().cache_bytes(256 * 1024).clock(|| 1_700_000_000_000)
 }
 
 /// Base knowledge, a run of several levels, a log, an open bunch (if that is wanted), parked, held and

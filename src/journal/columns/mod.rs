@@ -4,4 +4,4 @@ mod read;
 mod write;
 
 pub(crate) use read::{ColumnReader, Payload};
-pub(crate) use write::{ColumnWriter, remove};
+pub(crate) use write::{ColumnWriter, Values, remove};

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::ops::Range;
+use std::ops::{Range, RangeBounds};
 
 use redb::{AccessGuard, ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 
@@ -55,13 +55,17 @@ impl ColumnReader {
         if expected == range.end { Ok(()) } else { Err(self.gap(expected)) }
     }
 
-    /// As [`scan`](Self::scan), of a range that has to be all there is.
+    /// As [`scan`](Self::scan), of a range that has to be all there is but for what is left over before it.
     pub(crate) fn scan_all(
         &self,
         range: Range<u64>,
         mut visit: impl FnMut(u64, &Rows<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut found = 0;
+        for leftover in self.rows.range(..range.start).map_err(engine)? {
+            leftover.map_err(engine)?;
+            found += 1;
+        }
         self.scan(range, |first, rows| {
             found += 1;
             visit(first, rows)
@@ -138,10 +142,10 @@ impl ColumnReader {
         }
     }
 
-    /// How many rows are stored.
-    pub(crate) fn count(&self) -> Result<u64, Error> {
+    /// How many rows are stored in values that begin in a range.
+    pub(crate) fn count(&self, range: impl RangeBounds<u64>) -> Result<u64, Error> {
         let mut count = 0;
-        for value in self.rows.range::<u64>(..).map_err(engine)? {
+        for value in self.rows.range(range).map_err(engine)? {
             let (first, value) = value.map_err(engine)?;
             count += u64::from(self.open(first.value(), &value)?.preamble.rows);
         }

@@ -2,22 +2,34 @@
 
 use std::ops::Range;
 
-use redb::{Table, WriteTransaction};
+use redb::WriteTransaction;
 use uuid::Uuid;
 
 use super::super::entry::{Entry, parts_of};
 use super::super::error::{Error, engine};
-use super::super::tables::{ColumnTables, damaged};
+use super::super::tables::{ColumnTables, Numbered, damaged};
 use crate::algebra::{CollectionName, Effect, Group};
 use crate::codec::columns::{INLINE_BYTES_MAX, Layout, RowsDraft, VALUE_BYTES_MAX};
 use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameKind};
 use crate::codec::row::Row;
 
+/// Where the values go that a writer has filled.
+pub(crate) trait Values {
+    /// Puts a value into a table, under its first entry's ordinal.
+    fn put(&mut self, table: Numbered, first: u64, value: Vec<u8>) -> Result<(), Error>;
+}
+
+impl Values for &WriteTransaction {
+    fn put(&mut self, table: Numbered, first: u64, value: Vec<u8>) -> Result<(), Error> {
+        let mut table = self.open_table(table).map_err(engine)?;
+        table.insert(first, value.as_slice()).map(drop).map_err(engine)
+    }
+}
+
 /// Appends entries to a pair of column tables, through buffers of one value each.
-pub(crate) struct ColumnWriter<'t> {
+pub(crate) struct ColumnWriter<V> {
     tables: ColumnTables,
-    rows: Table<'t, u64, &'static [u8]>,
-    payload: Table<'t, u64, &'static [u8]>,
+    values: V,
     draft: RowsDraft,
     draft_first: u64,
     piece: Vec<u8>,
@@ -26,25 +38,19 @@ pub(crate) struct ColumnWriter<'t> {
     has_stored_payload: bool,
 }
 
-impl<'t> ColumnWriter<'t> {
+impl<V: Values> ColumnWriter<V> {
     /// Begins a list whose first entry gets this ordinal.
-    pub(crate) fn new(
-        txn: &'t WriteTransaction,
-        tables: ColumnTables,
-        layout: Layout,
-        first: u64,
-    ) -> Result<Self, Error> {
-        Ok(ColumnWriter {
+    pub(crate) fn new(values: V, tables: ColumnTables, layout: Layout, first: u64) -> Self {
+        ColumnWriter {
             tables,
-            rows: txn.open_table(tables.rows).map_err(engine)?,
-            payload: txn.open_table(tables.payload).map_err(engine)?,
+            values,
             draft: RowsDraft::new(layout),
             draft_first: first,
             piece: frame::begin(0),
             piece_first: first,
             next: first,
             has_stored_payload: false,
-        })
+        }
     }
 
     /// The ordinal that the next entry gets.
@@ -126,7 +132,7 @@ impl<'t> ColumnWriter<'t> {
             .draft
             .finish(&place, payload)
             .map_err(|error| damaged(self.tables.name(true, self.draft_first))(error))?;
-        self.rows.insert(self.draft_first, value.as_slice()).map_err(engine)?;
+        self.values.put(self.tables.rows, self.draft_first, value)?;
         self.draft_first = self.next;
         Ok(())
     }
@@ -135,9 +141,8 @@ impl<'t> ColumnWriter<'t> {
         let piece = std::mem::replace(&mut self.piece, frame::begin(0));
         let place = self.tables.place(false, self.piece_first);
         let value = frame::close(FrameKind::Payload, &place, piece);
-        self.payload.insert(self.piece_first, value.as_slice()).map_err(engine)?;
         self.has_stored_payload = true;
-        Ok(())
+        self.values.put(self.tables.payload, self.piece_first, value)
     }
 }
 

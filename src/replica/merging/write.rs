@@ -271,7 +271,7 @@ pub(super) fn write(
     constraints::require(view, &touched)?;
     look_at_what_waited(within.txn, view, &touched)?;
     write_records(within, view.schema, rows, sources)?;
-    let mut log = LogWriter::new(within.inner, within.txn, within.first)?;
+    let mut log = LogWriter::new(within.inner, within.txn, within.first);
     let group = Group::new(&format!("merge {} of {own}", within.first)).map_err(Error::from)?;
     for operation in rows.iter().flat_map(|row| &row.operations) {
         log.push(&operation.clone().in_group(group.clone()), now)?;
