@@ -126,6 +126,48 @@ fn a_pass_in_parts_folds_as_one_at_once_does() {
 }
 
 #[test]
+fn sealing_in_parts_takes_what_sealing_at_once_does() {
+    let journals = [None, Some(10_000), Some(60_000)].map(|bytes| {
+        let options = Options::new().clock(|| 1_000_000);
+        bytes.map_or(options.clone(), |bytes| options.pass_bytes(bytes)).in_memory().unwrap()
+    });
+    // Of entities that were never there, creates and deletes come to nothing; some others share a group.
+    let workload = Workload { operations: 2_000, entities: 1_200, deletes: 2, ..Workload::default() };
+    let mut log: Vec<Operation> = workload.iter().unwrap().collect();
+    for (n, operation) in log.iter_mut().enumerate().filter(|(n, _)| n % 11 == 0) {
+        operation.groups = vec![format!("group {}", n % 170).parse().unwrap()];
+    }
+    for journal in &journals {
+        journal.baseline(&[], Listing::Complete).unwrap();
+        journal.append(&log, Durability::Durable).unwrap();
+    }
+    let (mut bunches, mut sealed) = (0, 0);
+    loop {
+        let limits = match bunches % 3 {
+            0 => Limits { operations: 120, ..Limits::default() },
+            1 => Limits { bytes: 30_000, ..Limits::default() },
+            _ => Limits { operations: 1, ..Limits::default() },
+        };
+        let all = journals.each_ref().map(|journal| journal.seal(limits).unwrap());
+        assert!(all.iter().all(|bunch| *bunch == all[0]), "bunch {bunches}");
+        let statuses = journals.each_ref().map(|journal| journal.status().unwrap());
+        assert!(statuses.iter().all(|status| *status == statuses[0]), "{statuses:?}");
+        let Some(bunch) = &all[0] else { break };
+        for journal in &journals {
+            let accepted =
+                Outcome::Accepted { epoch: Some(Epoch(1)), result: Resulting::AsSent, overwrote: None };
+            let outcomes = vec![accepted; bunch.operations.len()];
+            journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
+        }
+        bunches += 1;
+        sealed += bunch.operations.len();
+    }
+    let status = journals[0].status().unwrap();
+    assert_eq!(status.settled, 2_000);
+    assert!(bunches > 5 && sealed > 500 && status.folded_away > 500, "{bunches}, {sealed}, {status:?}");
+}
+
+#[test]
 fn a_delete_behind_a_sealed_operation_is_still_to_be_sent_when_that_is_accepted() {
     for result in [Resulting::AsSent, Resulting::Live(state(r#"{"a":1,"b":2}"#))] {
         let journal = Journal::in_memory().unwrap();

@@ -5,10 +5,12 @@
 //! only sends both to the slots.
 
 use super::columns::Payload;
+use super::effects::Who;
+use super::entry::Interned;
 use super::error::Error;
-use super::folding::{Folding, PendingSlots, Sources, local};
+use super::folding::{Folding, PendingSlots, Sources, local, set_of, sets_of};
 use crate::codec::FrameError;
-use crate::codec::columns::{Preamble, Rows};
+use crate::codec::columns::{Preamble, Rows, no_row};
 use crate::codec::row::Row;
 
 /// So many buckets a row, up to [`BUCKETS_MAX`]: of rows that are alone one in nine meets another one.
@@ -83,6 +85,31 @@ impl Crowded {
                 let collection = local(names, row.name.into()).map_err(|error| scanned.damaged(error))?;
                 visit(collection, row, preamble, payload)
             })
+        })
+    }
+
+    /// Visits the rows that are alone, without their payloads: of each whom it is about, and its set of groups as it is
+    /// interned. Those without an operation are left out.
+    pub(crate) fn rows(
+        &self,
+        folding: &mut Folding,
+        sources: &Sources,
+        mut visit: impl FnMut(&mut Interned, Who, &Row, u32) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        folding.scan(sources, |scanned, interned, slots, names, rows| {
+            let damaged = |error| scanned.damaged(error);
+            let sets = sets_of(interned, &rows.preamble).map_err(damaged)?;
+            for (place, hash) in hashes(slots, names, rows).enumerate() {
+                if self.has(hash.map_err(damaged)?) {
+                    continue;
+                }
+                let row = rows.row(place).ok_or_else(no_row).map_err(damaged)?;
+                if row.shape.operations > 0 {
+                    let who = (local(names, row.name.into()).map_err(damaged)?, row.id);
+                    visit(interned, who, &row, set_of(&sets, &row).map_err(damaged)?)?;
+                }
+            }
+            Ok(())
         })
     }
 }

@@ -73,7 +73,7 @@ impl Journal {
     pub fn forget_set_aside(&self) -> Result<u64, Error> {
         self.inner.maintain(|work| {
             work.folds = false;
-            let counted = status::counted(work.snapshot, &work.state, None)?;
+            let counted = status::counted(work.snapshot, &work.state, None, work.pass_bytes)?;
             if counted.set_aside_values > 0 {
                 work.txn.delete_table(SET_ASIDE).map_err(engine)?;
                 work.state.settled = counted.settled + counted.set_aside;

@@ -84,6 +84,14 @@ struct Outlined {
     bytes: usize,
 }
 
+impl Outlined {
+    fn take(&mut self, key: &EntityKey) -> Option<BaseRecord> {
+        let taken = self.records.remove(key)?;
+        self.bytes -= taken.state_bytes();
+        Some(taken)
+    }
+}
+
 /// So many bytes of states are kept at most: those of some ten thousand entities.
 const OUTLINED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -114,8 +122,9 @@ impl Bases {
     fn keep(&self, key: &EntityKey, record: BaseRecord) -> Result<Base, FrameError> {
         let base = record.outline()?;
         let mut outlined = self.outlined.borrow_mut();
-        outlined.bytes += record.state_bytes();
-        if outlined.bytes <= OUTLINED_BYTES_MAX {
+        let bytes = outlined.bytes + record.state_bytes();
+        if bytes <= OUTLINED_BYTES_MAX {
+            outlined.bytes = bytes;
             outlined.records.insert(key.clone(), record);
         }
         Ok(base)
@@ -140,7 +149,8 @@ impl Bases {
             return Ok(unlisted());
         }
         let damaged_base = |error| damaged(format!("the base of {key}"))(error);
-        if let Some(record) = self.outlined.borrow_mut().records.remove(key) {
+        let outlined = self.outlined.borrow_mut().take(key);
+        if let Some(record) = outlined {
             return read(record).map_err(damaged_base);
         }
         let place = entity_bytes(key);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::columns::Payload;
+use super::effects::Who;
 use crate::algebra::{
     Change, CollectionName, Content, Effect, EntityKey, Group, Millis, Operation, Patch, Seq, Shape, State,
     Update,
@@ -214,6 +215,12 @@ impl Interned {
         self.names
             .get(place as usize)
             .ok_or_else(|| FrameError::Body { why: "an entry names no collection".to_owned() })
+    }
+
+    /// An entity by its collection's number.
+    pub(crate) fn key(&self, (collection, id): Who) -> Result<EntityKey, FrameError> {
+        let name = self.collection(collection)?.clone();
+        EntityKey::new(name, id).map_err(|error| FrameError::Body { why: error.to_string() })
     }
 
     /// The number of a set of groups; 0 is the empty one.

@@ -5,17 +5,16 @@
 
 use std::ops::Range;
 
-use uuid::Uuid;
-
 use super::alone::Crowded;
 use super::columns::{ColumnReader, Payload};
+use super::effects::Who;
 use super::entry::{Entry, Interned, effect_of, group_names};
 use super::error::Error;
 use super::tables::{LOG, RUN, Snapshot};
 use crate::algebra::slots::{How, LOOKED_UP, Slot, Slots, Whom, part_of};
 use crate::algebra::{Clock, Effect, EntityKey, Shape};
 use crate::codec::FrameError;
-use crate::codec::columns::{Rows, no_row};
+use crate::codec::columns::{Preamble, Rows, no_row};
 use crate::codec::records::Level;
 use crate::codec::row::{ContentKind, Row};
 
@@ -94,7 +93,7 @@ pub(crate) enum Part<'k> {
         crowded: Option<&'k Crowded>,
     },
     /// Only these.
-    Keys(&'k std::collections::HashSet<(u32, Uuid)>),
+    Keys(&'k std::collections::HashSet<Who>),
 }
 
 /// A fold over rows on disk.
@@ -272,8 +271,7 @@ impl Folding {
 
     /// The entity of a slot.
     pub(crate) fn key(&self, slot: &PendingSlot) -> Result<EntityKey, Error> {
-        let name = self.interned.collection(slot.collection).map_err(super::tables::damaged("an entry"))?;
-        EntityKey::new(name.clone(), slot.id).map_err(|source| Error::Invalid { source })
+        self.interned.key((slot.collection, slot.id)).map_err(super::tables::damaged("an entry"))
     }
 
     /// A survivor as an entry.
@@ -307,6 +305,23 @@ pub(crate) fn local(names: &[u32], name: u64) -> Result<u32, FrameError> {
         .ok_or_else(|| FrameError::Body { why: "a row names no collection".to_owned() })
 }
 
+/// The sets of groups of a value of rows, as they are interned.
+pub(crate) fn sets_of(interned: &mut Interned, preamble: &Preamble) -> Result<Vec<u32>, FrameError> {
+    let sets = preamble.groups.iter();
+    sets.map(|set| crate::codec::records::groups_of(set).and_then(|set| interned.set(set))).collect()
+}
+
+/// The one of a row.
+pub(crate) fn set_of(sets: &[u32], row: &Row) -> Result<u32, FrameError> {
+    match usize::from(row.groups).checked_sub(1) {
+        None => Ok(0),
+        Some(set) => sets
+            .get(set)
+            .copied()
+            .ok_or_else(|| FrameError::Body { why: "a row names no set of groups".to_owned() }),
+    }
+}
+
 fn fold_rows(
     interned: &mut Interned,
     slots: &mut PendingSlots,
@@ -315,12 +330,7 @@ fn fold_rows(
     first_place: u64,
     rows: &Rows<'_>,
 ) -> Result<(), FrameError> {
-    let sets: Vec<u32> = rows
-        .preamble
-        .groups
-        .iter()
-        .map(|set| crate::codec::records::groups_of(set).and_then(|set| interned.set(set)))
-        .collect::<Result<_, _>>()?;
+    let sets = sets_of(interned, &rows.preamble)?;
     let mut places: Vec<usize> = Vec::with_capacity(LOOKED_UP);
     let mut whom: Vec<Whom> = Vec::with_capacity(LOOKED_UP);
     let mut hints = [None; LOOKED_UP];
@@ -352,12 +362,7 @@ fn fold_rows(
         slots.look_up(whom.iter(), &mut hints);
         for ((place, whom), hint) in places.iter().zip(&whom).zip(hints) {
             let row = rows.row(*place).ok_or_else(no_row)?;
-            let set = match usize::from(row.groups).checked_sub(1) {
-                None => 0,
-                Some(set) => *sets
-                    .get(set)
-                    .ok_or_else(|| FrameError::Body { why: "a row names no set of groups".to_owned() })?,
-            };
+            let set = set_of(&sets, &row)?;
             let how = How { replaces: row.content == ContentKind::Replace, cuts: row.is_cut };
             let slot = slots.add(whom, hint, row.shape, first_place + *place as u64, how);
             if let Some(slot) = slots.slots.get_mut(slot) {
@@ -368,7 +373,7 @@ fn fold_rows(
 }
 
 impl Kept {
-    fn add(&mut self, row: &Row, set: u32, interned: &mut Interned) -> Result<(), FrameError> {
+    pub(crate) fn add(&mut self, row: &Row, set: u32, interned: &mut Interned) -> Result<(), FrameError> {
         let is_first = row.is_cut || self.content.is_none();
         *self = Kept {
             groups: if is_first { set } else { interned.union(self.groups, set)? },

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use redb::ReadableTable;
 
+use super::effects::Outline;
 use super::error::{Error, engine};
 use super::parked::{self, HeldEffect};
 use super::tables::{CONFLICTS, Snapshot, damaged, entity_of};
@@ -22,9 +23,9 @@ impl Journal {
         let schema = self.inner.options.schema.as_ref();
         self.inner.read(|snapshot| {
             let state = snapshot.state()?;
-            let pending = Pending::load(snapshot, &state)?;
+            let mut pending = Pending::load(snapshot, &state, self.inner.options.pass_bytes)?;
             let mut waits = parked::waits(snapshot)?;
-            let held: Vec<EntityKey> = entities(snapshot, &pending, schema)?.into_iter().collect();
+            let held: Vec<EntityKey> = entities(snapshot, &mut pending, schema)?.into_iter().collect();
             let mut effects = rewrite::effects_of(snapshot, &state, &held)?;
             let held = held.into_iter().filter_map(|key| {
                 let effect = effects.remove(&key)?.effect;
@@ -38,7 +39,7 @@ impl Journal {
 /// The entities whose pending effects are held.
 pub(crate) fn entities(
     snapshot: &Snapshot,
-    pending: &Pending,
+    pending: &mut Pending,
     schema: Option<&Schema>,
 ) -> Result<BTreeSet<EntityKey>, Error> {
     let parked = parked::all(snapshot)?;
@@ -50,7 +51,11 @@ pub(crate) fn entities(
     let waits: Vec<(EntityKey, EntityKey)> = parked::waits(snapshot)?.into_iter().collect();
     let mut drafts = match schema {
         Some(_) => {
-            let all = pending.slots().map(|(place, _)| place).collect();
+            let mut all = HashSet::new();
+            pending.effects.each(|_, outline| {
+                all.insert(outline.who);
+                Ok(())
+            })?;
             pending.drafted(&all)?.drafts.into_iter().map(|(draft, _)| draft).collect()
         }
         None => stand_ins(pending, &waits)?,
@@ -71,25 +76,25 @@ pub(crate) fn conflicting(snapshot: &Snapshot) -> Result<BTreeSet<EntityKey>, Er
 }
 
 /// Without a schema only names and groups count, so no payload is read.
-fn stand_ins(pending: &Pending, waits: &[(EntityKey, EntityKey)]) -> Result<Vec<Draft>, Error> {
+fn stand_ins(pending: &mut Pending, waits: &[(EntityKey, EntityKey)]) -> Result<Vec<Draft>, Error> {
     let waiters: HashSet<&EntityKey> = waits.iter().map(|(who, _)| who).collect();
     let mut drafts = Vec::new();
-    for (_, slot) in pending.slots() {
-        let groups = pending.folding.interned.groups(slot.extra.groups);
+    pending.effects.each(|interned, Outline { who, shape, kept }| {
+        let groups = interned.groups(kept.groups);
         if groups.is_empty() && waiters.is_empty() {
-            continue;
+            return Ok(());
         }
-        let key = pending.folding.key(slot)?;
+        let key = interned.key(who).map_err(damaged("an entry"))?;
         if groups.is_empty() && !waiters.contains(&key) {
-            continue;
+            return Ok(());
         }
         let operation = groups.iter().cloned().fold(Operation::delete(key), Operation::in_group);
-        let shape = slot.shape;
         let (first, last, operations) = (shape.first, shape.last, shape.operations);
         drafts.push(Draft {
             planned: Planned { operation, base: None, first, last, operations, touched: None },
             before: None,
         });
-    }
+        Ok(())
+    })?;
     Ok(drafts)
 }

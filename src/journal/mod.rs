@@ -19,6 +19,7 @@ pub(crate) mod append;
 mod aside;
 mod bases;
 mod columns;
+mod effects;
 pub(crate) mod entry;
 pub(crate) mod error;
 mod folding;
@@ -32,6 +33,7 @@ mod moved;
 mod open;
 mod options;
 pub(crate) mod parked;
+mod parts;
 mod pass;
 mod pending;
 mod rebuild;
@@ -124,6 +126,8 @@ pub(crate) struct Work<'t> {
     pub(crate) txn: &'t WriteTransaction,
     pub(crate) snapshot: &'t Snapshot,
     pub(crate) state: JournalState,
+    /// What looking at everything that is pending may take.
+    pub(crate) pass_bytes: u64,
     /// What is laid over the pending effects.
     pub(crate) overrides: rewrite::Overrides,
     /// Whether something was written beside the state.
@@ -135,10 +139,15 @@ pub(crate) struct Work<'t> {
 }
 
 impl<'t> Work<'t> {
-    pub(crate) fn new(txn: &'t WriteTransaction, snapshot: &'t Snapshot) -> Result<Self, Error> {
+    pub(crate) fn new(
+        txn: &'t WriteTransaction,
+        snapshot: &'t Snapshot,
+        pass_bytes: u64,
+    ) -> Result<Self, Error> {
         let state = snapshot.state()?;
         let overrides = rewrite::Overrides::new();
-        Ok(Work { txn, snapshot, state, overrides, has_written: false, folds: true, is_deferred: false })
+        let (has_written, folds, is_deferred) = (false, true, false);
+        Ok(Work { txn, snapshot, state, pass_bytes, overrides, has_written, folds, is_deferred })
     }
 }
 
@@ -334,7 +343,7 @@ impl Inner {
             // So that reopening after a crash needs no walk over the whole file.
             txn.set_quick_repair(true);
             let snapshot = Snapshot::of(db)?;
-            let mut work_in_hand = Work::new(&txn, &snapshot)?;
+            let mut work_in_hand = Work::new(&txn, &snapshot, self.options.pass_bytes)?;
             let before = work_in_hand.state.clone();
             let done = work(&mut work_in_hand)?;
             let Work { mut state, overrides, has_written, folds, is_deferred, .. } = work_in_hand;

@@ -1,16 +1,16 @@
 //! What is pending: folded, ranked, and drafted for sending.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::bases::Bases;
-use super::entry::{Entry, require_valid};
+use super::effects::{Effects, Outline, Who};
+use super::entry::{Entry, Interned, require_valid};
 use super::error::Error;
-use super::folding::{Folding, Part, PendingSlot};
 use super::tables::{Snapshot, damaged};
-use super::{Journal, held, rewrite, seal};
+use super::{Journal, held, seal};
 use crate::algebra::{
-    Base, Content, Draft, Effect, Group, Held, Knowledge, Limits, Nothing, Patch, Plan, Schema, Seq, State,
-    arranged, draft, rank, sent,
+    Base, Content, Draft, Effect, Group, Held, Knowledge, Limits, Nothing, Patch, Plan, Schema, Seq, Shape,
+    State, arranged, draft, rank, sent,
 };
 use crate::codec::records::JournalState;
 use crate::codec::row::ContentKind;
@@ -32,11 +32,12 @@ impl Journal {
     pub fn plan_with(&self, schema: Option<&Schema>) -> Result<Plan, Error> {
         self.inner.read(|snapshot| {
             let state = snapshot.state()?;
-            let pending = Pending::load(snapshot, &state)?.with_held(snapshot, schema)?;
-            let ranked = pending.ranked()?;
-            let chosen: HashSet<usize> = ranked.iter().map(|candidate| candidate.slot).collect();
+            let pass_bytes = self.inner.options.pass_bytes;
+            let mut pending = Pending::load(snapshot, &state, pass_bytes)?.with_held(snapshot, schema)?;
+            let (mut chosen, mut nothing) = (HashSet::new(), Vec::new());
+            pending.judge(|_, candidate| chosen.extend([candidate.who]), |each| nothing.push(each))?;
             let mut drafted = pending.drafted(&chosen)?;
-            drafted.nothing.extend(pending.surely_nothing(&ranked)?);
+            drafted.nothing.extend(nothing);
             drafted.nothing.sort_by_key(|nothing| nothing.last);
             let drafts = drafted.drafts.into_iter().map(|(draft, _)| draft).collect();
             Ok(Plan { operations: arranged(drafts, schema).operations, nothing: drafted.nothing })
@@ -44,21 +45,21 @@ impl Journal {
     }
 }
 
-/// All pending effects, folded by their rows.
+/// All pending effects, what is held of them, and what the authority is known to hold.
 pub(crate) struct Pending {
-    pub(crate) folding: Folding,
+    pub(crate) effects: Effects,
     pub(crate) bases: Bases,
-    held: HashSet<(u32, uuid::Uuid)>,
+    pub(crate) held: HashSet<Who>,
     is_of_replica: bool,
 }
 
 /// An effect that will probably be sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Candidate {
-    pub(crate) slot: usize,
-    pub(crate) rank: (u8, Seq),
-    pub(crate) bytes: usize,
-    pub(crate) groups: u32,
+    rank: (u8, Seq),
+    pub(crate) who: Who,
+    bytes: usize,
+    groups: u32,
 }
 
 /// Effects with their payloads: what is sent of them, and what comes to nothing.
@@ -69,100 +70,108 @@ pub(crate) struct Drafted {
 }
 
 impl Pending {
-    /// Folds everything that is pending, what is held included.
-    pub(crate) fn load(snapshot: &Snapshot, state: &JournalState) -> Result<Self, Error> {
-        let mut folding = Folding::new(snapshot)?;
-        let sources = rewrite::all(&folding, state)?;
-        folding.fold(&sources, Part::All)?;
+    /// Everything that is pending, what is held included; looking at it takes about so many bytes.
+    pub(crate) fn load(snapshot: &Snapshot, state: &JournalState, pass_bytes: u64) -> Result<Self, Error> {
+        let effects = Effects::new(snapshot, state, pass_bytes)?;
         let mut bases = Bases::new(snapshot, state)?;
         bases.expected = seal::expected(snapshot, state, &bases)?;
-        Ok(Pending { folding, bases, held: HashSet::new(), is_of_replica: snapshot.is_of_replica()? })
+        Ok(Pending { effects, bases, held: HashSet::new(), is_of_replica: snapshot.is_of_replica()? })
     }
 
     /// Finds out what is held.
     pub(crate) fn with_held(mut self, snapshot: &Snapshot, schema: Option<&Schema>) -> Result<Self, Error> {
-        for key in held::entities(snapshot, &self, schema)?.into_iter().chain(held::conflicting(snapshot)?) {
-            let name =
-                self.folding.interned.name(key.collection().as_str()).map_err(damaged("a held effect"))?;
+        let held = held::entities(snapshot, &mut self, schema)?;
+        for key in held.into_iter().chain(held::conflicting(snapshot)?) {
+            let interned = &mut self.effects.folding.interned;
+            let name = interned.name(key.collection().as_str()).map_err(damaged("a held effect"))?;
             self.held.insert((name, key.id()));
         }
         Ok(self)
     }
 
-    /// The slots that hold an effect.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = (usize, &PendingSlot)> {
-        self.folding.slots.slots.iter().enumerate().filter(|(_, slot)| slot.shape.operations > 0)
-    }
-
-    pub(crate) fn is_held(&self, slot: &PendingSlot) -> bool {
-        self.held.contains(&(slot.collection, slot.id))
-    }
-
-    /// The effects that may be sent, by rank, judged without their payloads.
-    pub(crate) fn ranked(&self) -> Result<Vec<Candidate>, Error> {
+    /// Judges every effect that is not held without its payload: it may be sent, or it comes to nothing whatever its
+    /// payload says. In no order.
+    pub(crate) fn judge(
+        &mut self,
+        mut may_be_sent: impl FnMut(&Interned, Candidate),
+        mut nothing: impl FnMut(Nothing),
+    ) -> Result<(), Error> {
         let stand_in = StandIn::new();
-        let mut ranked = Vec::new();
-        for (place, slot) in self.slots().filter(|(_, slot)| !self.is_held(slot)) {
-            let base = self.bases.outline(&self.folding.key(slot)?)?;
-            if let Some(change) = sent(&stand_in.effect(slot), &StandIn::base(base)) {
-                ranked.push(Candidate {
-                    slot: place,
-                    rank: rank(&change, slot.shape.first, slot.shape.last),
-                    bytes: slot.extra.fields_bytes as usize,
-                    groups: slot.extra.groups,
-                });
+        let Pending { effects, bases, held, .. } = self;
+        effects.each(|interned, outline| {
+            let Outline { who, shape, kept } = outline;
+            if held.contains(&who) {
+                return Ok(());
             }
-        }
-        ranked.sort_unstable_by_key(|candidate| candidate.rank);
-        Ok(ranked)
-    }
-
-    /// The effects that come to nothing whatever their payloads say: those that are neither ranked nor
-    /// held.
-    pub(crate) fn surely_nothing(&self, ranked: &[Candidate]) -> Result<Vec<Nothing>, Error> {
-        let is_ranked: HashSet<usize> = ranked.iter().map(|candidate| candidate.slot).collect();
-        self.slots()
-            .filter(|(place, slot)| !is_ranked.contains(place) && !self.is_held(slot))
-            .map(|(_, slot)| {
-                let shape = slot.shape;
-                Ok(Nothing {
-                    key: self.folding.key(slot)?,
-                    first: shape.first,
-                    last: shape.last,
-                    operations: shape.operations,
-                })
-            })
-            .collect()
-    }
-
-    /// Reads the payloads of the chosen slots and drafts what is sent of them.
-    pub(crate) fn drafted(&self, chosen: &HashSet<usize>) -> Result<Drafted, Error> {
-        let mut drafted = Drafted::default();
-        self.folding.survivors(
-            |place, _| chosen.contains(&place),
-            |_, slot, survivor| {
-                let entry = self.folding.entry(slot, survivor)?;
-                require_valid(&entry.effect)
-                    .map_err(|error| damaged(format!("the effect of {}", entry.key))(error))?;
-                match draft(&entry.key, &entry.effect, &self.bases.get(&entry.key)?) {
-                    Ok(mut draft) => {
-                        if !self.is_of_replica {
-                            // Only a replica keeps the stamps by which it tells what a revival left alone.
-                            draft.planned.touched = None;
-                        }
-                        drafted.drafts.push((draft, entry));
-                    }
-                    Err(nothing) => drafted.nothing.push(nothing),
+            let key = interned.key(who).map_err(damaged("an entry"))?;
+            let base = bases.outline(&key)?;
+            match sent(&stand_in.effect(&outline), &StandIn::base(base)) {
+                Some(change) => may_be_sent(
+                    interned,
+                    Candidate {
+                        who,
+                        rank: rank(&change, shape.first, shape.last),
+                        bytes: (kept.fields_bytes as usize).max(PLANNED_BYTES_MIN),
+                        groups: kept.groups,
+                    },
+                ),
+                None => {
+                    let Shape { first, last, operations, .. } = shape;
+                    nothing(Nothing { key, first, last, operations });
                 }
-                Ok(())
-            },
-        )?;
-        Ok(drafted)
+            }
+            Ok(())
+        })
     }
 
-    /// The groups of a slot.
-    pub(crate) fn groups(&self, candidate: &Candidate) -> &[Group] {
-        self.folding.interned.groups(candidate.groups)
+    /// Adds to those that were chosen whatever shares a group with one of them.
+    pub(crate) fn with_groups(
+        &mut self,
+        chosen: &mut HashSet<Who>,
+        groups: HashSet<u32>,
+    ) -> Result<(), Error> {
+        let interned = &self.effects.folding.interned;
+        // Groups that meet in one entity travel together: grow until nothing new is reached.
+        let mut reached: HashSet<Group> =
+            groups.iter().flat_map(|set| interned.groups(*set)).cloned().collect();
+        let mut is_growing = !reached.is_empty();
+        while is_growing {
+            is_growing = false;
+            self.judge(
+                |interned, candidate| {
+                    let groups = interned.groups(candidate.groups);
+                    if groups.iter().any(|group| reached.contains(group)) && chosen.insert(candidate.who) {
+                        reached.extend(groups.iter().cloned());
+                        is_growing = true;
+                    }
+                },
+                |_| (),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Reads the payloads of the chosen effects and drafts what is sent of them.
+    pub(crate) fn drafted(&mut self, chosen: &HashSet<Who>) -> Result<Drafted, Error> {
+        let mut drafted = Drafted::default();
+        let Pending { effects, bases, is_of_replica, .. } = self;
+        effects.read(chosen, |folding, slot, survivor| {
+            let entry = folding.entry(slot, survivor)?;
+            require_valid(&entry.effect)
+                .map_err(|error| damaged(format!("the effect of {}", entry.key))(error))?;
+            match draft(&entry.key, &entry.effect, &bases.get(&entry.key)?) {
+                Ok(mut draft) => {
+                    if !*is_of_replica {
+                        // Only a replica keeps the stamps by which it tells what a revival left alone.
+                        draft.planned.touched = None;
+                    }
+                    drafted.drafts.push((draft, entry));
+                }
+                Err(nothing) => drafted.nothing.push(nothing),
+            }
+            Ok(())
+        })?;
+        Ok(drafted)
     }
 }
 
@@ -181,13 +190,13 @@ impl StandIn {
         }
     }
 
-    fn effect(&self, slot: &PendingSlot) -> Effect {
-        let content = match slot.extra.content {
+    fn effect(&self, outline: &Outline) -> Effect {
+        let content = match outline.kept.content {
             Some(ContentKind::Merge) => self.patch.clone(),
             Some(ContentKind::Replace) => self.state.clone(),
             Some(ContentKind::Keep) | None => Content::Keep,
         };
-        Effect { content, shape: slot.shape, ..Effect::identity() }
+        Effect { content, shape: outline.shape, ..Effect::identity() }
     }
 
     /// A base that no payload equals.
@@ -199,36 +208,42 @@ impl StandIn {
     }
 }
 
-/// The prefix of the ranked candidates that holds the next bunch for certain: as many as the limits could
-/// take, and whatever shares a group with one of them.
-pub(crate) fn prefix(pending: &Pending, ranked: &[Candidate], limits: Limits) -> HashSet<usize> {
-    let mut chosen = HashSet::new();
-    let mut bytes = 0_usize;
-    for candidate in ranked {
-        chosen.insert(candidate.slot);
-        bytes = bytes.saturating_add(candidate.bytes);
-        if chosen.len() > limits.operations || bytes > limits.bytes {
-            break;
-        }
+/// No line of an operation is shorter.
+const PLANNED_BYTES_MIN: usize = 64;
+
+/// Of candidates that come in no order those that are sent first, as many as the limits could take, and one more: they
+/// hold the next bunch for certain.
+pub(crate) struct Prefix {
+    limits: Limits,
+    candidates: BTreeSet<Candidate>,
+    bytes: usize,
+    is_whole: bool,
+}
+
+impl Prefix {
+    pub(crate) fn of(limits: Limits) -> Self {
+        Prefix { limits, candidates: BTreeSet::new(), bytes: 0, is_whole: true }
     }
-    if chosen.len() == ranked.len() {
-        return chosen;
-    }
-    // Groups that meet in one entity travel together: grow until nothing new is reached.
-    let mut reached: HashSet<&Group> = HashSet::new();
-    loop {
-        let before = chosen.len();
-        for candidate in ranked {
-            if chosen.contains(&candidate.slot) {
-                reached.extend(pending.groups(candidate));
-            } else if pending.groups(candidate).iter().any(|group| reached.contains(group)) {
-                chosen.insert(candidate.slot);
-                reached.extend(pending.groups(candidate));
+
+    pub(crate) fn add(&mut self, candidate: Candidate) {
+        self.bytes = self.bytes.saturating_add(candidate.bytes);
+        self.candidates.insert(candidate);
+        while let Some(last) = self.candidates.last() {
+            let bytes = self.bytes.saturating_sub(last.bytes);
+            if self.candidates.len() - 1 <= self.limits.operations && bytes <= self.limits.bytes {
+                return;
             }
+            self.bytes = bytes;
+            self.is_whole = false;
+            self.candidates.pop_last();
         }
-        if chosen.len() == before {
-            return chosen;
-        }
+    }
+
+    /// Who they are, and the sets of groups that they share with others.
+    pub(crate) fn chosen(self) -> (HashSet<Who>, HashSet<u32>) {
+        let groups =
+            self.candidates.iter().filter(|_| !self.is_whole).map(|candidate| candidate.groups).collect();
+        (self.candidates.into_iter().map(|candidate| candidate.who).collect(), groups)
     }
 }
 

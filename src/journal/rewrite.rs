@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, HashMap};
 use redb::WriteTransaction;
 use uuid::Uuid;
 
-use super::alone::Crowded;
 use super::columns::{ColumnWriter, Values, remove};
 use super::entry::{Entry, group_names};
 use super::error::{Error, engine};
 use super::folding::{Folding, Part, SLOT_BYTES, Sources, Survivor};
+use super::parts::Parts;
 use super::tables::{LOG, RUN, Snapshot, damaged};
 use crate::algebra::{Effect, EntityKey, Group};
 use crate::codec::columns::Layout;
@@ -124,8 +124,8 @@ pub(crate) fn fold_into(
         laid_over.insert((name, key.id()), ());
     }
     let is_free = |collection: u32, id: Uuid| !laid_over.contains_key(&(collection, id));
-    let Parts { crowded, parts, entities } = parts(folding, sources, pass_bytes)?;
-    if let Some(crowded) = &crowded {
+    let parts = Parts::of(folding, sources, pass_bytes)?;
+    if let Some(crowded) = &parts.crowded {
         crowded.alone(folding, sources, |collection, row, preamble, payload| {
             // What only says that everything older is done with says so to older levels.
             if !is_free(collection, row.id) || (row.shape.operations == 0 && is_bottom) {
@@ -138,9 +138,8 @@ pub(crate) fn fold_into(
             writer.push(row, name, &groups, payload.fields, payload.extra)
         })?;
     }
-    for part in 0..parts {
-        folding.clear(entities);
-        folding.fold(sources, Part::Hashed { part, of: parts, crowded: crowded.as_ref() })?;
+    for part in 0..parts.number {
+        parts.fold(folding, sources, part)?;
         folding.survivors(
             |_, slot| is_free(slot.collection, slot.id),
             |_, slot, survivor| {
@@ -193,34 +192,6 @@ fn levels_kept(levels: &[Level], new_rows: u64, rows_max: u64) -> usize {
         }
     }
     kept
-}
-
-/// How a pass stays within its memory.
-struct Parts {
-    /// Who is folded at all, where most are alone.
-    crowded: Option<Crowded>,
-    /// How often the rows are read to fold them.
-    parts: u64,
-    /// About how many entities are folded each time, or a few more.
-    entities: u64,
-}
-
-fn parts(folding: &mut Folding, sources: &Sources, pass_bytes: u64) -> Result<Parts, Error> {
-    let rows = sources.rows();
-    if rows.saturating_mul(SLOT_BYTES) <= pass_bytes / 4 {
-        return Ok(Parts { crowded: None, parts: 1, entities: rows });
-    }
-    let mut estimate = folding.estimate(sources, None)?;
-    let mut crowded = None;
-    if estimate.bytes > pass_bytes && estimate.entities > rows / 2 {
-        let found = Crowded::of(folding, sources, pass_bytes / 4)?;
-        estimate = folding.estimate(sources, Some(&found))?;
-        crowded = Some(found);
-    }
-    let left = pass_bytes.saturating_sub(crowded.as_ref().map_or(0, Crowded::bytes));
-    let parts = estimate.bytes.div_ceil(left.max(SLOT_BYTES)).max(1);
-    let entities = estimate.entities.div_ceil(parts);
-    Ok(Parts { crowded, parts, entities: entities.saturating_add(entities / 16).min(rows) })
 }
 
 /// The pending effects of some entities, composed of all levels and the log.

@@ -1,14 +1,15 @@
 //! Sealing: the next bunch is frozen, durably, before a byte of it is sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use redb::ReadableTable;
 
 use super::bases::Bases;
 use super::columns::{ColumnReader, ColumnWriter};
+use super::effects::Who;
 use super::entry::{Entry, entry_of};
 use super::error::{Error, engine};
-use super::pending::{Pending, by_key, prefix};
+use super::pending::{Pending, Prefix, by_key};
 use super::tables::{BUNCH, RUN, Snapshot, WAITS, damaged, is_empty_in};
 use super::{Journal, Work};
 use crate::algebra::{
@@ -38,14 +39,19 @@ impl Journal {
     /// As [`Journal::seal`].
     pub fn seal_with(&self, limits: Limits, schema: Option<&Schema>) -> Result<Option<Bunch>, Error> {
         self.inner.require_bare()?;
-        self.inner.maintain(|work| {
-            if let Some(open) = &work.state.open {
-                let (bunch, _) = load(work.snapshot, open)?;
-                work.folds = false;
-                return Ok(Some(bunch));
+        loop {
+            let sealing = self.inner.maintain(|work| {
+                if let Some(open) = &work.state.open {
+                    let (bunch, _) = load(work.snapshot, open)?;
+                    work.folds = false;
+                    return Ok(Sealing::Done(Some(bunch)));
+                }
+                work.seal(limits, schema)
+            })?;
+            if let Sealing::Done(bunch) = sealing {
+                return Ok(bunch);
             }
-            work.seal(limits, schema)
-        })
+        }
     }
 
     /// The bunch that is sealed and not settled.
@@ -60,28 +66,60 @@ impl Journal {
     }
 }
 
+/// What sealing came to.
+pub(crate) enum Sealing {
+    /// The bunch, if there is anything to send.
+    Done(Option<Bunch>),
+    /// So much comes to nothing that it is forgotten first: seal again.
+    Again,
+}
+
+/// What forgetting an effect takes until the transaction ends.
+const FORGOTTEN_BYTES: u64 = 1024;
+
 impl Work<'_> {
-    pub(crate) fn seal(&mut self, limits: Limits, schema: Option<&Schema>) -> Result<Option<Bunch>, Error> {
-        let pending = Pending::load(self.snapshot, &self.state)?.with_held(self.snapshot, schema)?;
-        let mut ranked = pending.ranked()?;
-        for nothing in pending.surely_nothing(&ranked)? {
-            self.annihilate(&nothing);
-        }
+    pub(crate) fn seal(&mut self, limits: Limits, schema: Option<&Schema>) -> Result<Sealing, Error> {
+        let pending = Pending::load(self.snapshot, &self.state, self.pass_bytes)?;
+        let mut pending = pending.with_held(self.snapshot, schema)?;
+        let forgotten_max = usize::try_from(self.pass_bytes / FORGOTTEN_BYTES).unwrap_or(usize::MAX).max(1);
+        // With a schema an operation may need any other one, so all are drafted.
+        let needed =
+            if schema.is_some() { Limits { operations: usize::MAX, bytes: usize::MAX } } else { limits };
+        let mut came_to_nothing: HashSet<Who> = HashSet::new();
         loop {
-            // With a schema an operation may need any other one, so all are drafted.
-            let chosen = match schema {
-                None => prefix(&pending, &ranked, limits),
-                Some(_) => ranked.iter().map(|candidate| candidate.slot).collect(),
-            };
-            if chosen.is_empty() {
-                return Ok(None);
+            let mut prefix = Prefix::of(needed);
+            let mut is_more = false;
+            pending.judge(
+                |_, candidate| {
+                    if !came_to_nothing.contains(&candidate.who) {
+                        prefix.add(candidate);
+                    }
+                },
+                |nothing| {
+                    is_more |=
+                        self.overrides.len() == forgotten_max && !self.overrides.contains_key(&nothing.key);
+                    if !is_more {
+                        self.annihilate(&nothing);
+                    }
+                },
+            )?;
+            if is_more {
+                return Ok(Sealing::Again);
             }
+            let (mut chosen, groups) = prefix.chosen();
+            if chosen.is_empty() {
+                return Ok(Sealing::Done(None));
+            }
+            pending.with_groups(&mut chosen, groups)?;
             let drafted = pending.drafted(&chosen)?;
             for nothing in &drafted.nothing {
                 self.annihilate(nothing);
             }
             if drafted.drafts.is_empty() {
-                ranked.retain(|candidate| !chosen.contains(&candidate.slot));
+                if self.overrides.len() >= forgotten_max {
+                    return Ok(Sealing::Again);
+                }
+                came_to_nothing.extend(chosen);
                 continue;
             }
             let (drafts, entries) = by_key(drafted.drafts);
@@ -89,7 +127,7 @@ impl Work<'_> {
             let places = selected(&arranged, limits, lines::planned_bytes);
             let operations: Vec<Planned> =
                 places.iter().filter_map(|place| arranged.operations.get(*place)).cloned().collect();
-            return self.freeze(operations, &entries).map(Some);
+            return self.freeze(operations, &entries).map(|bunch| Sealing::Done(Some(bunch)));
         }
     }
 
@@ -138,9 +176,10 @@ impl Work<'_> {
 
     /// Accounts for operations that came to nothing, and forgets them.
     pub(crate) fn annihilate(&mut self, nothing: &Nothing) {
-        self.state.folded_away += u64::from(nothing.operations);
-        self.state.settled += u64::from(nothing.operations);
-        self.overrides.insert(nothing.key.clone(), None);
+        if self.overrides.insert(nothing.key.clone(), None).is_none() {
+            self.state.folded_away += u64::from(nothing.operations);
+            self.state.settled += u64::from(nothing.operations);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Status: how much waits, and for how long.
 
+use super::effects::Outline;
 use super::error::Error;
-use super::folding::PendingSlot;
 use super::parked;
 use super::pending::Pending;
 use super::tables::Snapshot;
@@ -63,7 +63,8 @@ impl Journal {
         let now = (self.inner.options.clock)();
         self.inner.read(|snapshot| {
             let state = snapshot.state()?;
-            let mut status = counted(snapshot, &state, self.inner.options.schema.as_ref())?;
+            let options = &self.inner.options;
+            let mut status = counted(snapshot, &state, options.schema.as_ref(), options.pass_bytes)?;
             status.oldest_age_ms = status.oldest_at.map(|at| now.0.saturating_sub(at.0));
             Ok(status)
         })
@@ -74,20 +75,23 @@ pub(crate) fn counted(
     snapshot: &Snapshot,
     state: &JournalState,
     schema: Option<&Schema>,
+    pass_bytes: u64,
 ) -> Result<Status, Error> {
-    let pending = Pending::load(snapshot, state)?.with_held(snapshot, schema)?;
+    let mut pending = Pending::load(snapshot, state, pass_bytes)?.with_held(snapshot, schema)?;
     let mut status = Status {
-        appended: pending.folding.log_end(state.log_begins)?.saturating_sub(1),
+        appended: pending.effects.folding.log_end(state.log_begins)?.saturating_sub(1),
         settled: state.settled,
         cursor: Index(state.cursor),
         ..Status::default()
     };
     let mut oldest = Oldest::default();
-    for (_, slot) in pending.slots() {
-        let count = if pending.is_held(slot) { &mut status.held } else { &mut status.pending };
-        count.add(slot);
-        oldest.note(slot.extra.first_at);
-    }
+    let Pending { effects, held, .. } = &mut pending;
+    effects.each(|_, outline| {
+        let count = if held.contains(&outline.who) { &mut status.held } else { &mut status.pending };
+        count.add(&outline);
+        oldest.note(outline.kept.first_at);
+        Ok(())
+    })?;
     for (entry, _) in parked::all(snapshot)?.into_values() {
         status.parked.entities += 1;
         status.parked.operations += u64::from(entry.effect.shape.operations);
@@ -128,10 +132,10 @@ fn fields_bytes(content: &crate::algebra::Content) -> usize {
 }
 
 impl Count {
-    fn add(&mut self, slot: &PendingSlot) {
+    fn add(&mut self, Outline { shape, kept, .. }: &Outline) {
         self.entities += 1;
-        self.operations += u64::from(slot.shape.operations);
-        self.bytes += u64::from(slot.extra.fields_bytes);
+        self.operations += u64::from(shape.operations);
+        self.bytes += u64::from(kept.fields_bytes);
     }
 }
 

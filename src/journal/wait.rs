@@ -4,10 +4,10 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::columns::ColumnReader;
+use super::effects::{Effects, Outline};
 use super::entry::{Entry, entry_of, key_of};
 use super::error::Error;
-use super::pending::Pending;
-use super::tables::{LOG, Snapshot};
+use super::tables::{LOG, Snapshot, damaged};
 use super::{Journal, Work, lifecycle, rewrite, seal};
 use crate::algebra::{EntityKey, Seq, Shape};
 
@@ -42,7 +42,8 @@ impl Journal {
         })?;
         loop {
             let seen = *self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.inner.read(|snapshot| is_settled(snapshot, seq, key.as_ref()))? {
+            let pass_bytes = self.inner.options.pass_bytes;
+            if self.inner.read(|snapshot| is_settled(snapshot, seq, key.as_ref(), pass_bytes))? {
                 return Ok(true);
             }
             let left = match deadline {
@@ -100,15 +101,22 @@ impl Work<'_> {
     }
 
     fn cancel_in_run(&mut self, seq: Seq) -> Result<Cancelled, Error> {
-        let pending = Pending::load(self.snapshot, &self.state)?;
-        let spans = |shape: Shape| shape.first <= seq && seq <= shape.last;
-        let alone = pending.slots().find(|(_, slot)| slot.shape.operations == 1 && spans(slot.shape));
-        if let Some((_, slot)) = alone {
+        let mut effects = Effects::new(self.snapshot, &self.state, self.pass_bytes)?;
+        let (mut alone, mut is_folded) = (None, false);
+        effects.each(|interned, Outline { who, shape, .. }| {
+            if spans(shape, seq) {
+                is_folded |= shape.operations > 1;
+                if shape.operations == 1 {
+                    alone = Some(interned.key(who).map_err(damaged("an entry"))?);
+                }
+            }
+            Ok(())
+        })?;
+        if let Some(key) = alone {
             self.state.settled += 1;
-            self.overrides.insert(pending.folding.key(slot)?, None);
+            self.overrides.insert(key, None);
             return Ok(Cancelled::Done);
         }
-        let is_folded = pending.slots().any(|(_, slot)| slot.shape.operations > 1 && spans(slot.shape));
         self.folds = false;
         Ok(if is_folded { Cancelled::Folded } else { Cancelled::TooLate })
     }
@@ -153,30 +161,37 @@ fn log_entries(snapshot: &Snapshot, begins: u64, key: &EntityKey) -> Result<Vec<
 }
 
 /// Whether nothing pending or sealed can hold an operation any more.
-fn is_settled(snapshot: &Snapshot, seq: Seq, key: Option<&EntityKey>) -> Result<bool, Error> {
+fn is_settled(
+    snapshot: &Snapshot,
+    seq: Seq,
+    key: Option<&EntityKey>,
+    pass_bytes: u64,
+) -> Result<bool, Error> {
     let state = snapshot.state()?;
-    let holds = |shape: Shape| shape.first <= seq && seq <= shape.last;
     if let Some(open) = &state.open {
         let (_, entries) = seal::load(snapshot, open)?;
         let in_bunch = match key {
-            Some(key) => entries.get(key).is_some_and(|entry| holds(entry.effect.shape)),
-            None => entries.values().any(|entry| holds(entry.effect.shape)),
+            Some(key) => entries.get(key).is_some_and(|entry| spans(entry.effect.shape, seq)),
+            None => entries.values().any(|entry| spans(entry.effect.shape, seq)),
         };
         if in_bunch {
             return Ok(false);
         }
     }
-    let pending = Pending::load(snapshot, &state)?;
-    let mut slots = pending.slots().filter(|(_, slot)| holds(slot.shape));
-    match key {
-        None => Ok(slots.next().is_none()),
-        Some(key) => {
-            for (_, slot) in slots {
-                if pending.folding.key(slot)? == *key {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
+    let mut is_settled = true;
+    Effects::new(snapshot, &state, pass_bytes)?.each(|interned, Outline { who, shape, .. }| {
+        if is_settled && spans(shape, seq) {
+            is_settled = match key {
+                None => false,
+                Some(key) => interned.key(who).map_err(damaged("an entry"))? != *key,
+            };
         }
-    }
+        Ok(())
+    })?;
+    Ok(is_settled)
+}
+
+/// Whether an operation may be one of those that were folded.
+fn spans(shape: Shape, seq: Seq) -> bool {
+    shape.first <= seq && seq <= shape.last
 }

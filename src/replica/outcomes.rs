@@ -17,6 +17,7 @@ use crate::algebra::{
 use crate::codec::records::CauseRecord;
 use crate::journal::Work;
 use crate::journal::entry::Entry;
+use crate::journal::seal::Sealing;
 use crate::journal::settle::{self, Decided};
 
 /// What settling a bunch came to, in entities.
@@ -49,13 +50,14 @@ impl Replica {
         if let Some(open) = self.journal.open_bunch()? {
             return Ok(Some(open));
         }
-        let sealed = self.maintain(|work, view| {
+        let sealing = self.maintain(|work, view| {
             if work.state.open.is_some() {
                 // Another thread was quicker.
                 work.folds = false;
-                return Ok(None);
+                return Ok(Sealing::Done(None));
             }
-            let bunch = work.seal(limits, Some(&self.schema))?;
+            let sealing = work.seal(limits, Some(&self.schema))?;
+            let bunch = if let Sealing::Done(bunch) = &sealing { bunch.as_ref() } else { None };
             let sent = bunch.iter().flat_map(|bunch| &bunch.operations).map(|planned| &planned.operation.key);
             let sent: BTreeSet<&EntityKey> = sent.collect();
             let nothing = work.overrides.iter().filter(|(key, left)| left.is_none() && !sent.contains(key));
@@ -63,11 +65,12 @@ impl Replica {
                 let (base, stamps) = view.base(&key)?;
                 view.lay(&key, &base, &stamps, None, Cause::Local)?;
             }
-            Ok(bunch)
+            Ok(sealing)
         })?;
-        match sealed {
-            Some(bunch) => Ok(Some(bunch)),
-            None => Ok(self.journal.open_bunch()?),
+        match sealing {
+            Sealing::Done(Some(bunch)) => Ok(Some(bunch)),
+            Sealing::Done(None) => Ok(self.journal.open_bunch()?),
+            Sealing::Again => self.seal(limits),
         }
     }
 
