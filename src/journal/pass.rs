@@ -10,15 +10,15 @@
 
 use std::ops::Range;
 
-use redb::WriteTransaction;
+use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::Inner;
 use super::columns::{ColumnWriter, Values};
 use super::error::{Error, engine};
 use super::folding::Folding;
-use super::rewrite::{Due, Overrides, fold_into, rows_at_once};
+use super::rewrite::{Due, Overrides, fold_into, levels_kept, rows_at_once};
 use super::tables::{ColumnTables, LOG, Numbered, RUN, Snapshot, put_state, state_in};
-use crate::codec::columns::Layout;
+use crate::codec::columns::{Layout, ROWS_MAX};
 use crate::codec::records::{JournalState, Level};
 
 /// What one commit writes: it takes about a millisecond.
@@ -32,22 +32,23 @@ impl Inner {
     /// everybody else from folding.
     pub(super) fn pass(&self) -> Result<(), Error> {
         self.remove_leftovers()?;
-        if self.shielded(|| self.fold_in_slices())? {
-            self.remove_leftovers()?;
+        let rows_max = rows_at_once(self.options.pass_bytes);
+        if self.read(|snapshot| are_few(snapshot, rows_max))? {
+            return Ok(());
         }
-        Ok(())
+        self.shielded(|| self.fold_in_slices())?;
+        self.remove_leftovers()
     }
 
-    /// Whether there was enough.
-    fn fold_in_slices(&self) -> Result<bool, Error> {
+    fn fold_in_slices(&self) -> Result<(), Error> {
         let snapshot = self.snapshot()?;
         let mut folding = Folding::new(&snapshot)?;
-        let Some(due) = Due::of(&folding, &snapshot.state()?, 0, u64::MAX)? else { return Ok(false) };
+        let Some(due) = Due::of(&folding, &snapshot.state()?, 0, u64::MAX)? else { return Ok(()) };
         let pass_bytes = self.options.pass_bytes;
-        let rows_max = due.sources.rows();
-        if rows_max <= rows_at_once(pass_bytes) {
-            return Ok(false);
-        }
+        // A log whose last value is damaged may seem to have no end.
+        let values_of = |tables: ColumnTables| snapshot.numbered(tables.rows)?.len().map_err(engine);
+        let values = values_of(LOG)? + values_of(RUN)?;
+        let rows_max = due.sources.rows().min(values.saturating_mul(ROWS_MAX));
         // Room is taken first, for an append may bring back what was parked: that becomes a level, too.
         let first = self.slice(false, |txn| {
             let mut state = state_in(txn)?;
@@ -69,7 +70,7 @@ impl Inner {
             put_state(txn, &state)
         })?;
         tracing::debug!(of = rows_max, rows, "folded in slices");
-        Ok(true)
+        Ok(())
     }
 
     /// One short commit; those who append come before the next one.
@@ -132,6 +133,15 @@ fn put_all(txn: &WriteTransaction, values: &[(Numbered, u64, Vec<u8>)]) -> Resul
         table.insert(first, value.as_slice()).map_err(engine)?;
     }
     Ok(())
+}
+
+/// Whether what is to be folded is at most so many rows, and those of the log's last value.
+fn are_few(snapshot: &Snapshot, rows_max: u64) -> Result<bool, Error> {
+    let state = snapshot.state()?;
+    let last = snapshot.numbered(LOG.rows)?.last().map_err(engine)?.map_or(0, |(first, _)| first.value());
+    let log_rows = last.saturating_sub(state.log_begins);
+    let joined = state.levels.get(levels_kept(&state.levels, log_rows, u64::MAX)..).unwrap_or(&[]);
+    Ok(joined.iter().fold(log_rows, |rows, level| rows.saturating_add(level.rows)) <= rows_max)
 }
 
 /// Where the columns of the log and of the run hold nothing that counts.

@@ -182,7 +182,7 @@ pub(crate) fn fold_into(
 
 /// How many of the oldest levels stay as they are: none is folded that is more than [`GROWTH`] times what is newer, and no
 /// more than so many rows in all.
-fn levels_kept(levels: &[Level], new_rows: u64, rows_max: u64) -> usize {
+pub(super) fn levels_kept(levels: &[Level], new_rows: u64, rows_max: u64) -> usize {
     let (mut rows, mut kept) = (new_rows, levels.len());
     for (place, level) in levels.iter().enumerate().rev() {
         let joins = level.rows <= rows.saturating_mul(GROWTH);
