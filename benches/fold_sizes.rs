@@ -1,7 +1,7 @@
 //! The in-memory fold to its effects, by how many entities there are, how evenly they are met with, and whether
 //! operations are whole states or patches.
 //!
-//! The largest logs take some 4 GiB, and their fold 2 more.
+//! The largest take some 5 GiB, most of it the log.
 
 use std::cell::LazyCell;
 
@@ -13,7 +13,7 @@ use foldlog::workload::Workload;
 const SIZES: [(&str, u64, u64); 3] = [
     ("1 M operations on 10 k entities", 10_000, 1_000_000),
     ("4 M operations on 1 M entities", 1_000_000, 4_000_000),
-    ("20 M operations on 10 M entities", 10_000_000, 20_000_000),
+    ("16 M operations on 10 M entities", 10_000_000, 16_000_000),
 ];
 
 /// The entity of rank r is met with about in proportion to r to the power of -0.8: as zipf has it, but for the first few.
