@@ -32,7 +32,7 @@ pub(super) fn fold(args: &FoldArgs, output: &mut Output) -> Result<(), Failure> 
     let mut fold = Fold::new();
     let mut given = 0;
     let mut progress = Progress::new("reading operations");
-    for batch in ahead(Source::all_lines::<Operation>(&args.files))? {
+    for batch in ahead(Source::all_lines::<Operation>(args.files.clone()))? {
         let batch: &'static [Operation] = batch?.leak();
         fold.extend(batch);
         given += batch.len() as u64;

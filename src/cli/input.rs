@@ -58,8 +58,8 @@ impl Source {
     }
 
     /// The lines of several, one after another; each is opened when its turn comes.
-    pub(super) fn all_lines<T: Line>(sources: &[Source]) -> Lines<T> {
-        Lines { to_open: sources.to_vec().into_iter(), reading: None, bytes: 0 }
+    pub(super) fn all_lines<T: Line>(sources: Vec<Source>) -> Lines<T> {
+        Lines { to_open: sources.into_iter(), reading: None, bytes: 0 }
     }
 
     /// All of it as text.

@@ -39,8 +39,8 @@ fn read(lines: impl Iterator<Item = Result<Operation, Failure>>) -> Read {
 }
 
 fn assert_alike(sources: &[Source]) -> Read {
-    let in_order = read(Source::all_lines(sources));
-    let ahead = read(ahead(Source::all_lines(sources)).unwrap().lines());
+    let in_order = read(Source::all_lines(sources.to_vec()));
+    let ahead = read(ahead(Source::all_lines(sources.to_vec())).unwrap().lines());
     assert!(in_order.0 == ahead.0, "{} lines and {}", in_order.0.len(), ahead.0.len());
     assert_eq!(format!("{:?}", in_order.1), format!("{:?}", ahead.1));
     ahead
