@@ -4,6 +4,7 @@
 mod cli;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
@@ -71,6 +72,29 @@ fn fold_of_a_real_history_is_gits_own_difference() {
     let (first, second) = log.split_at(log[..150_000].rfind('\n').unwrap() + 1);
     std::fs::write(&half, first).unwrap();
     assert_eq!(done(&["fold", text(&half), "-", "--baseline", &base, "--complete"], second), plan);
+}
+
+#[test]
+fn a_log_is_folded_alike_from_one_file_several_and_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = done(&["generate", "--operations", "30000", "--entities", "5000"], "");
+    let half = log.match_indices('\n').nth(14_999).unwrap().0 + 1;
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let all = file("all.ndjson", &log);
+    let (first, second) = (file("first.ndjson", &log[..half]), file("second.ndjson", &log[half..]));
+    let plan = done(&["fold", text(&all)], "");
+    assert!(plan.lines().count() > 4_000);
+    assert!(plan == done(&["fold"], &log) && plan == done(&["fold", "-"], &log));
+    assert!(plan == done(&["fold", text(&first), text(&second)], ""));
+    assert!(plan == done(&["fold", text(&first), "-"], &log[half..]));
+    // Folded from its first line to its last; only then is anything said.
+    let ran = run(&["fold", text(&first), "-"], log[half..].to_owned() + "nonsense\n");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.starts_with("foldlog: standard input: line 15001: "), "{}", ran.err);
 }
 
 #[test]

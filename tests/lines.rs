@@ -256,7 +256,37 @@ proptest! {
         if let Ok(read) = read_all::<Operation>(&bytes) {
             there_and_back(&read)?;
         }
+        for line in bytes.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
+            written_plainly_or_not(line)?;
+        }
     }
+
+    #[test]
+    fn what_is_written_plainly_means_the_same_otherwise(fields in pieces(), more in pieces()) {
+        for fields in [format!("{{{fields}}}"), format!("{{\"a\":{fields}}}"), fields] {
+            let id = Uuid::max();
+            let line = format!(r#"{{"op":"update","collection":"notes","id":"{id}","patch":{fields},"at":7}}"#);
+            written_plainly_or_not(&line)?;
+            written_plainly_or_not(&line.replace("patch", "state"))?;
+            written_plainly_or_not(&line.replace('}', &format!("{more}}}")))?;
+        }
+    }
+}
+
+/// Pieces that fields are made of, right ones and wrong ones.
+fn pieces() -> impl Strategy<Value = String> {
+    let pieces = r#"{ } [ ] , : " "a" "b" "é" 1 -1 0 - 1.5 null true false "a":1 "b":null {} [] {"a":1} \ \" "a\n" e1"#;
+    let pieces: Vec<&str> = pieces.split(' ').chain([" ", "\u{1}"]).collect();
+    vec(prop::sample::select(pieces), 0..8).prop_map(|pieces| pieces.concat())
+}
+
+/// A line that is written plainly has a quick way of its own, which one space behind its first brace bars.
+fn written_plainly_or_not(line: &str) -> Result<(), TestCaseError> {
+    let spaced = line.replacen('{', "{ ", 1);
+    let (plain, spaced) = (Operation::from_line(line), Operation::from_line(&spaced));
+    prop_assert_eq!(plain.is_ok(), spaced.is_ok(), "{}", line);
+    prop_assert_eq!(plain.ok(), spaced.ok());
+    Ok(())
 }
 
 fn folded(log: &[Operation]) -> Vec<String> {

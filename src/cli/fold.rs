@@ -1,16 +1,20 @@
 //! `fold`: operations in, the plan out.
 
+use std::mem::ManuallyDrop;
+
 use serde_json::{Map, Value, json};
 
+use super::ahead::ahead;
 use super::args::FoldArgs;
 use super::failure::Failure;
+use super::input::Source;
 use super::output::Output;
 use super::progress::Progress;
 use super::words;
 use crate::algebra::{Base, BaseMap, Bases, Change, Fold, Held, Knowledge, Operation, Plan, Row, plan};
 
 pub(super) fn fold(args: &FoldArgs, output: &mut Output) -> Result<(), Failure> {
-    let schema = args.schema.as_ref().map(super::input::Source::schema).transpose()?;
+    let schema = args.schema.as_ref().map(Source::schema).transpose()?;
     let mut bases = BaseMap::new(args.complete);
     if let Some(baseline) = &args.baseline {
         for row in Progress::new("reading the baseline").over(baseline.lines::<Row>()?) {
@@ -24,19 +28,21 @@ pub(super) fn fold(args: &FoldArgs, output: &mut Output) -> Result<(), Failure> 
             }
         }
     }
-    let mut log = Vec::new();
-    for file in &args.files {
-        for operation in Progress::new("reading operations").over(file.lines::<Operation>()?) {
-            log.push(operation?);
-        }
-    }
+    // What is read stays until the process ends, which is soon: giving it back piece by piece takes as long as folding it.
     let mut fold = Fold::new();
-    fold.extend(&log);
-    let planned = plan(fold.effects(), &bases, schema.as_ref());
+    let mut given = 0;
+    let mut progress = Progress::new("reading operations");
+    for batch in ahead(Source::all_lines::<Operation>(args.files.clone()))? {
+        let batch: &'static [Operation] = batch?.leak();
+        fold.extend(batch);
+        given += batch.len() as u64;
+        progress.at(given);
+    }
+    drop(progress);
+    let planned = ManuallyDrop::new(plan(fold.effects(), &bases, schema.as_ref()));
     for operation in &planned.operations {
         output.line(operation)?;
     }
-    let given = log.len() as u64;
     let summary = Summary::of(&planned);
     output.summary(true, &summary.words(given), || summary.json(given))
 }

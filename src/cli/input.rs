@@ -9,10 +9,12 @@ use std::str::FromStr;
 
 use super::failure::Failure;
 use crate::algebra::{FIELDS_BYTES_MAX, Schema};
-use crate::codec::lines::{self, Line, LineError, Reader};
+use crate::codec::lines::{self, Line, Reader};
 
 /// So much is read where all of it is wanted at once.
 const TEXT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+type Input = Box<dyn BufRead + Send>;
 
 /// A file, or standard input.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    fn open(&self) -> Result<Box<dyn BufRead>, Failure> {
+    fn open(&self) -> Result<Input, Failure> {
         match self {
             Source::Standard => Ok(Box::new(BufReader::new(io::stdin()))),
             Source::File(path) => {
@@ -49,9 +51,15 @@ impl Source {
         }
     }
 
-    /// Its lines, each error with the source's name.
-    pub(super) fn lines<T: Line>(&self) -> Result<Lines<'_, T>, Failure> {
-        Ok(Lines { source: self, reader: lines::read(self.open()?) })
+    /// Its lines, each error with the source's name. That it cannot be opened is known at once.
+    pub(super) fn lines<T: Line>(&self) -> Result<Lines<T>, Failure> {
+        let reading = Some((self.clone(), lines::read(self.open()?)));
+        Ok(Lines { to_open: Vec::new().into_iter(), reading, bytes: 0 })
+    }
+
+    /// The lines of several, one after another; each is opened when its turn comes.
+    pub(super) fn all_lines<T: Line>(sources: Vec<Source>) -> Lines<T> {
+        Lines { to_open: sources.into_iter(), reading: None, bytes: 0 }
     }
 
     /// All of it as text.
@@ -78,18 +86,47 @@ impl Source {
     }
 }
 
-/// The lines of a source.
-pub(super) struct Lines<'s, T> {
-    source: &'s Source,
-    reader: Reader<Box<dyn BufRead>, T>,
+/// The lines of one source, or of several. It ends after the first error.
+pub(super) struct Lines<T> {
+    to_open: std::vec::IntoIter<Source>,
+    reading: Option<(Source, Reader<Input, T>)>,
+    /// Read of those that are done with.
+    bytes: u64,
 }
 
-impl<T: Line> Iterator for Lines<'_, T> {
+impl<T: Line> Lines<T> {
+    /// How many bytes were read by now.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes + self.reading.as_ref().map_or(0, |(_, reader)| reader.bytes())
+    }
+
+    fn failed(&mut self, failure: Failure) -> Option<Result<T, Failure>> {
+        (self.to_open, self.reading) = (Vec::new().into_iter(), None);
+        Some(Err(failure))
+    }
+}
+
+impl<T: Line> Iterator for Lines<T> {
     type Item = Result<T, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let source = self.source;
-        let named = |error: LineError| Failure::Failed(format!("{source}: {error}"));
-        self.reader.next().map(|line| line.map_err(named))
+        loop {
+            if let Some((source, reader)) = &mut self.reading {
+                match reader.next() {
+                    Some(Ok(line)) => return Some(Ok(line)),
+                    Some(Err(error)) => {
+                        let named = Failure::Failed(format!("{source}: {error}"));
+                        return self.failed(named);
+                    }
+                    None => self.bytes = self.bytes(),
+                }
+            }
+            self.reading = None;
+            let source = self.to_open.next()?;
+            match source.open() {
+                Ok(input) => self.reading = Some((source, lines::read(input))),
+                Err(failure) => return self.failed(failure),
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::ahead::ahead;
 use super::args::{
     AppendArgs, BaselineArgs, CompactArgs, InputArgs, JournalArgs, PlanArgs, ReceiveArgs, SealArgs,
 };
@@ -46,11 +47,14 @@ fn all<T: Line>(source: &Source, what: &'static str) -> Result<Vec<T>, Failure> 
 
 pub(super) fn append(args: &AppendArgs, output: &mut Output) -> Result<(), Failure> {
     let lines = args.to.input.lines::<Operation>()?;
-    let lines = Progress::new("appending").over(lines);
+    let progress = Progress::new("appending");
     if args.each {
-        return each(&args.to.journal, lines, output);
+        // Whoever waits for an answer to one line has not written the next: nothing is read ahead.
+        return each(&args.to.journal, progress.over(lines), output);
     }
-    let appended = creating(&args.to.journal, |journal| journal.append_streamed(lines, Durability::Durable))?;
+    let appended = creating(&args.to.journal, |journal| {
+        journal.append_streamed(progress.over(ahead(lines)?.lines()), Durability::Durable)
+    })?;
     let Appended { first, last } = appended;
     let number = if last.0 == 0 { 0 } else { last.0 - first.0 + 1 };
     let said = match number {

@@ -2,6 +2,7 @@
 //!
 //! Data goes to standard output, words and progress to standard error, so that commands can be chained.
 
+mod ahead;
 mod args;
 mod asking;
 mod conflicts;

@@ -27,6 +27,7 @@ pub(super) mod list;
 pub(super) mod object;
 mod operation;
 mod outcome;
+mod plain;
 mod read;
 mod reads;
 mod row;

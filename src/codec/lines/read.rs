@@ -3,6 +3,8 @@
 use std::io::BufRead;
 use std::marker::PhantomData;
 
+use memchr::memchr;
+
 use super::Line;
 use super::error::{LineError, Problem};
 use super::object::is_space;
@@ -32,7 +34,7 @@ pub const BUNCH_BYTES_MAX: usize = 1 << 30;
 /// # Ok::<(), foldlog::codec::lines::LineError>(())
 /// ```
 pub fn read<T: Line, R: BufRead>(input: R) -> Reader<R, T> {
-    Reader { input, line: 0, buffer: Vec::new(), is_over: false, lines_of: PhantomData }
+    Reader { input, line: 0, bytes: 0, buffer: Vec::new(), is_over: false, lines_of: PhantomData }
 }
 
 /// Reads all lines, or none if one of them is refused.
@@ -48,6 +50,7 @@ pub fn read_all<T: Line>(input: &[u8]) -> Result<Vec<T>, LineError> {
 pub struct Reader<R, T> {
     input: R,
     line: u64,
+    bytes: u64,
     buffer: Vec<u8>,
     is_over: bool,
     lines_of: PhantomData<fn() -> T>,
@@ -60,43 +63,78 @@ impl<R: BufRead, T: Line> Reader<R, T> {
         self.line
     }
 
-    /// Reads the next line into the buffer; whether there was one.
+    /// How many bytes were read, line feeds included.
+    #[cfg(feature = "cli")]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads the next line: nothing where there is none, and nothing of it where it is blank.
+    fn advance(&mut self) -> Result<Option<Option<T>>, Problem> {
+        let chunk = filled(&mut self.input)?;
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        if let Some(end) = memchr(b'\n', chunk) {
+            let line = chunk.get(..end).unwrap_or(chunk);
+            let parsed = if end > T::BYTES_MAX { Err(too_long::<T>()) } else { parse(self.line, line) };
+            self.input.consume(end + 1);
+            self.bytes += end as u64 + 1;
+            return parsed.map(Some);
+        }
+        if self.fill()? { parse(self.line, &self.buffer).map(Some) } else { Ok(None) }
+    }
+
+    /// Puts the next line together in the buffer; whether there was one.
     fn fill(&mut self) -> Result<bool, Problem> {
         self.buffer.clear();
         let mut has_read = false;
         loop {
-            let chunk = match self.input.fill_buf() {
-                Ok(chunk) => chunk,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.into()),
-            };
+            let chunk = filled(&mut self.input)?;
             if chunk.is_empty() {
                 return Ok(has_read);
             }
             has_read = true;
-            let (piece, used, is_end) = match chunk.iter().position(|byte| *byte == b'\n') {
+            let (piece, used, is_end) = match memchr(b'\n', chunk) {
                 Some(end) => (chunk.get(..end).unwrap_or(chunk), end + 1, true),
                 None => (chunk, chunk.len(), false),
             };
             if self.buffer.len() + piece.len() > T::BYTES_MAX {
-                return Err(Problem::TooLong { max: T::BYTES_MAX });
+                return Err(too_long::<T>());
             }
             self.buffer.extend_from_slice(piece);
             self.input.consume(used);
+            self.bytes += used as u64;
             if is_end {
                 return Ok(true);
             }
         }
     }
+}
 
-    /// The line in the buffer, or nothing if it is blank.
-    fn parse(&self) -> Result<Option<T>, Problem> {
-        let text = std::str::from_utf8(&self.buffer)
-            .map_err(|error| Problem::NotUtf8 { at: error.valid_up_to() + 1 })?;
-        let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        if text.trim_matches(is_space).is_empty() { Ok(None) } else { T::from_line(text).map(Some) }
-    }
+fn too_long<T: Line>() -> Problem {
+    Problem::TooLong { max: T::BYTES_MAX }
+}
+
+/// What the input has next; nothing at its end.
+fn filled(input: &mut impl BufRead) -> Result<&[u8], Problem> {
+    let has_more = loop {
+        match input.fill_buf() {
+            Ok(chunk) => break !chunk.is_empty(),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    // What was read is given without reading; the end must not be asked for again, which a terminal would take for more.
+    if has_more { Ok(input.fill_buf()?) } else { Ok(&[]) }
+}
+
+/// The value of a line, or nothing if it is blank.
+fn parse<T: Line>(number: u64, line: &[u8]) -> Result<Option<T>, Problem> {
+    let text = std::str::from_utf8(line).map_err(|error| Problem::NotUtf8 { at: error.valid_up_to() + 1 })?;
+    let text = if number == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.trim_matches(is_space).is_empty() { Ok(None) } else { T::from_line(text).map(Some) }
 }
 
 impl<R: BufRead, T: Line> Iterator for Reader<R, T> {
@@ -105,7 +143,7 @@ impl<R: BufRead, T: Line> Iterator for Reader<R, T> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.is_over {
             self.line += 1;
-            match self.fill().and_then(|is_there| if is_there { self.parse().map(Some) } else { Ok(None) }) {
+            match self.advance() {
                 Ok(Some(None)) => {}
                 Ok(Some(Some(value))) => return Some(Ok(value)),
                 Ok(None) => {

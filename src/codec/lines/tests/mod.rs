@@ -3,6 +3,7 @@
 use super::*;
 use crate::algebra::*;
 
+mod plain;
 mod refused;
 
 const ID: &str = "8d56e5d3-d4f3-583e-9955-4d898ddc04c9";
