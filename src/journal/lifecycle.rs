@@ -65,6 +65,7 @@ impl Journal {
         let inner = &self.inner;
         let done = {
             let _maintenance = inner.maintenance();
+            inner.pass_over_all()?;
             let _writer = inner.writer.lock();
             if inner.has_failed.load(Ordering::Acquire) {
                 return Err(Error::Failed);

@@ -36,14 +36,30 @@ impl Inner {
         if self.read(|snapshot| are_few(snapshot, rows_max))? {
             return Ok(());
         }
-        self.shielded(|| self.fold_in_slices())?;
+        self.fold_in_slices(|folding, state| Due::of(folding, state, 0, u64::MAX))
+    }
+
+    /// Folds all levels into one, so that nothing stays of what was done with.
+    pub(super) fn pass_over_all(&self) -> Result<(), Error> {
+        self.fold_in_slices(Due::everything)
+    }
+
+    fn fold_in_slices(
+        &self,
+        due: impl FnOnce(&Folding, &JournalState) -> Result<Option<Due>, Error>,
+    ) -> Result<(), Error> {
+        self.shielded(|| {
+            let snapshot = self.snapshot()?;
+            let mut folding = Folding::new(&snapshot)?;
+            match due(&folding, &snapshot.state()?)? {
+                Some(due) => self.fold_due(snapshot, &mut folding, &due),
+                None => Ok(()),
+            }
+        })?;
         self.remove_leftovers()
     }
 
-    fn fold_in_slices(&self) -> Result<(), Error> {
-        let snapshot = self.snapshot()?;
-        let mut folding = Folding::new(&snapshot)?;
-        let Some(due) = Due::of(&folding, &snapshot.state()?, 0, u64::MAX)? else { return Ok(()) };
+    fn fold_due(&self, snapshot: Snapshot, folding: &mut Folding, due: &Due) -> Result<(), Error> {
         let pass_bytes = self.options.pass_bytes;
         // A log whose last value is damaged may seem to have no end.
         let values_of = |tables: ColumnTables| snapshot.numbered(tables.rows)?.len().map_err(engine);
@@ -59,7 +75,7 @@ impl Inner {
         let bytes_max = SLICE_BYTES.min(pass_bytes / 8);
         let mut slices = Slices { inner: self, values: Vec::new(), bytes: 0, bytes_max };
         let mut writer = ColumnWriter::new(&mut slices, RUN, Layout::Run, first);
-        fold_into(&mut folding, &due, &Overrides::new(), pass_bytes, &mut writer)?;
+        fold_into(folding, due, &Overrides::new(), pass_bytes, &mut writer)?;
         let rows = writer.finish()? - first;
         let rest = slices.values;
         drop(snapshot);

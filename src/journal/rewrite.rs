@@ -9,6 +9,7 @@
 //! effect.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use redb::WriteTransaction;
 use uuid::Uuid;
@@ -60,6 +61,13 @@ impl Due {
         let is_any = log_rows > 0 || overrides > 0 || !levels.is_empty();
         let log = Some(state.log_begins..end);
         Ok(is_any.then_some(Due { kept, sources: Sources { levels, log } }))
+    }
+
+    /// All of it, if it is not one level already.
+    pub(crate) fn everything(folding: &Folding, state: &JournalState) -> Result<Option<Due>, Error> {
+        let sources = all(folding, state)?;
+        let is_one = sources.levels.len() <= 1 && sources.log.as_ref().is_none_or(Range::is_empty);
+        Ok((!is_one).then_some(Due { kept: 0, sources }))
     }
 
     /// Whether there is nothing below what is written.
