@@ -140,8 +140,8 @@ impl Pending {
         let mut drafted = Drafted::default();
         self.folding.survivors(
             |place, _| chosen.contains(&place),
-            |_, slot, survivor| {
-                let entry = self.folding.entry(slot, survivor)?;
+            |_, slot, row, payload| {
+                let entry = self.folding.entry(slot, row, payload)?;
                 require_valid(&entry.effect)
                     .map_err(|error| damaged(format!("the effect of {}", entry.key))(error))?;
                 match draft(&entry.key, &entry.effect, &self.bases.get(&entry.key)?) {
