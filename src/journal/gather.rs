@@ -8,7 +8,11 @@ use std::num::NonZeroU32;
 
 use super::columns::Payload;
 use super::entry::length;
+#[cfg(feature = "testing")]
+use super::entry::{effect_of, parts_of};
 use crate::algebra::Clock;
+#[cfg(feature = "testing")]
+use crate::algebra::Effect;
 use crate::algebra::FieldStamp;
 use crate::algebra::run::{Composer, Exceptions, Fields, Part, emptied};
 use crate::codec::FrameError;
@@ -248,107 +252,64 @@ impl Whole<'_> {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
-mod tests {
-    use proptest::collection::vec;
-    use proptest::option;
-    use proptest::prelude::*;
-    use proptest::sample::{Index, select};
-
-    use super::*;
-    use crate::algebra::{Effect, Millis, Operation, ReplicaId, Seq, Stamp};
-    use crate::journal::entry::{effect_of, parts_of};
-    use crate::testing::strategies;
-
-    /// An operation that may itself be a folded or merged one: some of its fields have stamps that it states, and so
-    /// do some that it does not name.
-    fn operation() -> impl Strategy<Value = Operation> {
-        let replica = option::of((1..3_u128).prop_map(|id| ReplicaId(uuid::Uuid::from_u128(id))));
-        let stamp = (0..20_u64, replica).prop_map(|(at, replica)| Stamp { at: Millis(at), replica });
-        let stamps = proptest::collection::btree_map(select(&["a", "ab", "b", "ä\"\n"][..]), stamp, 0..3);
-        let stated = option::weighted(0.3, stamps);
-        (strategies::operation_on(Just(strategies::entity(0))), stated).prop_map(|(operation, stated)| {
-            let stated = stated.into_iter().flatten().map(|(name, stamp)| (name.to_owned(), stamp));
-            Operation { stamps: stated.collect(), ..operation }
-        })
-    }
-
-    /// Effects of a run that was cut at some places: parts of levels, where several operations are one already.
-    fn parts(run: &[Operation], cuts: &[Index]) -> Vec<Effect> {
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(run.len() + 1)).collect();
-        cuts.extend([0, run.len()]);
-        cuts.sort_unstable();
-        let composed = |run: &[Operation]| {
-            let effects = run.iter().map(|operation| Effect::of(Seq(1), operation));
-            effects.reduce(|before, effect| before.then(&effect))
-        };
-        cuts.windows(2).filter_map(|cut| composed(&run[cut[0]..cut[1]])).collect()
-    }
-
-    fn gathered(gatherings: &mut Gatherings, before: Clock, parts: &[Effect]) -> Effect {
-        let place = gatherings.begin(before, parts.len(), 10);
-        let mut last = None;
+/// What gathering these parts of an entity gives, with so much room for them, behind somebody who wrote before.
+#[cfg(feature = "testing")]
+pub(crate) fn gathered(before: Clock, parts: &[Effect], gathered_bytes: usize) -> Result<Effect, FrameError> {
+    let mut gatherings = Gatherings { gathered_bytes, ..Gatherings::new() };
+    let mut found = Effect::identity();
+    // The second time in the memory of the first.
+    for _ in 0..2 {
+        let place = gatherings.begin(before, parts.len(), gathered_bytes);
         for effect in parts {
-            let parts = parts_of(strategies::entity(0).id(), effect, 0, false).unwrap();
+            let parts = parts_of(uuid::Uuid::nil(), effect, 0, false)?;
             let payload = Payload { fields: parts.fields.as_bytes(), extra: &parts.extra };
-            gatherings.push(place, &parts.row, payload).unwrap();
-            last = Some(parts.row);
+            gatherings.push(place, &parts.row, payload)?;
         }
-        let row = last.unwrap();
-        gatherings
-            .end(place, |whole| {
-                let row = Row { content: whole.content, written: whole.written, ..row };
-                effect_of(&row, Vec::new(), whole.payload).unwrap()
-            })
-            .unwrap()
-            .unwrap()
+        let whole = gatherings.end(place, |whole| {
+            let row = parts_of(uuid::Uuid::nil(), &found, 0, false)?.row;
+            effect_of(
+                &Row { content: whole.content, written: whole.written, ..row },
+                Vec::new(),
+                whole.payload,
+            )
+        })?;
+        found = whole.unwrap_or(Ok(found))?;
     }
+    Ok(found)
+}
 
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn parts_that_are_gathered_are_composed_as_one_after_another(
-            runs in vec((vec(operation(), 1..12), vec(any::<Index>(), 0..8)), 1..4),
-            before in option::of(0..20_u64),
-            room in select(vec![0, GATHERED_PART_BYTES, 4 * GATHERED_PART_BYTES, GATHERED_BYTES]),
-        ) {
-            let mut gatherings = Gatherings { gathered_bytes: room, ..Gatherings::new() };
-            for (run, cuts) in runs {
-                let parts = parts(&run, &cuts);
-                // Somebody wrote before, and all that is left of it is its time.
-                let clock = Clock::of(before.map(Millis));
-                let mut first = Effect::identity();
-                (first.shape.clock, first.shape.operations) = (clock, 1);
-                let expected = parts.iter().fold(first, |before, effect| before.then(effect));
-                let found = gathered(&mut gatherings, clock, &parts);
-                prop_assert_eq!(found.content, expected.content);
-                prop_assert_eq!(found.written, expected.written);
-                prop_assert_eq!(found.exceptions, expected.exceptions);
-            }
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::Kind;
+    use crate::algebra::{Millis, Seq, Shape};
 
     #[test]
     fn of_very_many_parts_not_all_are_held() {
         let mut gatherings = Gatherings::new();
         let place = gatherings.begin(Clock::default(), 100_000, 1_000_000);
-        let mut expected = Effect::identity();
         for n in 0..100_000 {
-            let patch =
-                crate::algebra::Patch::from_json(&format!(r#"{{"count":{n},"{}":1}}"#, n % 7)).unwrap();
-            let effect =
-                Effect::of(Seq(n + 1), &Operation::patch(strategies::entity(0), patch).at(n).unwrap());
-            let parts = parts_of(strategies::entity(0).id(), &effect, 0, false).unwrap();
-            let payload = Payload { fields: parts.fields.as_bytes(), extra: &parts.extra };
-            gatherings.push(place, &parts.row, payload).unwrap();
-            expected = expected.then(&effect);
+            let clock = Clock::of(Some(Millis(n)));
+            let row = Row {
+                id: uuid::Uuid::nil(),
+                name: 0,
+                groups: 0,
+                content: ContentKind::Merge,
+                is_cut: false,
+                shape: Shape::of(Seq(n + 1), Kind::Patch, clock),
+                written: clock,
+                first_at: 0,
+                fields_bytes: 0,
+                extra_bytes: 0,
+            };
+            let patch = format!(r#"{{"count":{n},"{}":1}}"#, n % 7);
+            gatherings.push(place, &row, Payload { fields: patch.as_bytes(), extra: &[] }).unwrap();
             let gathering = gatherings.all.first().unwrap();
             assert!(gathering.bytes() <= gathered_bytes_max(1024));
             assert!(gathering.fields.capacity() + gathering.extra.capacity() <= 4 * GATHERED_BYTES);
         }
         let found = gatherings.end(place, |whole| whole.payload.fields.to_vec()).unwrap().unwrap();
-        let crate::algebra::Content::Merge(patch) = expected.content else { panic!("patches are a patch") };
-        assert_eq!(String::from_utf8(found).unwrap(), patch.as_json());
+        let expected = r#"{"0":1,"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"count":99999}"#;
+        assert_eq!(String::from_utf8(found).unwrap(), expected);
     }
 }
