@@ -17,7 +17,7 @@ use super::fields::{Patch, State};
 use super::members::Entries;
 use super::names::{Group, Seq};
 use super::operation::{Change, Existence, Operation, Update};
-use super::run::{self, Written};
+use super::run::{Composed, Composer, Exceptions, Fields, Part};
 use super::stamp::{Clock, FieldStamp, Stamp};
 
 /// What a run of operations does to an entity's fields.
@@ -29,6 +29,17 @@ pub enum Content {
     Merge(Patch),
     /// Replaces them.
     Replace(State),
+}
+
+impl Content {
+    /// What a change does to the fields.
+    pub(super) fn of(change: &Change) -> Self {
+        match change {
+            Change::Create(state) | Change::Update(Update::State(state)) => Content::Replace(state.clone()),
+            Change::Update(Update::Patch(patch)) => Content::Merge(patch.clone()),
+            Change::Delete => Content::Keep,
+        }
+    }
 }
 
 /// What a run of operations does to an entity's being there.
@@ -188,11 +199,7 @@ impl Effect {
     #[must_use]
     pub fn of(seq: Seq, operation: &Operation) -> Self {
         let clock = Clock::of(operation.at);
-        let content = match &operation.change {
-            Change::Create(state) | Change::Update(Update::State(state)) => Content::Replace(state.clone()),
-            Change::Update(Update::Patch(patch)) => Content::Merge(patch.clone()),
-            Change::Delete => Content::Keep,
-        };
+        let content = Content::of(&operation.change);
         let (written, exceptions) = match content {
             Content::Keep => (Clock::default(), Vec::new()),
             Content::Merge(_) | Content::Replace(_) => (
@@ -216,15 +223,37 @@ impl Effect {
     /// The effect of this run and then a later one. Total and associative; the identity is neutral.
     #[must_use]
     pub fn then(&self, later: &Effect) -> Effect {
-        let Written { content, written, exceptions } =
-            run::composed(&[(self, Clock::default()), (later, self.shape.clock)]);
-        Effect {
-            content,
-            shape: self.shape.then(later.shape),
-            groups: joined(&self.groups, &later.groups),
-            written,
-            exceptions,
-        }
+        let shape = self.shape.then(later.shape);
+        let groups = joined(&self.groups, &later.groups);
+        let parts = [self.part(Clock::default()), later.part(self.shape.clock)];
+        let content = |place| if place == 0 { self.content.clone() } else { later.content.clone() };
+        Composer::default().compose(&parts, |run| Effect::of_run(shape, groups, run, content))
+    }
+
+    fn part(&self, before: Clock) -> Part<'_> {
+        let fields = match &self.content {
+            Content::Keep => Fields::Keep,
+            Content::Merge(patch) => Fields::Merge(patch.as_json()),
+            Content::Replace(state) => Fields::Replace(state.as_json()),
+        };
+        Part { fields, written: self.written, exceptions: Exceptions::OfEffect(&self.exceptions), before }
+    }
+
+    /// The effect of a run; the content of one of its parts is asked for where that is the content of all.
+    pub(super) fn of_run(
+        shape: Shape,
+        groups: Vec<Group>,
+        run: Composed<'_>,
+        content_at: impl FnOnce(usize) -> Content,
+    ) -> Effect {
+        let content = match (run.only, run.fields) {
+            (Some(only), _) => content_at(only),
+            (None, Fields::Keep) => Content::Keep,
+            (None, Fields::Merge(text)) => Content::Merge(Patch::built(text.into())),
+            (None, Fields::Replace(text)) => Content::Replace(State::built(text.into())),
+        };
+        let exceptions = run.exceptions.iter().map(|(name, stamp)| (name.to_string(), *stamp)).collect();
+        Effect { content, shape, groups, written: run.written, exceptions }
     }
 
     /// What the run makes of an entity.

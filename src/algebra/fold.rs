@@ -9,10 +9,10 @@
 
 use std::hint::black_box;
 
-use super::effect::{Effect, Kind, Shape, joined};
+use super::effect::{Content, Effect, Kind, Shape, joined};
 use super::names::{CollectionName, EntityKey, Group, Millis, Seq};
-use super::operation::Operation;
-use super::run::{self, Written};
+use super::operation::{Change, Operation, Update};
+use super::run::{Composer, Exceptions, Fields, Part};
 use super::slots::{How, LOOKED_UP, Slot, Slots, Whom, part_of};
 use super::stamp::Clock;
 
@@ -176,10 +176,10 @@ impl<'a> Fold<'a> {
                 runs.push((slot, parts.len()));
             }
             look_at(&parts);
-            let mut from = 0;
+            let (mut from, mut composer) = (0, Composer::default());
             runs.into_iter().filter_map(move |(slot, to)| {
                 let parts = parts.get(std::mem::replace(&mut from, to)..to)?;
-                Some((slot.newest().key.clone(), effect(slot, parts)))
+                Some((slot.newest().key.clone(), effect(&mut composer, slot, parts)))
             })
         })
     }
@@ -236,20 +236,33 @@ fn look_at(operations: &[&Operation]) {
 }
 
 /// The effect of an entity, of the parts that matter, newest first.
-fn effect(slot: &EntitySlot<'_>, parts: &[&Operation]) -> Effect {
+fn effect(composer: &mut Composer, slot: &EntitySlot<'_>, parts: &[&Operation]) -> Effect {
     let groups = slot.extra.as_deref().cloned().unwrap_or_default();
     if parts.len() == 1 && slot.before == Clock::default() {
         return Effect { shape: slot.shape, groups, ..Effect::of(slot.shape.last, slot.newest()) };
     }
-    let parts: Vec<Effect> =
-        parts.iter().rev().map(|operation| Effect::of(slot.shape.last, operation)).collect();
     // What came before the oldest part matters only through its clock.
-    let clocks = parts.iter().scan(slot.before, |clock, part| {
-        let before = *clock;
-        *clock = part.shape.clock.after(before);
-        Some(before)
-    });
-    let run: Vec<run::Part<'_>> = parts.iter().zip(clocks).collect();
-    let Written { content, written, exceptions } = run::composed(&run);
-    Effect { content, shape: slot.shape, groups, written, exceptions }
+    let mut clock = slot.before;
+    let run: Vec<Part<'_>> = parts
+        .iter()
+        .rev()
+        .map(|operation| {
+            let fields = match &operation.change {
+                Change::Create(state) | Change::Update(Update::State(state)) => {
+                    Fields::Replace(state.as_json())
+                }
+                Change::Update(Update::Patch(patch)) => Fields::Merge(patch.as_json()),
+                Change::Delete => Fields::Keep,
+            };
+            let written = Clock::of(operation.at);
+            let before = clock;
+            clock = written.after(before);
+            Part { fields, written, exceptions: Exceptions::OfOperation(&operation.stamps), before }
+        })
+        .collect();
+    let content = |place| {
+        let part = parts.iter().rev().nth(place);
+        part.map_or(Content::Keep, |operation| Content::of(&operation.change))
+    };
+    composer.compose(&run, |composed| Effect::of_run(slot.shape, groups, composed, content))
 }

@@ -138,7 +138,12 @@ pub(super) struct Builder {
 
 impl Builder {
     pub(super) fn with_capacity(bytes: usize) -> Self {
-        let mut text = String::with_capacity(bytes + 2);
+        Builder::in_place_of(String::with_capacity(bytes + 2))
+    }
+
+    /// Writes into the memory of another text.
+    pub(super) fn in_place_of(mut text: String) -> Self {
+        text.clear();
         text.push('{');
         Builder { text }
     }
@@ -154,8 +159,12 @@ impl Builder {
     }
 
     /// The object's text.
-    pub(super) fn finish(mut self) -> Arc<str> {
+    pub(super) fn finish(self) -> Arc<str> {
+        Arc::from(self.into_text())
+    }
+
+    pub(super) fn into_text(mut self) -> String {
         self.text.push('}');
-        Arc::from(self.text)
+        self.text
     }
 }

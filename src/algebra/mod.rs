@@ -18,7 +18,7 @@ mod outcome;
 mod plan;
 mod protocol;
 mod rebase;
-mod run;
+pub(crate) mod run;
 mod schema;
 mod select;
 mod send;

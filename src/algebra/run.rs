@@ -1,46 +1,142 @@
 //! What a run of effects does to an entity's fields, found at once: of every field the newest part counts.
 //!
-//! The same as composing them two by two, where every step would write the fields anew.
+//! The same as composing them two by two, where every step would write the fields anew. Parts are borrowed from
+//! wherever they lie, and what is written goes into buffers that outlast a run.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::effect::{Content, Effect};
-use super::fields::{Patch, State};
 use super::members::{Builder, Entries, Entry};
-use super::stamp::{Clock, FieldStamp};
+use super::stamp::{Clock, FieldStamp, Stamp};
 
-/// An effect of a run, and the clock before it.
-pub(super) type Part<'e> = (&'e Effect, Clock);
-
-/// The fields of a run, and when they were written.
-pub(super) struct Written {
-    pub(super) content: Content,
-    pub(super) written: Clock,
-    pub(super) exceptions: Vec<(String, FieldStamp)>,
+/// What a part of a run does to the fields: its text, wherever that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fields<'a> {
+    Keep,
+    Merge(&'a str),
+    Replace(&'a str),
 }
 
-/// Composes the contents of a run, oldest first.
-pub(super) fn composed(parts: &[Part<'_>]) -> Written {
-    let replaced = parts.iter().rposition(|(part, _)| matches!(part.content, Content::Replace(_)));
-    let parts = parts.get(replaced.unwrap_or(0)..).unwrap_or_default();
-    let mut writing = parts.iter().filter(|(part, _)| !matches!(part.content, Content::Keep));
-    match (writing.next(), writing.next()) {
-        (None, _) => Written { content: Content::Keep, written: Clock::default(), exceptions: Vec::new() },
-        (Some((only, before)), None) => Written {
-            content: only.content.clone(),
-            written: only.written.after(*before),
-            exceptions: lifted(only, *before).collect(),
-        },
-        (Some(_), Some(_)) => merged(parts),
+/// The fields of a part that were written at another time than the others, in the order of their names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Exceptions<'a> {
+    OfEffect(&'a [(String, FieldStamp)]),
+    OfOperation(&'a [(String, Stamp)]),
+    /// As they were read; their names stayed where they are.
+    Read(&'a [(&'a str, FieldStamp)]),
+}
+
+/// A part of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) fields: Fields<'a>,
+    pub(crate) written: Clock,
+    pub(crate) exceptions: Exceptions<'a>,
+    /// The clock of everything before it.
+    pub(crate) before: Clock,
+}
+
+/// The fields of a run, and when they were written.
+pub(crate) struct Composed<'c> {
+    pub(crate) fields: Fields<'c>,
+    /// The place of the one part that wrote all of the fields, if one did.
+    pub(super) only: Option<usize>,
+    pub(crate) written: Clock,
+    pub(crate) exceptions: &'c [Exception<'c>],
+}
+
+/// A field, and when it was written.
+pub(crate) type Exception<'a> = (Cow<'a, str>, FieldStamp);
+
+/// Composes one run after another.
+#[derive(Debug, Default)]
+pub(crate) struct Composer {
+    text: String,
+    // Empty between two runs: only their memory is kept.
+    members: Vec<Member<'static>>,
+    exceptions: Vec<Exception<'static>>,
+}
+
+impl Composer {
+    /// Composes the contents of a run, oldest first, for somebody to take a look at.
+    pub(crate) fn compose<T>(&mut self, parts: &[Part<'_>], look: impl FnOnce(Composed<'_>) -> T) -> T {
+        let replaced = parts.iter().rposition(|part| matches!(part.fields, Fields::Replace(_)));
+        let first = replaced.unwrap_or(0);
+        let parts = parts.get(first..).unwrap_or_default();
+        let mut exceptions = emptied(std::mem::take(&mut self.exceptions));
+        let mut writing = parts.iter().enumerate().filter(|(_, part)| part.fields != Fields::Keep);
+        let (fields, only, written) = match (writing.next(), writing.next()) {
+            (None, _) => (Fields::Keep, None, Clock::default()),
+            (Some((place, only)), None) => {
+                exceptions.extend(only.lifted());
+                (only.fields, Some(first + place), only.written.after(only.before))
+            }
+            (Some(_), Some(_)) => {
+                let mut members = emptied(std::mem::take(&mut self.members));
+                let written = merge(parts, &mut members, &mut self.text, &mut exceptions);
+                self.members = emptied(members);
+                let text = self.text.as_str();
+                (if replaced.is_some() { Fields::Replace(text) } else { Fields::Merge(text) }, None, written)
+            }
+        };
+        let looked = look(Composed { fields, only, written, exceptions: &exceptions });
+        self.exceptions = emptied(exceptions);
+        looked
     }
 }
 
-/// The exceptions of a part, as they are in its run.
-fn lifted(part: &Effect, before: Clock) -> impl Iterator<Item = (String, FieldStamp)> + '_ {
-    part.exceptions.iter().map(move |(name, stamp)| (name.clone(), stamp.after(before)))
+/// The memory of a list for another one of the same kind, whose lifetime differs: collecting it in place.
+pub(crate) fn emptied<T, U>(mut list: Vec<T>) -> Vec<U> {
+    list.clear();
+    list.into_iter().filter_map(|_| None).collect()
+}
+
+impl<'a> Exceptions<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Exceptions::OfEffect(all) => all.len(),
+            Exceptions::OfOperation(all) => all.len(),
+            Exceptions::Read(all) => all.len(),
+        }
+    }
+
+    fn at(&self, place: usize) -> Option<(&'a str, FieldStamp)> {
+        match self {
+            Exceptions::OfEffect(all) => all.get(place).map(|(name, stamp)| (name.as_str(), *stamp)),
+            Exceptions::OfOperation(all) => {
+                all.get(place).map(|(name, stamp)| (name.as_str(), FieldStamp::Stated(*stamp)))
+            }
+            Exceptions::Read(all) => all.get(place).copied(),
+        }
+    }
+
+    fn of(&self, field: &str) -> Option<FieldStamp> {
+        let found = match self {
+            Exceptions::OfEffect(all) => all.binary_search_by(|(name, _)| name.as_str().cmp(field)),
+            Exceptions::OfOperation(all) => all.binary_search_by(|(name, _)| name.as_str().cmp(field)),
+            Exceptions::Read(all) => all.binary_search_by(|(name, _)| (*name).cmp(field)),
+        };
+        self.at(found.ok()?).map(|(_, stamp)| stamp)
+    }
+}
+
+impl<'a> Part<'a> {
+    /// Its exceptions, as they are in the run.
+    fn lifted(&self) -> impl Iterator<Item = Exception<'a>> + '_ {
+        let all = (0..self.exceptions.len()).filter_map(|place| self.exceptions.at(place));
+        all.map(|(name, stamp)| (Cow::Borrowed(name), stamp.after(self.before)))
+    }
+
+    /// When it wrote a field, as that is in the run.
+    fn stamp_of(&self, entry: &Entry<'_>) -> FieldStamp {
+        let own = FieldStamp::Clock(self.written);
+        let stamp = if self.exceptions.len() == 0 { None } else { self.exceptions.of(&entry.name()) };
+        stamp.unwrap_or(own).after(self.before)
+    }
 }
 
 /// A member of one of the parts.
+#[derive(Debug)]
 struct Member<'a> {
     /// The beginning of its name, which tells most names apart.
     head: u64,
@@ -60,54 +156,46 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Several parts that write, of which at most the first replaces everything.
-fn merged(parts: &[Part<'_>]) -> Written {
-    let mut members = Vec::new();
-    for (place, (part, _)) in parts.iter().enumerate() {
-        let text = match &part.content {
-            Content::Keep => continue,
-            Content::Merge(patch) => patch.as_json(),
-            Content::Replace(state) => state.as_json(),
-        };
-        members.extend(Entries::new(text).map(|entry| Member::new(entry, place)));
+/// Writes the fields of several parts, of which at most the first replaces everything, and says when.
+fn merge<'a>(
+    parts: &[Part<'a>],
+    members: &mut Vec<Member<'a>>,
+    text: &mut String,
+    exceptions: &mut Vec<Exception<'a>>,
+) -> Clock {
+    for (place, part) in parts.iter().enumerate() {
+        if let Fields::Merge(text) | Fields::Replace(text) = part.fields {
+            members.extend(Entries::new(text).map(|entry| Member::new(entry, place)));
+        }
     }
     // Stable: it finds that each part is in order already, and merges.
     members.sort_by(|a, b| a.cmp_names(b).then(b.part.cmp(&a.part)));
     members.dedup_by(|later, kept| later.cmp_names(kept) == Ordering::Equal);
 
-    let whole = parts.first().filter(|(part, _)| matches!(part.content, Content::Replace(_)));
-    let newest = parts.iter().rfind(|(part, _)| !matches!(part.content, Content::Keep));
-    let written = whole.or(newest).map_or(Clock::default(), |(part, before)| part.written.after(*before));
-    let mut exceptions: Vec<(String, FieldStamp)> = Vec::new();
-    let bytes = members.iter().map(|member| member.entry.raw_name.len() + member.entry.value.len() + 4).sum();
-    let mut builder = Builder::with_capacity(bytes);
-    for Member { entry, part, .. } in &members {
+    let whole = parts.first().filter(|part| matches!(part.fields, Fields::Replace(_)));
+    let newest = parts.iter().rfind(|part| part.fields != Fields::Keep);
+    let written = whole.or(newest).map_or(Clock::default(), |part| part.written.after(part.before));
+    let mut builder = Builder::in_place_of(std::mem::take(text));
+    for Member { entry, part, .. } in members.iter() {
         if whole.is_none() || entry.value != "null" {
             builder.push(entry.raw_name, entry.value);
         }
-        let Some((part, before)) = parts.get(*part) else { continue };
-        let own = FieldStamp::Clock(part.written);
-        let stamp = if part.exceptions.is_empty() { own } else { part.stamp_of(&entry.name()) };
-        let stamp = stamp.after(*before);
+        let Some(part) = parts.get(*part) else { continue };
+        let stamp = part.stamp_of(entry);
         if stamp != FieldStamp::Clock(written) {
-            exceptions.push((entry.name().into_owned(), stamp));
+            exceptions.push((entry.name(), stamp));
         }
     }
-    if let Some((whole, before)) = whole {
+    *text = builder.into_text();
+    if let Some(whole) = whole {
         // What it says of fields that it has removed.
         let is_named =
             |name: &str| members.binary_search_by(|member| member.entry.name().as_ref().cmp(name)).is_ok();
-        let removed = lifted(whole, *before).filter(|(name, _)| !is_named(name));
         let named = exceptions.len();
-        exceptions.extend(removed);
+        exceptions.extend(whole.lifted().filter(|(name, _)| !is_named(name)));
         if exceptions.len() > named {
             exceptions.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         }
     }
-    let text = builder.finish();
-    let content = match whole {
-        Some(_) => Content::Replace(State::built(text)),
-        None => Content::Merge(Patch::built(text)),
-    };
-    Written { content, written, exceptions }
+    written
 }

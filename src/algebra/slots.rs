@@ -176,6 +176,11 @@ impl<P: Copy, E: Default> Slots<P, E> {
         place as usize
     }
 
+    /// At least as many as the parts that still matter, of all slots.
+    pub(crate) fn parts_max(&self) -> usize {
+        self.slots.len() + self.older.len()
+    }
+
     /// The parts of a slot that still matter, newest first.
     pub(crate) fn parts<'a>(&'a self, slot: &'a Slot<P, E>) -> impl Iterator<Item = P> + 'a {
         let mut next = slot.older;

@@ -247,12 +247,10 @@ impl<'a> Rows<'a> {
         self.ids().enumerate().map(|(place, id)| (id, self.number(NAME, place)))
     }
 
-    /// What each row does to its entity's fields, and how many bytes of them it has; nothing for a row that is none.
-    pub(crate) fn contents(&self) -> impl Iterator<Item = Option<(ContentKind, u64)>> + '_ {
-        (0..self.preamble.rows as usize).map(|place| {
-            let content = content_of_number(self.preamble.layout, self.number(KIND, place))?;
-            Some((content, self.number(FIELDS_BYTES, place)))
-        })
+    /// What each row does to its entity's fields; nothing for a row that is none.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = Option<ContentKind>> + '_ {
+        (0..self.preamble.rows as usize)
+            .map(|place| content_of_number(self.preamble.layout, self.number(KIND, place)))
     }
 
     /// The bytes of each row's payload, from a row on: of its fields, and behind them.

@@ -234,43 +234,35 @@ pub(crate) fn groups_of(names: &[String]) -> Result<Vec<Group>, FrameError> {
 }
 
 /// The fields of an entry that were written at another time than the entry says, as stored behind its
-/// fields: name, time plus 1, steps (none: stated, never moved), replica.
-pub(crate) type ExtraRecord = Vec<(String, u64, Option<u32>, Option<[u8; 16]>)>;
+/// fields.
+pub(crate) type ExtraRecord<'b> = Vec<ExtraField<'b>>;
 
-/// The stored form of stamps.
-pub(crate) fn extra_of(exceptions: &[(String, FieldStamp)]) -> ExtraRecord {
-    exceptions
-        .iter()
-        .map(|(name, stamp)| match stamp {
-            FieldStamp::Clock(clock) => {
-                let (at, steps) = clock.to_parts();
-                (name.clone(), at, Some(steps), None)
-            }
-            FieldStamp::Stated(stamp) => (
-                name.clone(),
-                stamp.at.0.saturating_add(1),
-                None,
-                stamp.replica.map(|replica| replica.0.into_bytes()),
-            ),
-        })
-        .collect()
+/// One of them: name, time plus 1, steps (none: stated, never moved), replica.
+pub(crate) type ExtraField<'b> = (&'b str, u64, Option<u32>, Option<[u8; 16]>);
+
+/// The stored form of a stamp.
+pub(crate) fn extra_of(name: &str, stamp: FieldStamp) -> ExtraField<'_> {
+    match stamp {
+        FieldStamp::Clock(clock) => {
+            let (at, steps) = clock.to_parts();
+            (name, at, Some(steps), None)
+        }
+        FieldStamp::Stated(stamp) => {
+            (name, stamp.at.0.saturating_add(1), None, stamp.replica.map(|replica| replica.0.into_bytes()))
+        }
+    }
 }
 
-/// The stamps of a stored form.
-pub(crate) fn exceptions_of(extra: ExtraRecord) -> Vec<(String, FieldStamp)> {
-    extra
-        .into_iter()
-        .map(|(name, at, steps, replica)| {
-            let stamp = match steps {
-                Some(steps) => FieldStamp::Clock(Clock::from_parts(at, steps)),
-                None => FieldStamp::Stated(Stamp {
-                    at: Millis(at.saturating_sub(1)).min(Millis::MAX),
-                    replica: replica.map(|replica| ReplicaId(Uuid::from_bytes(replica))),
-                }),
-            };
-            (name, stamp)
-        })
-        .collect()
+/// The stamp of a stored form.
+pub(crate) fn exception_of((name, at, steps, replica): ExtraField<'_>) -> (&str, FieldStamp) {
+    let stamp = match steps {
+        Some(steps) => FieldStamp::Clock(Clock::from_parts(at, steps)),
+        None => FieldStamp::Stated(Stamp {
+            at: Millis(at.saturating_sub(1)).min(Millis::MAX),
+            replica: replica.map(|replica| ReplicaId(Uuid::from_bytes(replica))),
+        }),
+    };
+    (name, stamp)
 }
 
 /// Why an effect is parked, as it is stored.
@@ -348,12 +340,30 @@ impl JournalState {
     }
 }
 
-/// Encodes stamps.
-pub(crate) fn encode_extra(extra: &ExtraRecord) -> Result<Vec<u8>, FrameError> {
-    Ok(super::binary::encode(extra)?)
+/// Encodes stamps behind what is in the buffer already; where there are none, nothing.
+pub(crate) fn encode_extra<'b>(
+    fields: impl ExactSizeIterator<Item = ExtraField<'b>> + Clone,
+    buffer: &mut Vec<u8>,
+) -> Result<(), FrameError> {
+    if fields.len() == 0 {
+        return Ok(());
+    }
+    Ok(super::binary::encode_behind(&Listed(fields), buffer)?)
 }
 
-/// Decodes stamps.
-pub(crate) fn decode_extra(bytes: &[u8]) -> Result<ExtraRecord, FrameError> {
-    Ok(super::binary::decode(bytes)?)
+/// Decodes stamps; their names stay where they are.
+pub(crate) fn decode_extra(bytes: &[u8]) -> Result<ExtraRecord<'_>, FrameError> {
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(super::binary::decode_borrowed(bytes)?)
+}
+
+/// A list that is nowhere, written like one that is.
+struct Listed<I>(I);
+
+impl<I: ExactSizeIterator<Item: Serialize> + Clone> Serialize for Listed<I> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
 }

@@ -5,14 +5,16 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
+use super::columns::Payload;
 use super::entry::Interned;
 use super::error::Error;
-use super::folding::{Folding, Kept, Part, PendingSlot, Sources, Survivor};
+use super::folding::{Folding, Kept, Part, PendingSlot, Sources};
 use super::parts::Parts;
 use super::rewrite;
 use super::tables::{Snapshot, damaged};
 use crate::algebra::Shape;
 use crate::codec::records::JournalState;
+use crate::codec::row::Row;
 
 /// An entity: its collection as it is interned, and its id.
 pub(crate) type Who = (u32, Uuid);
@@ -78,7 +80,7 @@ impl Effects {
     pub(crate) fn read(
         &mut self,
         wanted: &HashSet<Who>,
-        mut visit: impl FnMut(&Folding, &PendingSlot, Survivor<'_>) -> Result<(), Error>,
+        mut visit: impl FnMut(&Folding, &PendingSlot, &Row, Payload<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if !self.is_folded {
             self.folding.clear(wanted.len() as u64);
@@ -87,7 +89,7 @@ impl Effects {
         let folding = &self.folding;
         folding.survivors(
             |_, slot| wanted.contains(&(slot.collection, slot.id)),
-            |_, slot, survivor| visit(folding, slot, survivor),
+            |_, slot, row, payload| visit(folding, slot, row, payload),
         )
     }
 }

@@ -11,7 +11,7 @@ use crate::algebra::{
 use crate::algebra::{Clock, FieldStamp};
 use crate::codec::FrameError;
 use crate::codec::columns::{Layout, Preamble, Rows, RowsDraft};
-use crate::codec::records::{self, ExtraRecord};
+use crate::codec::records;
 use crate::codec::row::{ContentKind, Row, content_of};
 
 /// An effect with its entity, as it is kept.
@@ -50,7 +50,9 @@ pub(crate) fn parts_of<'a>(
         Content::Merge(patch) => (ContentKind::Merge, patch.as_json()),
         Content::Replace(state) => (ContentKind::Replace, state.as_json()),
     };
-    let extra = extra_bytes(&effect.exceptions)?;
+    let stamps = effect.exceptions.iter().map(|(name, stamp)| records::extra_of(name, *stamp));
+    let mut extra = Vec::new();
+    records::encode_extra(stamps, &mut extra)?;
     let row = Row {
         id,
         name: 0,
@@ -77,9 +79,10 @@ pub(crate) fn parts_of_operation(operation: &Operation, now: Millis) -> Result<P
         Change::Update(Update::Patch(patch)) => patch.as_json(),
         Change::Delete => "",
     };
-    let stated: Vec<(String, FieldStamp)> =
-        operation.stamps.iter().map(|(name, stamp)| (name.clone(), FieldStamp::Stated(*stamp))).collect();
-    let extra = extra_bytes(&stated)?;
+    let stated = operation.stamps.iter();
+    let stated = stated.map(|(name, stamp)| records::extra_of(name, FieldStamp::Stated(*stamp)));
+    let mut extra = Vec::new();
+    records::encode_extra(stated, &mut extra)?;
     let row = Row {
         id: operation.key.id(),
         name: 0,
@@ -95,14 +98,7 @@ pub(crate) fn parts_of_operation(operation: &Operation, now: Millis) -> Result<P
     Ok(Parts { row, fields, extra })
 }
 
-fn extra_bytes(exceptions: &[(String, FieldStamp)]) -> Result<Vec<u8>, FrameError> {
-    if exceptions.is_empty() {
-        return Ok(Vec::new());
-    }
-    records::encode_extra(&records::extra_of(exceptions))
-}
-
-fn length(bytes: usize) -> Result<u32, FrameError> {
+pub(super) fn length(bytes: usize) -> Result<u32, FrameError> {
     u32::try_from(bytes).map_err(|_| FrameError::Body { why: format!("{bytes} bytes in one entry") })
 }
 
@@ -115,12 +111,8 @@ pub(crate) fn effect_of(row: &Row, groups: Vec<Group>, payload: Payload<'_>) -> 
         ContentKind::Merge => Content::Merge(Patch::trusted(text)),
         ContentKind::Replace => Content::Replace(State::trusted(text)),
     };
-    let exceptions = if payload.extra.is_empty() {
-        Vec::new()
-    } else {
-        let extra: ExtraRecord = records::decode_extra(payload.extra)?;
-        records::exceptions_of(extra)
-    };
+    let exceptions = records::decode_extra(payload.extra)?.into_iter().map(records::exception_of);
+    let exceptions = exceptions.map(|(name, stamp)| (name.to_owned(), stamp)).collect();
     // A delete writes nothing, so it has no time of writing either.
     let written = if row.content == ContentKind::Keep { Clock::default() } else { row.written };
     Ok(Effect { content, shape: row.shape, groups, written, exceptions })

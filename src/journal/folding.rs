@@ -10,9 +10,10 @@ use super::columns::{ColumnReader, Payload};
 use super::effects::Who;
 use super::entry::{Entry, Interned, effect_of, group_names};
 use super::error::Error;
+use super::gather::{Gatherings, Place, Whole};
 use super::tables::{LOG, RUN, Snapshot};
 use crate::algebra::slots::{How, LOOKED_UP, Slot, Slots, Whom, part_of};
-use crate::algebra::{Clock, Effect, EntityKey, Shape};
+use crate::algebra::{Clock, EntityKey};
 use crate::codec::FrameError;
 use crate::codec::columns::{Preamble, Rows, no_row};
 use crate::codec::records::Level;
@@ -23,12 +24,6 @@ const LOG_BIT: u64 = 1 << 63;
 /// What one entity's slot costs while it is folded: the slot, its share of the table, the places of its
 /// payload.
 pub(crate) const SLOT_BYTES: u64 = size_of::<PendingSlot>() as u64 + 48;
-
-/// What one more part of an entity costs: its place in the chain, and among what is to be read.
-const PART_BYTES: u64 = 32;
-
-/// What an effect costs that is being composed, beside its fields: itself and the stamps of its fields.
-const COMPOSED_BYTES: u64 = 256;
 
 /// What the journal keeps of an entity beside its shape.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,13 +53,6 @@ impl Scanned<'_> {
     pub(crate) fn damaged(&self, error: FrameError) -> Error {
         self.reader.damaged_rows(self.first)(error)
     }
-}
-
-/// What folding some sources at once would take, about.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Estimate {
-    pub(crate) entities: u64,
-    pub(crate) bytes: u64,
 }
 
 /// What is folded: some newest levels, and perhaps the log behind them.
@@ -104,12 +92,11 @@ pub(crate) struct Folding {
     pub(crate) slots: PendingSlots,
 }
 
-/// An effect that came out of a fold.
-pub(crate) enum Survivor<'a> {
-    /// One stored entry decides all: its bytes go on untouched.
-    Stored { row: Row, payload: Payload<'a> },
-    /// It was composed of several.
-    Composed(Effect),
+/// What has yet to be read of an entity, and where the rest of it is.
+#[derive(Clone, Copy, Default)]
+struct Awaited {
+    parts: u32,
+    place: Option<Place>,
 }
 
 impl Folding {
@@ -169,104 +156,74 @@ impl Folding {
         })
     }
 
-    /// About how much memory it takes to fold the sources at once: the entities are estimated from the smallest
-    /// hashes (a KMV sketch), what is merged is counted.
-    pub(crate) fn estimate(
-        &mut self,
-        sources: &Sources,
-        crowded: Option<&Crowded>,
-    ) -> Result<Estimate, Error> {
-        const KEPT: usize = 1024;
-        let mut smallest: std::collections::BTreeSet<u64> = std::collections::BTreeSet::new();
-        let mut bound = u64::MAX;
-        let (mut rows_seen, mut merges, mut fields_bytes) = (0_u64, 0_u64, 0_u64);
-        self.scan(sources, |scanned, _, slots, names, rows| {
-            for ((id, name), content) in rows.whom().zip(rows.contents()) {
-                let of = content.ok_or_else(no_row).and_then(|content| Ok((content, local(names, name)?)));
-                let ((content, bytes), collection) = of.map_err(|error| scanned.damaged(error))?;
-                let hash = slots.whom(collection, id).hash;
-                if crowded.is_some_and(|crowded| !crowded.has(hash)) {
-                    continue;
-                }
-                rows_seen += 1;
-                fields_bytes = fields_bytes.saturating_add(bytes);
-                merges += u64::from(content == ContentKind::Merge);
-                if hash < bound && smallest.insert(hash) && smallest.len() > KEPT {
-                    smallest.pop_last();
-                    bound = smallest.last().copied().unwrap_or(u64::MAX);
-                }
-            }
-            Ok(())
-        })?;
-        let kept = smallest.len() as u64;
-        let entities = if smallest.len() < KEPT {
-            kept
-        } else {
-            let estimate = u128::from(kept) * u128::from(u64::MAX) / u128::from(bound.max(1));
-            u64::try_from(estimate).unwrap_or(u64::MAX).min(rows_seen)
-        };
-        // An entity whose patches are merged is held, half composed, from its first part to its last.
-        let composed = entities.min(merges).min(rows_seen - entities);
-        let average = fields_bytes / rows_seen.max(1);
-        let bytes = entities * SLOT_BYTES + merges * PART_BYTES + composed * (COMPOSED_BYTES + average);
-        Ok(Estimate { entities, bytes })
-    }
-
-    /// Visits the effects that `is_wanted` picks, payloads read and merged, in the order of their places.
-    /// Slots without an effect (only cut) are not visited.
+    /// Visits the effects that `is_wanted` picks, as rows with payloads, in the order of their newest parts. Where one
+    /// stored entry decides all, its bytes go on untouched. Slots without an effect (only cut) are not visited.
     pub(crate) fn survivors(
         &self,
         is_wanted: impl Fn(usize, &PendingSlot) -> bool,
-        mut visit: impl FnMut(usize, &PendingSlot, Survivor<'_>) -> Result<(), Error>,
+        mut visit: impl FnMut(usize, &PendingSlot, &Row, Payload<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut wanted: Vec<(u64, u32)> = Vec::new();
-        let mut parts_left: Vec<u32> = vec![0; self.slots.slots.len()];
-        for ((place, slot), left) in self.slots.slots.iter().enumerate().zip(&mut parts_left) {
-            if slot.shape.operations > 0 && is_wanted(place, slot) {
-                for part in self.slots.parts(slot) {
-                    wanted.push((part, u32::try_from(place).unwrap_or(u32::MAX)));
-                    *left += 1;
-                }
-            }
-        }
+        let (mut wanted, mut awaited) = self.wanted(is_wanted);
         wanted.sort_unstable();
         let split = wanted.partition_point(|(place, _)| place & LOG_BIT == 0);
         let (in_run, in_log) = wanted.split_at(split);
-        let mut open: std::collections::HashMap<u32, Effect> = std::collections::HashMap::new();
+        let mut gatherings = Gatherings::new();
         for (reader, wanted) in [(&self.run, in_run), (&self.log, in_log)] {
-            let mut owners = wanted.iter().map(|(_, slot)| *slot);
+            let mut owners = wanted.iter().map(|(_, slot)| *slot as usize);
             reader.read(
                 wanted.iter().map(|(place, _)| place & !LOG_BIT),
                 |ordinal, row, preamble, payload| {
                     let damaged = |error| reader.damaged_rows(ordinal)(error);
                     let Some(owner) = owners.next() else { return Ok(()) };
-                    let (Some(slot), Some(left)) =
-                        (self.slots.slots.get(owner as usize), parts_left.get_mut(owner as usize))
+                    let (Some(slot), Some(awaited)) = (self.slots.slots.get(owner), awaited.get_mut(owner))
                     else {
                         return Ok(());
                     };
-                    *left = left.saturating_sub(1);
-                    let is_alone = *left == 0 && !open.contains_key(&owner);
+                    let Kept { is_cut, first_at, .. } = slot.extra;
+                    let row_of_all = || Row { shape: slot.shape, is_cut, first_at, ..*row };
+                    awaited.parts = awaited.parts.saturating_sub(1);
+                    let is_last = awaited.parts == 0;
+                    let is_alone = is_last && awaited.place.is_none();
                     if is_alone && (payload.extra.is_empty() || slot.before == Clock::default()) {
-                        let row = Row { shape: slot.shape, written: row.written.after(slot.before), ..*row };
-                        return visit(owner as usize, slot, Survivor::Stored { row, payload });
+                        let row = Row { written: row.written.after(slot.before), ..row_of_all() };
+                        return visit(owner, slot, &row, payload);
                     }
                     // Where a part's groups went is in the slot already.
                     group_names(row, preamble).map_err(damaged)?;
-                    let effect = effect_of(row, Vec::new(), payload).map_err(damaged)?;
-                    let before = open.remove(&owner).unwrap_or_else(|| seed(slot.before));
-                    let mut composed = before.then(&effect);
-                    if *left > 0 {
-                        open.insert(owner, composed);
+                    let place = *awaited.place.get_or_insert_with(|| {
+                        let parts = awaited.parts as usize + 1;
+                        gatherings.begin(slot.before, parts, slot.extra.fields_bytes as usize)
+                    });
+                    gatherings.push(place, row, payload).map_err(damaged)?;
+                    if !is_last {
                         return Ok(());
                     }
-                    composed.shape = slot.shape;
-                    composed.groups = self.interned.groups(slot.extra.groups).to_vec();
-                    visit(owner as usize, slot, Survivor::Composed(composed))
+                    let visited = gatherings.end(place, |whole| {
+                        let Whole { content, written, payload } = whole;
+                        let (fields_bytes, extra_bytes) = whole.lengths().map_err(damaged)?;
+                        let row = Row { content, written, fields_bytes, extra_bytes, ..row_of_all() };
+                        visit(owner, slot, &row, payload)
+                    });
+                    visited.map_err(damaged)?.unwrap_or(Ok(()))
                 },
             )?;
         }
         Ok(())
+    }
+
+    /// The places of the parts of those that `is_wanted` picks, with their slots; and of all slots, what is awaited.
+    fn wanted(&self, is_wanted: impl Fn(usize, &PendingSlot) -> bool) -> (Vec<(u64, u32)>, Vec<Awaited>) {
+        let mut wanted = Vec::with_capacity(self.slots.parts_max());
+        let mut awaited = vec![Awaited::default(); self.slots.slots.len()];
+        for ((place, slot), awaited) in self.slots.slots.iter().enumerate().zip(&mut awaited) {
+            if slot.shape.operations > 0 && is_wanted(place, slot) {
+                for part in self.slots.parts(slot) {
+                    wanted.push((part, u32::try_from(place).unwrap_or(u32::MAX)));
+                    awaited.parts += 1;
+                }
+            }
+        }
+        (wanted, awaited)
     }
 
     /// The entity of a slot.
@@ -274,26 +231,14 @@ impl Folding {
         self.interned.key((slot.collection, slot.id)).map_err(super::tables::damaged("an entry"))
     }
 
-    /// A survivor as an entry.
-    pub(crate) fn entry(&self, slot: &PendingSlot, survivor: Survivor<'_>) -> Result<Entry, Error> {
+    /// What survived, as an entry.
+    pub(crate) fn entry(&self, slot: &PendingSlot, row: &Row, payload: Payload<'_>) -> Result<Entry, Error> {
         let key = self.key(slot)?;
-        let effect = match survivor {
-            Survivor::Composed(effect) => effect,
-            Survivor::Stored { row, payload } => {
-                let groups = self.interned.groups(slot.extra.groups).to_vec();
-                effect_of(&row, groups, payload)
-                    .map_err(|error| super::tables::damaged(format!("the entry of {key}"))(error))?
-            }
-        };
+        let groups = self.interned.groups(slot.extra.groups).to_vec();
+        let effect = effect_of(row, groups, payload)
+            .map_err(|error| super::tables::damaged(format!("the entry of {key}"))(error))?;
         Ok(Entry { key, effect, first_at: slot.extra.first_at })
     }
-}
-
-/// What stands for everything before the oldest part that still matters: its clock.
-fn seed(before: Clock) -> Effect {
-    let mut seed = Effect::identity();
-    seed.shape = Shape { operations: 1, clock: before, ..Shape::default() };
-    seed
 }
 
 /// The collection of a row, as it is interned.

@@ -22,7 +22,9 @@ mod columns;
 mod effects;
 pub(crate) mod entry;
 pub(crate) mod error;
+mod estimate;
 mod folding;
+mod gather;
 pub(crate) mod held;
 pub(crate) mod inbox;
 mod left;
@@ -69,6 +71,8 @@ pub use bases::Listing;
 #[cfg(feature = "testing")]
 pub(crate) use entry::{alone, from_alone, group_names};
 pub use error::Error;
+#[cfg(feature = "testing")]
+pub(crate) use gather::gathered;
 pub use inbox::{Integrated, Reads, Received};
 pub use log::{Log, Logged};
 pub use options::{CACHE_BYTES_DEFAULT, Options, PASS_BYTES_DEFAULT};

@@ -155,8 +155,8 @@ impl Pending {
     pub(crate) fn drafted(&mut self, chosen: &HashSet<Who>) -> Result<Drafted, Error> {
         let mut drafted = Drafted::default();
         let Pending { effects, bases, is_of_replica, .. } = self;
-        effects.read(chosen, |folding, slot, survivor| {
-            let entry = folding.entry(slot, survivor)?;
+        effects.read(chosen, |folding, slot, row, payload| {
+            let entry = folding.entry(slot, row, payload)?;
             require_valid(&entry.effect)
                 .map_err(|error| damaged(format!("the effect of {}", entry.key))(error))?;
             match draft(&entry.key, &entry.effect, &bases.get(&entry.key)?) {

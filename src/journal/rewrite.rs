@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::columns::{ColumnWriter, Values, remove};
 use super::entry::{Entry, group_names};
 use super::error::{Error, engine};
-use super::folding::{Folding, Part, SLOT_BYTES, Sources, Survivor};
+use super::folding::{Folding, Part, SLOT_BYTES, Sources};
 use super::parts::Parts;
 use super::tables::{LOG, RUN, Snapshot, damaged};
 use crate::algebra::{Effect, EntityKey, Group};
@@ -150,20 +150,12 @@ pub(crate) fn fold_into(
         parts.fold(folding, sources, part)?;
         folding.survivors(
             |_, slot| is_free(slot.collection, slot.id),
-            |_, slot, survivor| {
+            |_, slot, row, payload| {
                 let name = folding.interned.collection(slot.collection).map_err(damaged("an entry"))?;
                 let groups: Vec<&str> =
                     folding.interned.groups(slot.extra.groups).iter().map(Group::as_str).collect();
-                let is_cut = slot.extra.is_cut && !is_bottom;
-                match survivor {
-                    Survivor::Stored { row, payload } => {
-                        let row = Row { is_cut, first_at: slot.extra.first_at, ..row };
-                        writer.push(row, name.as_str(), &groups, payload.fields, payload.extra)
-                    }
-                    Survivor::Composed(effect) => {
-                        writer.push_effect(name, slot.id, &effect, slot.extra.first_at, is_cut)
-                    }
-                }
+                let row = Row { is_cut: row.is_cut && !is_bottom, ..*row };
+                writer.push(row, name.as_str(), &groups, payload.fields, payload.extra)
             },
         )?;
         if !is_bottom {
@@ -258,8 +250,8 @@ fn survivors_of(
     let mut found = HashMap::new();
     folding.survivors(
         |_, _| true,
-        |_, slot, survivor| {
-            let entry = folding.entry(slot, survivor)?;
+        |_, slot, row, payload| {
+            let entry = folding.entry(slot, row, payload)?;
             found.insert(entry.key.clone(), entry);
             Ok(())
         },

@@ -4,7 +4,7 @@
 //! on the same field, and states turn out equal. Among the values are those that a careless comparison
 //! takes for one another: 1 and 1.0, an object in two spellings, the empty string, an absent field.
 
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -14,7 +14,8 @@ use super::baseline::Baseline;
 use super::schedule::{Answer, Schedule, SealLimits, Step};
 use crate::algebra::{
     Action, Base, Change, Collection, CollectionName, EntityKey, Epoch, Existence, Group, Held, Index,
-    Knowledge, Millis, OnDelete, Operation, Patch, Reference, Schema, State, Trigger, Update,
+    Knowledge, Millis, OnDelete, Operation, Patch, Reference, ReplicaId, Schema, Stamp, State, Trigger,
+    Update,
 };
 
 /// How many entities there are, half of them in each of the two collections.
@@ -144,6 +145,18 @@ pub fn operation_on(key: impl Strategy<Value = EntityKey>) -> impl Strategy<Valu
             Some(group) => operation.in_group(Group::new(group).expect("a plain name")),
             None => operation,
         }
+    })
+}
+
+/// An operation on one of these entities that may itself be a folded or merged one: it states the stamps of some
+/// fields, and perhaps of fields that it does not name.
+pub fn stating_operation_on(key: impl Strategy<Value = EntityKey>) -> impl Strategy<Value = Operation> {
+    let replica = option::of((1..3_u128).prop_map(|id| ReplicaId(Uuid::from_u128(id))));
+    let stamp = (0..20_u64, replica).prop_map(|(at, replica)| Stamp { at: Millis(at), replica });
+    let stamps = option::weighted(0.3, btree_map(select(&FIELDS[..]), stamp, 0..3));
+    (operation_on(key), stamps).prop_map(|(operation, stamps)| {
+        let stamps = stamps.into_iter().flatten().map(|(name, stamp)| (name.to_owned(), stamp)).collect();
+        Operation { stamps, ..operation }
     })
 }
 
