@@ -171,7 +171,7 @@ impl Inner {
             for batch in &batches {
                 let begin = log.writer.next();
                 for operation in batch.operations {
-                    log.push(operation, batch.now)?;
+                    log.push_valid(operation, batch.now)?;
                 }
                 spans.push(span(begin, log.writer.next()));
             }
@@ -236,11 +236,16 @@ impl<'t> LogWriter<'t> {
     }
 
     pub(crate) fn push(&mut self, operation: &Operation, now: Millis) -> Result<(), Error> {
+        operation.require_valid()?;
+        self.push_valid(operation, now)
+    }
+
+    /// As [`push`](Self::push), of an operation that was looked at already.
+    fn push_valid(&mut self, operation: &Operation, now: Millis) -> Result<(), Error> {
         let key = &operation.key;
         if self.inner.is_parked(key) && !self.unparked.contains(key) {
             self.unparked.push(key.clone());
         }
-        operation.require_valid()?;
         let parts = parts_of_operation(operation, now).map_err(damaged("an operation"))?;
         let groups: Vec<&str> = operation.groups.iter().map(Group::as_str).collect();
         self.writer.push(parts.row, key.collection().as_str(), &groups, parts.fields.as_bytes(), &parts.extra)
