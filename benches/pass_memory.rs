@@ -1,12 +1,13 @@
-//! The pass over 10 M operations, in a process of its own: how long, and how much memory at its highest.
+//! The pass over 10 M operations, and sealing 10,000 of them: how long, and how much memory at its highest.
 //!
-//! The journal is written by one process and compacted by another, so that the figure is the pass's alone.
+//! The journal is written by one process, compacted by another and sealed by a third, so that each figure is its own.
 
 mod memory;
 
 use std::process::Command;
 use std::time::Instant;
 
+use foldlog::algebra::Limits;
 use foldlog::journal::{Durability, Error, Journal};
 use foldlog::workload::Workload;
 use memory::highest;
@@ -14,11 +15,13 @@ use memory::highest;
 const OPERATIONS: u64 = 10_000_000;
 const JOURNAL: &str = "FOLDLOG_BENCH_JOURNAL";
 const ENTITIES: &str = "FOLDLOG_BENCH_ENTITIES";
+const SEALS: &str = "FOLDLOG_BENCH_SEALS";
 
 fn main() {
     if let Ok(path) = std::env::var(JOURNAL) {
         return match std::env::var(ENTITIES) {
             Ok(entities) => write(&path, entities.parse().expect("a number")),
+            Err(_) if std::env::var(SEALS).is_ok() => seal(&path),
             Err(_) => compact(&path),
         };
     }
@@ -33,6 +36,7 @@ fn main() {
         };
         run(Command::new(&own).env(ENTITIES, entities.to_string()));
         println!("10 M operations, {name}: {}", run(&mut Command::new(&own)));
+        println!("10,000 of them sealed: {}", run(Command::new(&own).env(SEALS, "")));
     }
 }
 
@@ -47,6 +51,15 @@ fn compact(path: &str) {
     let journal = Journal::open(path).expect("the journal");
     let began = Instant::now();
     journal.compact().expect("room");
+    let time = began.elapsed().as_secs_f64();
+    println!("{time:.2} s, {} at its highest", highest());
+}
+
+fn seal(path: &str) {
+    let journal = Journal::open(path).expect("the journal");
+    let began = Instant::now();
+    let limits = Limits { operations: 10_000, ..Limits::default() };
+    assert!(journal.seal(limits).expect("room").is_some());
     let time = began.elapsed().as_secs_f64();
     println!("{time:.2} s, {} at its highest", highest());
 }

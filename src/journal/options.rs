@@ -59,8 +59,9 @@ impl Options {
         self
     }
 
-    /// How many bytes a pass over what is pending may take beside the cache, about: with fewer it reads the same more often.
-    /// One entity takes some 180 bytes while it is folded, and its fields where several patches of it are merged.
+    /// How many bytes looking at everything that is pending may take beside the cache, about (a pass, sealing, counting): with
+    /// fewer the same is read more often. One entity takes some 180 bytes while it is folded, and its fields where several
+    /// patches of it are merged.
     #[must_use]
     pub fn pass_bytes(mut self, bytes: usize) -> Self {
         self.pass_bytes = bytes as u64;

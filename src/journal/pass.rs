@@ -22,10 +22,10 @@ use crate::codec::columns::{Layout, ROWS_MAX};
 use crate::codec::records::{JournalState, Level};
 
 /// What one commit writes: it takes about a millisecond.
-const SLICE_BYTES: u64 = 512 * 1024;
+const SLICE_BYTES: u64 = 256 * 1024;
 
 /// How many values one commit removes, each of up to 64 KiB: the engine reads them first.
-const SLICE_VALUES: u64 = 32;
+const SLICE_VALUES: u64 = 16;
 
 impl Inner {
     /// Folds what is new if that takes more than one short commit; its cost follows what is new. Whoever calls it keeps

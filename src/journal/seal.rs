@@ -27,6 +27,9 @@ impl Journal {
     ///
     /// An operation (or a group, which is never split) that alone is over the limits goes alone.
     ///
+    /// What it takes of memory follows the bunch and [`Options::pass_bytes`](super::Options::pass_bytes), unless there is a
+    /// schema: then everything that is pending is drafted, for any of it may have to go before something else.
+    ///
     /// # Errors
     /// A journal that is suspended, failed or damaged, or what the storage says.
     pub fn seal(&self, limits: Limits) -> Result<Option<Bunch>, Error> {
