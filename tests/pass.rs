@@ -128,3 +128,16 @@ fn a_pass_that_the_disk_has_no_room_for_changes_nothing() {
     journal.compact().unwrap();
     assert_eq!(journal.plan().unwrap(), before);
 }
+
+#[test]
+fn compacting_again_writes_nothing_where_little_came_on_top_of_levels() {
+    let storage = FaultyStorage::new();
+    let journal = options().pass_bytes(2_000).on(storage.clone()).unwrap();
+    for (turn, operations) in some_log(200).chunks(3).enumerate() {
+        journal.append(operations.get(..1 + turn % 3).unwrap_or(operations), Durability::Durable).unwrap();
+        journal.compact().unwrap();
+        let writes = storage.events();
+        journal.compact().unwrap();
+        assert_eq!(storage.events(), writes, "turn {turn}");
+    }
+}

@@ -20,14 +20,19 @@ fn fresh_bytes(plan: &Plan, bases: &[Row], path: &Path) -> u64 {
     fs::metadata(path).unwrap().len()
 }
 
+fn with_operations(path: &Path) -> Journal {
+    let workload = Workload { operations: 200_000, entities: 50_000, ..Workload::default() };
+    let journal = Journal::create(path).unwrap();
+    let all = workload.iter().unwrap().map(Ok::<_, Error>);
+    journal.append_streamed(all, Durability::Durable).unwrap();
+    journal
+}
+
 #[test]
 fn what_was_folded_leaves_a_file_little_longer_than_what_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.journal");
-    let workload = Workload { operations: 200_000, entities: 50_000, ..Workload::default() };
-    let journal = Journal::create(&path).unwrap();
-    let all = workload.iter().unwrap().map(Ok::<_, Error>);
-    journal.append_streamed(all, Durability::Durable).unwrap();
+    let journal = with_operations(&path);
     assert!(journal.reclaim().unwrap());
     let plan = journal.plan().unwrap();
     drop(journal);
@@ -40,10 +45,7 @@ fn what_was_folded_leaves_a_file_little_longer_than_what_is_left() {
 fn what_was_settled_leaves_a_file_little_longer_than_what_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.journal");
-    let workload = Workload { operations: 200_000, entities: 50_000, ..Workload::default() };
-    let journal = Journal::create(&path).unwrap();
-    let all = workload.iter().unwrap().map(Ok::<_, Error>);
-    journal.append_streamed(all, Durability::Durable).unwrap();
+    let journal = with_operations(&path);
     journal.compact().unwrap();
     let limits = Limits { operations: 20_000, ..Limits::default() };
     let bunch = journal.seal(limits).unwrap().unwrap();

@@ -36,7 +36,7 @@ impl Outline {
 /// What is pending, folded as often as somebody looks at it, unless it fits into memory at once.
 pub(crate) struct Effects {
     pub(crate) folding: Folding,
-    pub(crate) sources: Sources,
+    sources: Sources,
     parts: Parts,
     /// Whether all of it is folded: there is one part.
     is_folded: bool,

@@ -222,7 +222,12 @@ impl Journal {
     /// # Errors
     /// A journal that is suspended, failed or damaged, or what the storage says.
     pub fn compact(&self) -> Result<(), Error> {
-        self.inner.maintain(|_| Ok(()))
+        self.inner.maintain(|_| Ok(()))?;
+        // What was little came on top of levels that join it only now.
+        if self.inner.read(|snapshot| Ok(rewrite::are_due(&snapshot.state()?.levels)))? {
+            self.inner.maintain(|_| Ok(()))?;
+        }
+        Ok(())
     }
 }
 

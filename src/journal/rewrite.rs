@@ -196,6 +196,11 @@ pub(super) fn levels_kept(levels: &[Level], new_rows: u64, rows_max: u64) -> usi
     kept
 }
 
+/// Whether some levels are to be folded into one, whatever is new.
+pub(super) fn are_due(levels: &[Level]) -> bool {
+    levels_kept(levels, 0, u64::MAX) < levels.len()
+}
+
 /// The pending effects of some entities, composed of all levels and the log.
 pub(crate) fn effects_of(
     snapshot: &Snapshot,
