@@ -2,8 +2,8 @@
 //!
 //! The compacted run is a list of levels, oldest first. A rewrite folds the log, the newest levels, and
 //! what the caller lays over them (effects that were sealed away, came back, or moved to another base)
-//! into one new level. How many levels take part follows their sizes: a level joins once there are twice its
-//! rows of newer ones, the oldest once there are as many. So the cost of a rewrite follows the new operations, and
+//! into one new level. How many levels take part follows their sizes: a level joins while it has at most
+//! twice the rows that are newer. So the cost of a rewrite follows the new operations, and
 //! each entry is rewritten a logarithmic number of times in all. What is long is folded by a [`pass`](super::pass)
 //! before, in many commits. Invariant: replaying the levels from the oldest, then the log, gives every pending
 //! effect.
@@ -28,8 +28,7 @@ use crate::codec::row::Row;
 /// What is laid over the pending effects: nothing at all in place of an entity's effect, or another one.
 pub(crate) type Overrides = BTreeMap<EntityKey, Option<Entry>>;
 
-/// How a level joins a rewrite: once what is newer has so many times its rows. With fewer levels an entity is looked up
-/// more quickly, with more it is rewritten less often.
+/// How a level joins a rewrite: while it has at most so many times the rows that are newer.
 const GROWTH: u64 = 2;
 
 /// More rows than that are folded by a pass of many commits, for nobody can append while one lasts.
@@ -181,13 +180,11 @@ pub(crate) fn fold_into(
     Ok(())
 }
 
-/// How many of the oldest levels stay as they are, where no more than so many rows are folded in all. The oldest level joins
-/// once there are as many newer rows: so all levels have at most twice the rows of one.
+/// How many of the oldest levels stay as they are, where no more than so many rows are folded in all.
 pub(super) fn levels_kept(levels: &[Level], new_rows: u64, rows_max: u64) -> usize {
     let (mut rows, mut kept) = (new_rows, levels.len());
     for (place, level) in levels.iter().enumerate().rev() {
-        let growth = if place == 0 { 1 } else { GROWTH };
-        let joins = level.rows.saturating_mul(growth) <= rows;
+        let joins = level.rows <= rows.saturating_mul(GROWTH);
         rows = rows.saturating_add(level.rows);
         if joins && rows <= rows_max {
             kept = place;
