@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use foldlog::Uuid;
-use foldlog::algebra::{EntityKey, Limits, Operation, Outcome, Outcomes, Patch, State};
+use foldlog::algebra::{EntityKey, Limits, Operation, Outcome, Outcomes, Patch, Plan, State};
 use foldlog::journal::{Durability, Error, Journal, Options, verify};
 use foldlog::testing::{Fault, FaultyStorage, Times, Unsynced};
 use foldlog::workload::Workload;
@@ -42,6 +42,15 @@ fn with_parked_and_log(journal: &Journal, parked: u128, log: &[Operation]) {
     let outcomes = bunch.operations.iter().map(|_| Outcome::Refused { reason: "no".to_owned() }).collect();
     journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
     journal.append(log, Durability::Durable).unwrap();
+}
+
+/// A journal with something to fold, where it is stored, and its plan.
+fn before_a_pass() -> (FaultyStorage, Journal, Plan) {
+    let storage = FaultyStorage::new();
+    let journal = options().on(storage.clone()).unwrap();
+    with_parked_and_log(&journal, 3, &some_log(12_000));
+    let plan = journal.plan().unwrap();
+    (storage, journal, plan)
 }
 
 #[test]
@@ -82,11 +91,7 @@ fn who_appends_during_a_pass_comes_between_its_commits_and_may_bring_back_what_w
 
 #[test]
 fn a_pass_that_was_cut_short_leaves_a_sound_file_and_its_room_is_used_again() {
-    let log = some_log(12_000);
-    let storage = FaultyStorage::new();
-    let journal = options().on(storage.clone()).unwrap();
-    with_parked_and_log(&journal, 3, &log);
-    let before = journal.plan().unwrap();
+    let (storage, journal, before) = before_a_pass();
     storage.record();
     journal.compact().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -114,11 +119,7 @@ fn a_pass_that_was_cut_short_leaves_a_sound_file_and_its_room_is_used_again() {
 
 #[test]
 fn a_pass_that_the_disk_has_no_room_for_changes_nothing() {
-    let log = some_log(12_000);
-    let storage = FaultyStorage::new();
-    let journal = options().on(storage.clone()).unwrap();
-    with_parked_and_log(&journal, 3, &log);
-    let before = journal.plan().unwrap();
+    let (storage, journal, before) = before_a_pass();
     storage.fail_at(storage.calls() + 20, Fault::NoSpace, Times::Always);
     let refused = journal.compact().unwrap_err();
     assert!(matches!(refused, Error::Io { .. }), "{refused}");

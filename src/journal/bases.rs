@@ -149,6 +149,7 @@ impl Bases {
             return Ok(unlisted());
         }
         let damaged_base = |error| damaged(format!("the base of {key}"))(error);
+        // Let go of before it is read, which may keep it again.
         let outlined = self.outlined.borrow_mut().take(key);
         if let Some(record) = outlined {
             return read(record).map_err(damaged_base);

@@ -88,8 +88,8 @@ impl Effects {
         }
         let folding = &self.folding;
         folding.survivors(
-            |_, slot| wanted.contains(&(slot.collection, slot.id)),
-            |_, slot, row, payload| visit(folding, slot, row, payload),
+            |slot| wanted.contains(&(slot.collection, slot.id)),
+            |slot, row, payload| visit(folding, slot, row, payload),
         )
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use super::columns::Payload;
 use super::effects::Who;
+use super::error::Error;
+use super::tables::damaged;
 use crate::algebra::{
     Change, CollectionName, Content, Effect, EntityKey, Group, Millis, Operation, Patch, Seq, Shape, State,
     Update,
@@ -210,9 +212,9 @@ impl Interned {
     }
 
     /// An entity by its collection's number.
-    pub(crate) fn key(&self, (collection, id): Who) -> Result<EntityKey, FrameError> {
-        let name = self.collection(collection)?.clone();
-        EntityKey::new(name, id).map_err(|error| FrameError::Body { why: error.to_string() })
+    pub(crate) fn key(&self, (collection, id): Who) -> Result<EntityKey, Error> {
+        let name = self.collection(collection).map_err(damaged("an entry"))?.clone();
+        EntityKey::new(name, id).map_err(|source| Error::Invalid { source })
     }
 
     /// The number of a set of groups; 0 is the empty one.

@@ -160,8 +160,8 @@ impl Folding {
     /// stored entry decides all, its bytes go on untouched. Slots without an effect (only cut) are not visited.
     pub(crate) fn survivors(
         &self,
-        is_wanted: impl Fn(usize, &PendingSlot) -> bool,
-        mut visit: impl FnMut(usize, &PendingSlot, &Row, Payload<'_>) -> Result<(), Error>,
+        is_wanted: impl Fn(&PendingSlot) -> bool,
+        mut visit: impl FnMut(&PendingSlot, &Row, Payload<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (mut wanted, mut awaited) = self.wanted(is_wanted);
         wanted.sort_unstable();
@@ -186,7 +186,7 @@ impl Folding {
                     let is_alone = is_last && awaited.place.is_none();
                     if is_alone && (payload.extra.is_empty() || slot.before == Clock::default()) {
                         let row = Row { written: row.written.after(slot.before), ..row_of_all() };
-                        return visit(owner, slot, &row, payload);
+                        return visit(slot, &row, payload);
                     }
                     // Where a part's groups went is in the slot already.
                     group_names(row, preamble).map_err(damaged)?;
@@ -202,7 +202,7 @@ impl Folding {
                         let Whole { content, written, payload } = whole;
                         let (fields_bytes, extra_bytes) = whole.lengths().map_err(damaged)?;
                         let row = Row { content, written, fields_bytes, extra_bytes, ..row_of_all() };
-                        visit(owner, slot, &row, payload)
+                        visit(slot, &row, payload)
                     });
                     visited.map_err(damaged)?.unwrap_or(Ok(()))
                 },
@@ -212,11 +212,11 @@ impl Folding {
     }
 
     /// The places of the parts of those that `is_wanted` picks, with their slots; and of all slots, what is awaited.
-    fn wanted(&self, is_wanted: impl Fn(usize, &PendingSlot) -> bool) -> (Vec<(u64, u32)>, Vec<Awaited>) {
+    fn wanted(&self, is_wanted: impl Fn(&PendingSlot) -> bool) -> (Vec<(u64, u32)>, Vec<Awaited>) {
         let mut wanted = Vec::with_capacity(self.slots.parts_max());
         let mut awaited = vec![Awaited::default(); self.slots.slots.len()];
         for ((place, slot), awaited) in self.slots.slots.iter().enumerate().zip(&mut awaited) {
-            if slot.shape.operations > 0 && is_wanted(place, slot) {
+            if slot.shape.operations > 0 && is_wanted(slot) {
                 for part in self.slots.parts(slot) {
                     wanted.push((part, u32::try_from(place).unwrap_or(u32::MAX)));
                     awaited.parts += 1;
@@ -228,7 +228,7 @@ impl Folding {
 
     /// The entity of a slot.
     pub(crate) fn key(&self, slot: &PendingSlot) -> Result<EntityKey, Error> {
-        self.interned.key((slot.collection, slot.id)).map_err(super::tables::damaged("an entry"))
+        self.interned.key((slot.collection, slot.id))
     }
 
     /// What survived, as an entry.

@@ -10,11 +10,10 @@ use super::columns::Payload;
 use super::entry::length;
 #[cfg(feature = "testing")]
 use super::entry::{effect_of, parts_of};
-use crate::algebra::Clock;
 #[cfg(feature = "testing")]
 use crate::algebra::Effect;
-use crate::algebra::FieldStamp;
 use crate::algebra::run::{Composer, Exceptions, Fields, Part, emptied};
+use crate::algebra::{Clock, FieldStamp};
 use crate::codec::FrameError;
 use crate::codec::records;
 use crate::codec::row::{ContentKind, Row};
@@ -281,8 +280,7 @@ pub(crate) fn gathered(before: Clock, parts: &[Effect], gathered_bytes: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algebra::Kind;
-    use crate::algebra::{Millis, Seq, Shape};
+    use crate::algebra::{Kind, Millis, Seq, Shape};
 
     #[test]
     fn of_very_many_parts_not_all_are_held() {

@@ -84,7 +84,7 @@ fn stand_ins(pending: &mut Pending, waits: &[(EntityKey, EntityKey)]) -> Result<
         if groups.is_empty() && waiters.is_empty() {
             return Ok(());
         }
-        let key = interned.key(who).map_err(damaged("an entry"))?;
+        let key = interned.key(who)?;
         if groups.is_empty() && !waiters.contains(&key) {
             return Ok(());
         }

@@ -31,9 +31,15 @@ impl Inner {
     /// Folds what is new if that takes more than one short commit; its cost follows what is new. Whoever calls it keeps
     /// everybody else from folding.
     pub(super) fn pass(&self) -> Result<(), Error> {
-        self.remove_leftovers()?;
         let rows_max = rows_at_once(self.options.pass_bytes);
-        if self.read(|snapshot| are_few(snapshot, rows_max))? {
+        let (is_clean, are_few) = self.read(|snapshot| {
+            let state = snapshot.state()?;
+            Ok((leftovers(snapshot, &state, 1)?.is_none(), are_few(snapshot, &state, rows_max)?))
+        })?;
+        if !is_clean {
+            self.remove_leftovers()?;
+        }
+        if are_few {
             return Ok(());
         }
         self.fold_in_slices(|folding, state| Due::of(folding, state, 0, u64::MAX))
@@ -80,7 +86,7 @@ impl Inner {
         let rest = slices.values;
         drop(snapshot);
         self.slice(false, |txn| {
-            put_all(txn, &rest)?;
+            put_all(txn, rest)?;
             let mut state = state_in(txn)?;
             due.done(&mut state, Level { first, rows });
             put_state(txn, &state)
@@ -107,7 +113,8 @@ impl Inner {
     fn remove_leftovers(&self) -> Result<(), Error> {
         let values_max = SLICE_VALUES.min(self.options.pass_bytes / 1024).max(1);
         let mut were_any = false;
-        while let Some((table, range)) = self.read(|snapshot| leftovers(snapshot, values_max))? {
+        let next = |snapshot: &Snapshot| leftovers(snapshot, &snapshot.state()?, values_max);
+        while let Some((table, range)) = self.read(next)? {
             were_any = true;
             self.slice(false, |txn| {
                 let mut table = txn.open_table(table).map_err(engine)?;
@@ -135,25 +142,20 @@ impl Values for &mut Slices<'_> {
         self.bytes += value.len() as u64;
         self.values.push((table, first, value));
         if self.bytes >= self.bytes_max {
-            self.inner.slice(false, |txn| put_all(txn, &self.values))?;
-            self.values.clear();
             self.bytes = 0;
+            let values = std::mem::take(&mut self.values);
+            self.inner.slice(false, |txn| put_all(txn, values))?;
         }
         Ok(())
     }
 }
 
-fn put_all(txn: &WriteTransaction, values: &[(Numbered, u64, Vec<u8>)]) -> Result<(), Error> {
-    for (table, first, value) in values {
-        let mut table = txn.open_table(*table).map_err(engine)?;
-        table.insert(first, value.as_slice()).map_err(engine)?;
-    }
-    Ok(())
+fn put_all(mut txn: &WriteTransaction, values: Vec<(Numbered, u64, Vec<u8>)>) -> Result<(), Error> {
+    values.into_iter().try_for_each(|(table, first, value)| txn.put(table, first, value))
 }
 
 /// Whether what is to be folded is at most so many rows, and those of the log's last value.
-fn are_few(snapshot: &Snapshot, rows_max: u64) -> Result<bool, Error> {
-    let state = snapshot.state()?;
+fn are_few(snapshot: &Snapshot, state: &JournalState, rows_max: u64) -> Result<bool, Error> {
     let last = snapshot.numbered(LOG.rows)?.last().map_err(engine)?.map_or(0, |(first, _)| first.value());
     let log_rows = last.saturating_sub(state.log_begins);
     let joined = state.levels.get(levels_kept(&state.levels, log_rows, u64::MAX)..).unwrap_or(&[]);
@@ -179,8 +181,12 @@ pub(crate) fn unused(state: &JournalState) -> Vec<(ColumnTables, Range<u64>)> {
 }
 
 /// Some values that do not count, by their numbers, if there are any.
-fn leftovers(snapshot: &Snapshot, values_max: u64) -> Result<Option<(Numbered, Range<u64>)>, Error> {
-    for (tables, range) in unused(&snapshot.state()?) {
+fn leftovers(
+    snapshot: &Snapshot,
+    state: &JournalState,
+    values_max: u64,
+) -> Result<Option<(Numbered, Range<u64>)>, Error> {
+    for (tables, range) in unused(state) {
         for table in [tables.rows, tables.payload] {
             let opened = snapshot.numbered(table)?;
             let mut last = None;

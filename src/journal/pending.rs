@@ -103,7 +103,7 @@ impl Pending {
             if held.contains(&who) {
                 return Ok(());
             }
-            let key = interned.key(who).map_err(damaged("an entry"))?;
+            let key = interned.key(who)?;
             let base = bases.outline(&key)?;
             match sent(&stand_in.effect(&outline), &StandIn::base(base)) {
                 Some(change) => may_be_sent(

@@ -149,8 +149,8 @@ pub(crate) fn fold_into(
     for part in 0..parts.number {
         parts.fold(folding, sources, part)?;
         folding.survivors(
-            |_, slot| is_free(slot.collection, slot.id),
-            |_, slot, row, payload| {
+            |slot| is_free(slot.collection, slot.id),
+            |slot, row, payload| {
                 let name = folding.interned.collection(slot.collection).map_err(damaged("an entry"))?;
                 let groups: Vec<&str> =
                     folding.interned.groups(slot.extra.groups).iter().map(Group::as_str).collect();
@@ -253,8 +253,8 @@ fn survivors_of(
     folding.fold(sources, part)?;
     let mut found = HashMap::new();
     folding.survivors(
-        |_, _| true,
-        |_, slot, row, payload| {
+        |_| true,
+        |slot, row, payload| {
             let entry = folding.entry(slot, row, payload)?;
             found.insert(entry.key.clone(), entry);
             Ok(())

@@ -7,7 +7,7 @@ use super::columns::ColumnReader;
 use super::effects::{Effects, Outline};
 use super::entry::{Entry, entry_of, key_of};
 use super::error::Error;
-use super::tables::{LOG, Snapshot, damaged};
+use super::tables::{LOG, Snapshot};
 use super::{Journal, Work, lifecycle, rewrite, seal};
 use crate::algebra::{EntityKey, Seq, Shape};
 
@@ -107,7 +107,7 @@ impl Work<'_> {
             if spans(shape, seq) {
                 is_folded |= shape.operations > 1;
                 if shape.operations == 1 {
-                    alone = Some(interned.key(who).map_err(damaged("an entry"))?);
+                    alone = Some(interned.key(who)?);
                 }
             }
             Ok(())
@@ -183,7 +183,7 @@ fn is_settled(
         if is_settled && spans(shape, seq) {
             is_settled = match key {
                 None => false,
-                Some(key) => interned.key(who).map_err(damaged("an entry"))? != *key,
+                Some(key) => interned.key(who)? != *key,
             };
         }
         Ok(())
