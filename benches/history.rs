@@ -18,7 +18,7 @@ use memory::highest;
 const ENTITIES: u64 = 1_000_000;
 const A_TRANSACTION: usize = 10_000;
 /// So often everything is folded while the history is made.
-const A_PASS: u64 = 1_000_000;
+const A_PASS: u64 = 100_000;
 const ROUNDS: usize = 30;
 
 fn main() {

@@ -18,7 +18,7 @@ use prepared::{PARKED, key, observed, options, patch, prepared, state, trigger};
 type Call = (&'static str, fn(&Journal) -> Result<(), Error>);
 
 /// Every call that writes.
-const CALLS: [Call; 16] = [
+const CALLS: [Call; 17] = [
     ("append", |journal| journal.append(&some_operations(), Durability::Durable).map(drop)),
     ("append to a parked entity", |journal| {
         let edit = Operation::patch(key(PARKED), patch(r#"{"mended":true}"#));
@@ -33,6 +33,7 @@ const CALLS: [Call; 16] = [
         journal.append_streamed::<Error>(all, Durability::Durable).map(drop)
     }),
     ("compact", Journal::compact),
+    ("compact what is long", Journal::compact),
     ("seal", |journal| journal.seal(Limits::default()).map(drop)),
     ("seal a little", |journal| journal.seal(Limits { operations: 2, ..Limits::default() }).map(drop)),
     ("settle", |journal| settle_all_ways(journal)),
@@ -104,7 +105,25 @@ fn settle_all_ways(journal: &Journal) -> Result<(), Error> {
 
 /// Settling needs an open bunch; sealing needs that there is none.
 fn start(name: &str) -> FaultyStorage {
-    prepared(!matches!(name, "seal" | "seal a little" | "compact" | "reclaim"))
+    let storage =
+        prepared(!matches!(name, "seal" | "seal a little" | "compact" | "compact what is long" | "reclaim"));
+    if name != "compact what is long" {
+        return storage;
+    }
+    // So long that it is cut into slices, and that new ones join those that are there.
+    let storage = storage.snapshot();
+    let journal = open(&storage, PASS_BYTES[1]).unwrap();
+    let create = |n| Operation::create(key(n), state("{}"));
+    let change = |n| match n % 3 {
+        0 => create(n + 100),
+        1 => Operation::patch(key(n), patch(r#"{"changed":true}"#)),
+        _ => Operation::delete(key(n)),
+    };
+    journal.append(&(100..180).map(create).collect::<Vec<_>>(), Durability::Durable).unwrap();
+    journal.compact().unwrap();
+    journal.append(&(100..160).map(change).collect::<Vec<_>>(), Durability::Durable).unwrap();
+    drop(journal);
+    storage.snapshot()
 }
 
 const SAMPLES: u64 = 6;

@@ -10,6 +10,7 @@ pub mod lines;
 mod packed;
 pub(crate) mod records;
 pub(crate) mod row;
+pub(crate) mod slice;
 pub mod wire;
 
 pub use frame::FrameError;

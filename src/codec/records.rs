@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::ORDINAL_MAX;
 use super::frame::FrameError;
+use super::slice::Slice;
 use crate::algebra::{
     Action, Base, BunchNumber, CollectionName, Digest, EntityKey, Epoch, FieldStamp, Held, Index, Knowledge,
     Millis, ReplicaId, Stamp, Stamps, State, Trigger,
@@ -21,12 +22,38 @@ pub(crate) struct Identity {
 
 /// One level of the compacted run: the entries with ordinals `first..first + rows`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(u64, u64)", try_from = "(u64, u64)")]
 pub(crate) struct Level {
     pub(crate) first: u64,
     pub(crate) rows: u64,
+    pub(crate) slice: Slice,
+}
+
+/// Where the slice stands in the number of rows, as it is stored.
+const SLICE_SHIFT: u32 = 56;
+
+impl From<Level> for (u64, u64) {
+    fn from(level: Level) -> Self {
+        (level.first, level.rows | u64::from(level.slice.number()) << SLICE_SHIFT)
+    }
+}
+
+impl TryFrom<(u64, u64)> for Level {
+    type Error = &'static str;
+
+    fn try_from((first, stored): (u64, u64)) -> Result<Self, Self::Error> {
+        let slice = u8::try_from(stored >> SLICE_SHIFT).ok().and_then(Slice::numbered);
+        let rows = stored & ((1 << SLICE_SHIFT) - 1);
+        Ok(Level { first, rows, slice: slice.ok_or("a level of a slice that there is not")? })
+    }
 }
 
 impl Level {
+    /// The entries of everybody between two ordinals.
+    pub(crate) fn between(first: u64, end: u64) -> Level {
+        Level { first, rows: end - first, slice: Slice::ALL }
+    }
+
     /// The ordinals of its entries.
     pub(crate) fn range(&self) -> std::ops::Range<u64> {
         self.first..self.first + self.rows

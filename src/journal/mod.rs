@@ -28,6 +28,7 @@ mod gather;
 pub(crate) mod held;
 pub(crate) mod inbox;
 mod left;
+mod levels;
 mod lifecycle;
 mod log;
 mod mend;
@@ -224,7 +225,8 @@ impl Journal {
     pub fn compact(&self) -> Result<(), Error> {
         self.inner.maintain(|_| Ok(()))?;
         // What was little came on top of levels that join it only now.
-        if self.inner.read(|snapshot| Ok(rewrite::are_due(&snapshot.state()?.levels)))? {
+        let sizes = levels::Sizes::of(self.inner.options.pass_bytes);
+        if self.inner.read(|snapshot| Ok(levels::are_due(&snapshot.state()?.levels, sizes)))? {
             self.inner.maintain(|_| Ok(()))?;
         }
         Ok(())

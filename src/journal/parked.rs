@@ -294,7 +294,7 @@ impl Inner {
         }
         let end = writer.finish()?;
         if end > state.next_ordinal {
-            state.levels.push(Level { first: state.next_ordinal, rows: end - state.next_ordinal });
+            state.levels.push(Level::between(state.next_ordinal, end));
             state.next_ordinal = end;
         }
         put_state(txn, &state)

@@ -1,68 +1,95 @@
 //! A pass: what is new is folded in commits so short that nobody who appends waits long for one.
 //!
 //! ```text
-//! room in the run ─→ a slice of the new level ─→ … ─→ the level is known, in place of what it was folded from
-//!                                                            └─→ a slice of that is removed ─→ …
+//! room in the run ─→ a part of the new level ─→ … ─→ the level is known, in place of what it was folded from
+//!                                                            └─→ a part of that is removed ─→ …
 //! ```
+//!
+//! What went into slices is folded with what is there already, one slice after the other, in the same way.
 //!
 //! It folds what one snapshot shows; whatever is appended meanwhile is the next pass's. A crash on the way leaves rows
 //! that no level has, or that are older than the log: nobody reads them, and whoever folds next removes them first.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::Inner;
-use super::columns::{ColumnWriter, Values};
+use super::columns::Values;
 use super::error::{Error, engine};
 use super::folding::Folding;
-use super::rewrite::{Due, Overrides, fold_into, levels_kept, rows_at_once};
+use super::levels::{Joined, LevelWriter, Sizes, all_newest, all_of_slice, newest, of_slice};
+use super::rewrite::{Due, Overrides, fold_into};
 use super::tables::{ColumnTables, LOG, Numbered, RUN, Snapshot, put_state, state_in};
-use crate::codec::columns::{Layout, ROWS_MAX};
+use crate::codec::columns::ROWS_MAX;
 use crate::codec::records::{JournalState, Level};
+use crate::codec::slice::Slice;
 
 /// What one commit writes: it takes about a millisecond.
-const SLICE_BYTES: u64 = 256 * 1024;
+const STEP_BYTES: u64 = 256 * 1024;
 
 /// How many values one commit removes, each of up to 64 KiB: the engine reads them first.
-const SLICE_VALUES: u64 = 16;
+const STEP_VALUES: u64 = 16;
 
 impl Inner {
     /// Folds what is new if that takes more than one short commit; its cost follows what is new. Whoever calls it keeps
     /// everybody else from folding.
     pub(super) fn pass(&self) -> Result<(), Error> {
-        let rows_max = rows_at_once(self.options.pass_bytes);
+        let sizes = self.sizes();
         let (is_clean, are_few) = self.read(|snapshot| {
             let state = snapshot.state()?;
-            Ok((leftovers(snapshot, &state, 1)?.is_none(), are_few(snapshot, &state, rows_max)?))
+            Ok((leftovers(snapshot, &state, 1)?.is_none(), are_few(snapshot, &state, sizes)?))
         })?;
-        if !is_clean {
-            self.remove_leftovers()?;
+        let mut has_removed = !is_clean && self.remove_leftovers()?;
+        if !are_few {
+            has_removed |= self.fold_all(|levels, rows| newest(levels, rows, sizes), of_slice)?;
         }
-        if are_few {
-            return Ok(());
-        }
-        self.fold_in_slices(|folding, state| Due::of(folding, state, 0, u64::MAX))
+        if has_removed { self.checkpoint() } else { Ok(()) }
     }
 
-    /// Folds all levels into one, so that nothing stays of what was done with.
+    /// Folds all levels into one, or one a slice, so that nothing stays of what was done with.
     pub(super) fn pass_over_all(&self) -> Result<(), Error> {
-        self.fold_in_slices(Due::everything)
+        let sizes = self.sizes();
+        if self.fold_all(|levels, rows| all_newest(levels, rows, sizes), all_of_slice)? {
+            self.checkpoint()?;
+        }
+        Ok(())
     }
 
-    fn fold_in_slices(
+    fn sizes(&self) -> Sizes {
+        Sizes::of(self.options.pass_bytes)
+    }
+
+    /// Folds the newest levels with the log, then those of each slice in turn; says whether anything was removed.
+    fn fold_all(
+        &self,
+        choose: impl Fn(&[Level], u64) -> Joined,
+        choose_of: impl Fn(&[Level], Slice) -> Option<Joined>,
+    ) -> Result<bool, Error> {
+        let mut has_removed =
+            self.fold_in_steps(|folding, state| Due::with_log(folding, state, choose).map(Some))?;
+        for slice in Slice::each() {
+            has_removed |=
+                self.fold_in_steps(|_, state| Ok(choose_of(&state.levels, slice).map(Due::of_levels)))?;
+        }
+        Ok(has_removed)
+    }
+
+    /// Folds what is due, if anything is, and removes what it was folded from; says whether it did.
+    fn fold_in_steps(
         &self,
         due: impl FnOnce(&Folding, &JournalState) -> Result<Option<Due>, Error>,
-    ) -> Result<(), Error> {
-        self.shielded(|| {
+    ) -> Result<bool, Error> {
+        let has_folded = self.shielded(|| {
             let snapshot = self.snapshot()?;
             let mut folding = Folding::new(&snapshot)?;
-            match due(&folding, &snapshot.state()?)? {
-                Some(due) => self.fold_due(snapshot, &mut folding, &due),
-                None => Ok(()),
+            match due(&folding, &snapshot.state()?)?.filter(Due::is_any) {
+                Some(due) => self.fold_due(snapshot, &mut folding, &due).map(|()| true),
+                None => Ok(false),
             }
         })?;
-        self.remove_leftovers()
+        Ok(has_folded && self.remove_leftovers()?)
     }
 
     fn fold_due(&self, snapshot: Snapshot, folding: &mut Folding, due: &Due) -> Result<(), Error> {
@@ -72,31 +99,30 @@ impl Inner {
         let values = values_of(LOG)? + values_of(RUN)?;
         let rows_max = due.sources.rows().min(values.saturating_mul(ROWS_MAX));
         // Room is taken first, for an append may bring back what was parked: that becomes a level, too.
-        let first = self.slice(false, |txn| {
+        let first = self.step(false, |txn| {
             let mut state = state_in(txn)?;
             let first = state.next_ordinal;
-            state.next_ordinal += rows_max;
+            state.next_ordinal += rows_max * due.joined.into.levels_max();
             put_state(txn, &state).map(|()| first)
         })?;
-        let bytes_max = SLICE_BYTES.min(pass_bytes / 8);
-        let mut slices = Slices { inner: self, values: Vec::new(), bytes: 0, bytes_max };
-        let mut writer = ColumnWriter::new(&mut slices, RUN, Layout::Run, first);
+        let bytes_max = STEP_BYTES.min(pass_bytes / 8);
+        let steps = RefCell::new(Steps { inner: self, values: Vec::new(), bytes: 0, bytes_max });
+        let mut writer = LevelWriter::new(&steps, due.joined.into, first, rows_max);
         fold_into(folding, due, &Overrides::new(), pass_bytes, &mut writer)?;
-        let rows = writer.finish()? - first;
-        let rest = slices.values;
+        let levels = writer.finish()?;
+        let rest = steps.into_inner().values;
         drop(snapshot);
-        self.slice(false, |txn| {
+        tracing::debug!(of = rows_max, ?levels, "folded in steps");
+        self.step(false, |txn| {
             put_all(txn, rest)?;
             let mut state = state_in(txn)?;
-            due.done(&mut state, Level { first, rows });
+            due.done(&mut state, levels);
             put_state(txn, &state)
-        })?;
-        tracing::debug!(of = rows_max, rows, "folded in slices");
-        Ok(())
+        })
     }
 
     /// One short commit; those who append come before the next one.
-    fn slice<T>(
+    fn step<T>(
         &self,
         is_last: bool,
         work: impl FnOnce(&WriteTransaction) -> Result<T, Error>,
@@ -109,42 +135,44 @@ impl Inner {
         })
     }
 
-    /// Removes what is in no list any more, or never was.
-    fn remove_leftovers(&self) -> Result<(), Error> {
-        let values_max = SLICE_VALUES.min(self.options.pass_bytes / 1024).max(1);
+    /// Removes what is in no list any more, or never was; says whether there was any.
+    fn remove_leftovers(&self) -> Result<bool, Error> {
+        let values_max = STEP_VALUES.min(self.options.pass_bytes / 1024).max(1);
         let mut were_any = false;
         let next = |snapshot: &Snapshot| leftovers(snapshot, &snapshot.state()?, values_max);
         while let Some((table, range)) = self.read(next)? {
             were_any = true;
-            self.slice(false, |txn| {
+            self.step(false, |txn| {
                 let mut table = txn.open_table(table).map_err(engine)?;
                 table.retain_in(range, |_, _| false).map_err(engine)
             })?;
         }
-        if were_any {
-            // So that reopening after a crash needs no walk over the whole file.
-            self.slice(true, |_| Ok(()))?;
-        }
-        Ok(())
+        Ok(were_any)
+    }
+
+    /// Sees to it that reopening after a crash needs no walk over the whole file.
+    fn checkpoint(&self) -> Result<(), Error> {
+        self.step(true, |_| Ok(()))
     }
 }
 
-/// Writes values a slice at a time.
-struct Slices<'i> {
+/// Writes values, many in one short commit.
+struct Steps<'i> {
     inner: &'i Inner,
     values: Vec<(Numbered, u64, Vec<u8>)>,
     bytes: u64,
     bytes_max: u64,
 }
 
-impl Values for &mut Slices<'_> {
+impl Values for &RefCell<Steps<'_>> {
     fn put(&mut self, table: Numbered, first: u64, value: Vec<u8>) -> Result<(), Error> {
-        self.bytes += value.len() as u64;
-        self.values.push((table, first, value));
-        if self.bytes >= self.bytes_max {
-            self.bytes = 0;
-            let values = std::mem::take(&mut self.values);
-            self.inner.slice(false, |txn| put_all(txn, values))?;
+        let mut steps = self.borrow_mut();
+        steps.bytes += value.len() as u64;
+        steps.values.push((table, first, value));
+        if steps.bytes >= steps.bytes_max {
+            steps.bytes = 0;
+            let values = std::mem::take(&mut steps.values);
+            steps.inner.step(false, |txn| put_all(txn, values))?;
         }
         Ok(())
     }
@@ -154,12 +182,11 @@ fn put_all(mut txn: &WriteTransaction, values: Vec<(Numbered, u64, Vec<u8>)>) ->
     values.into_iter().try_for_each(|(table, first, value)| txn.put(table, first, value))
 }
 
-/// Whether what is to be folded is at most so many rows, and those of the log's last value.
-fn are_few(snapshot: &Snapshot, state: &JournalState, rows_max: u64) -> Result<bool, Error> {
+/// Whether what is to be folded goes into one short commit, with those of the log's last value.
+fn are_few(snapshot: &Snapshot, state: &JournalState, sizes: Sizes) -> Result<bool, Error> {
     let last = snapshot.numbered(LOG.rows)?.last().map_err(engine)?.map_or(0, |(first, _)| first.value());
     let log_rows = last.saturating_sub(state.log_begins);
-    let joined = state.levels.get(levels_kept(&state.levels, log_rows, u64::MAX)..).unwrap_or(&[]);
-    Ok(joined.iter().fold(log_rows, |rows, level| rows.saturating_add(level.rows)) <= rows_max)
+    Ok(newest(&state.levels, log_rows, sizes).is_at_once(log_rows, sizes))
 }
 
 /// Where the columns of the log and of the run hold nothing that counts.
@@ -169,7 +196,7 @@ pub(crate) fn unused(state: &JournalState) -> Vec<(ColumnTables, Range<u64>)> {
     levels.sort_unstable_by_key(|level| level.first);
     let mut unused = vec![(LOG, 0..state.log_begins)];
     let mut from = 0;
-    let end = Level { first: state.next_ordinal, rows: 0 };
+    let end = Level::between(state.next_ordinal, state.next_ordinal);
     for level in levels.into_iter().chain([end]) {
         let Range { start, end } = level.range();
         if from < start {
@@ -199,4 +226,50 @@ fn leftovers(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::{EntityKey, Limits, Operation, Outcome, Outcomes, Resulting, State};
+    use crate::journal::{Durability, Journal, Options};
+    use uuid::Uuid;
+
+    fn levels(journal: &Journal) -> Vec<Level> {
+        journal.compact().unwrap();
+        journal.inner.read(|snapshot| Ok(snapshot.state()?.levels)).unwrap()
+    }
+
+    fn append(journal: &Journal, numbers: std::ops::Range<u128>) {
+        let operations: Vec<Operation> = numbers
+            .map(|number| {
+                let key = EntityKey::new("tasks".parse().unwrap(), Uuid::from_u128(number)).unwrap();
+                Operation::create(key, State::from_json("{}").unwrap())
+            })
+            .collect();
+        journal.append(&operations, Durability::Durable).unwrap();
+    }
+
+    #[test]
+    fn what_is_long_stands_in_slices_until_it_is_short_again() {
+        let journal = Options::new().pass_bytes(20_000).in_memory().unwrap();
+        let sizes = journal.inner.sizes();
+        append(&journal, 1..1 + u128::from(sizes.short));
+        assert_eq!(levels(&journal).iter().map(|level| level.slice).collect::<Vec<_>>(), [Slice::ALL]);
+        append(&journal, 1_000..1_000 + u128::from(sizes.short));
+        let sliced = levels(&journal);
+        assert_eq!(
+            sliced.iter().map(|level| level.slice).collect::<Vec<_>>(),
+            Slice::each().collect::<Vec<_>>()
+        );
+        assert_eq!(sliced.iter().map(|level| level.rows).sum::<u64>(), 2 * sizes.short);
+        append(&journal, 1..11);
+        assert_eq!(levels(&journal).len(), sliced.len() + 1);
+        let accepted = Outcome::Accepted { epoch: None, result: Resulting::AsSent, overwrote: None };
+        while let Some(bunch) = journal.seal(Limits { operations: 50, ..Limits::default() }).unwrap() {
+            let outcomes = bunch.operations.iter().map(|_| accepted.clone()).collect();
+            journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
+        }
+        assert_eq!(levels(&journal), []);
+    }
 }

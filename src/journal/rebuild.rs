@@ -25,6 +25,7 @@ use crate::codec::FrameError;
 use crate::codec::columns::{Layout, Preamble};
 use crate::codec::records::{CauseRecord, JournalState, Level};
 use crate::codec::row::Row;
+use crate::codec::slice::Slice;
 
 /// Why an effect is parked that nobody refused.
 const MAY_BE_DONE: &str = "a part of the journal was damaged that may have said that this was sent or given up: \
@@ -54,8 +55,8 @@ pub(crate) struct Lists<'d> {
     run: Left<'d>,
     levels: Vec<Level>,
     log_range: std::ops::Range<u64>,
-    /// The newest level of which rows are gone, if there are older ones.
-    gone_above: Option<usize>,
+    /// The levels of which rows are gone, but for the oldest.
+    gone: Vec<(usize, Slice)>,
     /// The newest level that says of an entity that everything older is done with.
     cuts: HashMap<EntityKey, usize>,
 }
@@ -69,7 +70,7 @@ impl<'d> Lists<'d> {
             run: Left::new(snapshot, RUN, &damage.run)?,
             levels: state.levels.clone(),
             log_range: state.log_begins..end,
-            gone_above: None,
+            gone: Vec::new(),
             cuts: HashMap::new(),
         };
         for (number, level) in state.levels.iter().enumerate() {
@@ -85,7 +86,7 @@ impl<'d> Lists<'d> {
                 Ok(())
             })?;
             if rows < level.rows && number > 0 {
-                lists.gone_above = Some(number);
+                lists.gone.push((number, level.slice));
             }
         }
         Ok(lists)
@@ -138,9 +139,10 @@ impl<'d> Lists<'d> {
         let mut next = 0;
         state.levels.clear();
         for (number, level) in self.levels.iter().enumerate() {
-            next = copy.level(number, &self.run, level.range(), next, state)?;
+            next = copy.level(number, &self.run, *level, next, state)?;
         }
-        next = copy.level(self.levels.len(), &self.log, self.log_range.clone(), next, state)?;
+        let log = Level::between(self.log_range.start, self.log_range.end);
+        next = copy.level(self.levels.len(), &self.log, log, next, state)?;
         state.log_begins = self.log_range.end;
         let mut newer = copy.newer;
         match (sealed, &mut state.open) {
@@ -187,12 +189,12 @@ impl Copy<'_> {
         &mut self,
         number: usize,
         left: &Left<'_>,
-        range: std::ops::Range<u64>,
+        level: Level,
         first: u64,
         state: &mut JournalState,
     ) -> Result<u64, Error> {
         let mut writer = ColumnWriter::new(self.txn, RUN, Layout::Run, first);
-        left.each(range, |ordinal, row, preamble, payload| {
+        left.each(level.range(), |ordinal, row, preamble, payload| {
             let entry = match opened(row, preamble, payload) {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -216,14 +218,16 @@ impl Copy<'_> {
             writer.push(*row, entry.key.collection().as_str(), &groups, payload.fields, payload.extra)
         })?;
         let end = writer.finish()?;
-        state.levels.extend((end > first).then_some(Level { first, rows: end - first }));
+        state
+            .levels
+            .extend((end > first).then_some(Level { slice: level.slice, ..Level::between(first, end) }));
         Ok(end)
     }
 
     /// Whether gone rows of a newer level may have said that an entry of this level is done with.
     fn is_doubtful(&self, number: usize, key: &EntityKey) -> bool {
         let is_cut_later = || self.lists.cuts.get(key).is_some_and(|cut| *cut > number);
-        self.lists.gone_above.is_some_and(|gone| number < gone) && !is_cut_later()
+        self.lists.gone.iter().any(|(gone, slice)| number < *gone && slice.has(key.id())) && !is_cut_later()
     }
 
     /// Puts an entry where it belongs, if it does not simply go on.
@@ -247,7 +251,7 @@ impl Copy<'_> {
             }
             return Ok(Goes::Elsewhere);
         }
-        if self.lists.gone_above.is_none() || shape.operations == 0 {
+        if self.lists.gone.is_empty() || shape.operations == 0 {
             return Ok(Goes::On);
         }
         if let Sealed::Stays(stays) = self.sealed
@@ -280,7 +284,7 @@ fn written(
     for entry in entries {
         writer.push_entry(&entry, is_cut)?;
     }
-    Ok(Level { first, rows: writer.finish()? - first })
+    Ok(Level::between(first, writer.finish()?))
 }
 
 /// An entry, read as strictly as if it came from outside; none where its payload is lost.

@@ -172,7 +172,7 @@ impl Work<'_> {
             id: bunch.id.0,
             operations: bunch.operations.len() as u64,
             text_bytes: text.len() as u64,
-            level: Level { first, rows: end - first },
+            level: Level::between(first, end),
         });
         Ok(bunch)
     }

@@ -19,6 +19,9 @@ use super::options::CACHE_BYTES_DEFAULT;
 use super::stored::TABLES;
 use super::tables::{LOG, RUN, Snapshot};
 use super::{entry, pass, rewrite, seal, stored};
+use crate::codec::FrameError;
+use crate::codec::records::Level;
+use crate::codec::row::Row;
 use crate::storage::guard::{GuardedError, discarded, guarded};
 use crate::storage::open::refused;
 use crate::storage::overlay::Overlay;
@@ -172,18 +175,20 @@ impl Report {
         seal::expected(snapshot, &state, &bases)?;
         let folding = Folding::new(snapshot)?;
         let sources = rewrite::all(&folding, &state)?;
-        let mut ranges: Vec<_> = sources.levels.iter().map(|level| level.range()).collect();
-        ranges.extend(state.open.as_ref().map(|open| open.level.range()));
-        ranges.sort_by_key(|range| range.start);
-        for (tables, ranges) in [(RUN, ranges), (LOG, sources.log.into_iter().collect())] {
+        let mut levels = sources.levels.clone();
+        levels.extend(state.open.as_ref().map(|open| open.level));
+        levels.sort_by_key(|level| level.first);
+        let log = sources.log.map(|log| Level::between(log.start, log.end));
+        for (tables, levels) in [(RUN, levels), (LOG, log.into_iter().collect())] {
             let reader = ColumnReader::new(snapshot, tables)?;
             let mut known: u64 = 0;
-            for range in ranges {
-                known += range.end - range.start;
-                reader.read(range, |ordinal, row, preamble, payload| {
+            for level in levels {
+                known += level.rows;
+                reader.read(level.range(), |ordinal, row, preamble, payload| {
                     let opened = entry::entry_of(row, preamble, payload);
                     opened
                         .and_then(|entry| entry::require_valid(&entry.effect))
+                        .and_then(|()| require_of(level, row))
                         .map_err(reader.damaged_rows(ordinal))
                 })?;
             }
@@ -210,4 +215,10 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// A level of a slice has nobody else's entries.
+fn require_of(level: Level, row: &Row) -> Result<(), FrameError> {
+    let why = || "an entry stands in a slice that its id does not fall into".to_owned();
+    if level.slice.has(row.id) { Ok(()) } else { Err(FrameError::Body { why: why() }) }
 }
