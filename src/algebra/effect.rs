@@ -130,6 +130,30 @@ impl Shape {
     }
 }
 
+/// A shape without its times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count {
+    pub(crate) first: Seq,
+    pub(crate) last: Seq,
+    pub(crate) operations: u32,
+    liveness: Liveness,
+    is_born: bool,
+    has_turned: bool,
+}
+
+impl Count {
+    pub(crate) fn of(shape: &Shape) -> Self {
+        let Shape { liveness, is_born, has_turned, first, last, operations, .. } = *shape;
+        Count { first, last, operations, liveness, is_born, has_turned }
+    }
+
+    /// The shape that has these times.
+    pub(crate) fn shape(self, since: Clock, clock: Clock) -> Shape {
+        let Count { first, last, operations, liveness, is_born, has_turned } = self;
+        Shape { liveness, is_born, has_turned, since, clock, first, last, operations }
+    }
+}
+
 /// The kind of an operation, without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -198,26 +222,22 @@ impl Effect {
     /// The effect of one operation.
     #[must_use]
     pub fn of(seq: Seq, operation: &Operation) -> Self {
-        let clock = Clock::of(operation.at);
+        let shape = Shape::of(seq, operation.change.kind(), Clock::of(operation.at));
+        Self::of_only(operation, shape, operation.groups.clone())
+    }
+
+    /// The effect of a run whose only content is this operation's, and before which no time counts.
+    pub(super) fn of_only(operation: &Operation, shape: Shape, groups: Vec<Group>) -> Self {
         let content = Content::of(&operation.change);
         let (written, exceptions) = match content {
             Content::Keep => (Clock::default(), Vec::new()),
-            Content::Merge(_) | Content::Replace(_) => (
-                clock,
-                operation
-                    .stamps
-                    .iter()
-                    .map(|(name, stamp)| (name.clone(), FieldStamp::Stated(*stamp)))
-                    .collect(),
-            ),
+            Content::Merge(_) | Content::Replace(_) => {
+                let stated = operation.stamps.iter();
+                let stated = stated.map(|(name, stamp)| (name.clone(), FieldStamp::Stated(*stamp)));
+                (Clock::of(operation.at), stated.collect())
+            }
         };
-        Effect {
-            content,
-            shape: Shape::of(seq, operation.change.kind(), clock),
-            groups: operation.groups.clone(),
-            written,
-            exceptions,
-        }
+        Effect { content, shape, groups, written, exceptions }
     }
 
     /// The effect of this run and then a later one. Total and associative; the identity is neutral.
@@ -313,6 +333,9 @@ impl Effect {
 
     /// The stamps that an operation with these fields must state beside its own time.
     pub(crate) fn stated(&self, change: &Change) -> Vec<(String, Stamp)> {
+        if self.exceptions.is_empty() && self.written == self.shape.clock {
+            return Vec::new();
+        }
         let (fields, is_whole) = match change {
             Change::Create(state) | Change::Update(Update::State(state)) => (state.as_json(), true),
             Change::Update(Update::Patch(patch)) => (patch.as_json(), false),

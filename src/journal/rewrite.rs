@@ -160,7 +160,7 @@ pub(crate) fn fold_into(
         )?;
         if !is_bottom {
             let cuts = folding.slots.slots.iter().filter(|slot| {
-                slot.shape.operations == 0 && slot.extra.is_cut && is_free(slot.collection, slot.id)
+                slot.count.operations == 0 && slot.extra.is_cut && is_free(slot.collection, slot.id)
             });
             for slot in cuts {
                 let name = folding.interned.collection(slot.collection).map_err(damaged("an entry"))?;
