@@ -91,8 +91,15 @@ fn a_long_run_is_folded_as_one_operation_after_another() {
         if n % 7 == 0 {
             operation.groups = vec![format!("group {}", n % 5).parse().unwrap()];
         }
+        if n < 20_000 || n % 4 == 0 {
+            operation.at = None;
+        }
     }
-    let effects = |fold: &Fold<'_>| -> Vec<(EntityKey, Effect)> { fold.effects().collect() };
+    let effects = |fold: &Fold<'_>| -> Vec<(EntityKey, Effect)> {
+        let shapes: u64 = fold.shapes().map(|shape| u64::from(shape.operations)).sum();
+        assert_eq!((shapes, fold.effects().len()), (log.len() as u64, fold.len()));
+        fold.effects().collect()
+    };
     let mut one_by_one = Fold::new();
     for operation in &log {
         one_by_one.push(operation);

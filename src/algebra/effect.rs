@@ -11,8 +11,6 @@
 //!
 //! Liveness: the later one that is not `Keep`.
 
-use std::borrow::Cow;
-
 use super::fields::{Patch, State};
 use super::members::Entries;
 use super::names::{Group, Seq};
@@ -130,6 +128,30 @@ impl Shape {
     }
 }
 
+/// A shape without its times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count {
+    pub(crate) first: Seq,
+    pub(crate) last: Seq,
+    pub(crate) operations: u32,
+    liveness: Liveness,
+    is_born: bool,
+    has_turned: bool,
+}
+
+impl Count {
+    pub(crate) fn of(shape: &Shape) -> Self {
+        let Shape { liveness, is_born, has_turned, first, last, operations, .. } = *shape;
+        Count { first, last, operations, liveness, is_born, has_turned }
+    }
+
+    /// The shape that has these times.
+    pub(crate) fn shape(self, since: Clock, clock: Clock) -> Shape {
+        let Count { first, last, operations, liveness, is_born, has_turned } = self;
+        Shape { liveness, is_born, has_turned, since, clock, first, last, operations }
+    }
+}
+
 /// The kind of an operation, without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -198,26 +220,22 @@ impl Effect {
     /// The effect of one operation.
     #[must_use]
     pub fn of(seq: Seq, operation: &Operation) -> Self {
-        let clock = Clock::of(operation.at);
+        let shape = Shape::of(seq, operation.change.kind(), Clock::of(operation.at));
+        Self::of_only(operation, shape, operation.groups.clone())
+    }
+
+    /// The effect of a run whose only content is this operation's, and before which no time counts.
+    pub(super) fn of_only(operation: &Operation, shape: Shape, groups: Vec<Group>) -> Self {
         let content = Content::of(&operation.change);
         let (written, exceptions) = match content {
             Content::Keep => (Clock::default(), Vec::new()),
-            Content::Merge(_) | Content::Replace(_) => (
-                clock,
-                operation
-                    .stamps
-                    .iter()
-                    .map(|(name, stamp)| (name.clone(), FieldStamp::Stated(*stamp)))
-                    .collect(),
-            ),
+            Content::Merge(_) | Content::Replace(_) => {
+                let stated = operation.stamps.iter();
+                let stated = stated.map(|(name, stamp)| (name.clone(), FieldStamp::Stated(*stamp)));
+                (Clock::of(operation.at), stated.collect())
+            }
         };
-        Effect {
-            content,
-            shape: Shape::of(seq, operation.change.kind(), clock),
-            groups: operation.groups.clone(),
-            written,
-            exceptions,
-        }
+        Effect { content, shape, groups, written, exceptions }
     }
 
     /// The effect of this run and then a later one. Total and associative; the identity is neutral.
@@ -311,8 +329,12 @@ impl Effect {
         }
     }
 
-    /// The stamps that an operation with these fields must state beside its own time.
-    pub(crate) fn stated(&self, change: &Change) -> Vec<(String, Stamp)> {
+    /// The stamps that an operation with these fields must state beside its own time: the effect's exceptions are
+    /// taken for it.
+    pub(super) fn stated(&mut self, change: &Change) -> Vec<(String, Stamp)> {
+        if self.exceptions.is_empty() && self.written == self.shape.clock {
+            return Vec::new();
+        }
         let (fields, is_whole) = match change {
             Change::Create(state) | Change::Update(Update::State(state)) => (state.as_json(), true),
             Change::Update(Update::Patch(patch)) => (patch.as_json(), false),
@@ -320,17 +342,29 @@ impl Effect {
         };
         let own = self.shape.clock.time().map(|at| Stamp { at, replica: None });
         let stated = |stamp: FieldStamp| stamp.stamp().filter(|stamp| Some(*stamp) != own);
-        // Mostly all of it was written at the operation's own time, and no name needs to be looked at.
-        let are_stated = stated(FieldStamp::Clock(self.written)).is_some();
-        let named = Entries::new(if are_stated { fields } else { "" }).map(|entry| entry.name());
-        // Removed fields have stamps too, though a state does not show them.
-        let is_said = |name: &str| is_whole || Entries::new(fields).any(|entry| entry.is_named(name));
-        let excepted =
-            self.exceptions.iter().filter(|(name, _)| is_said(name)).map(|(name, _)| Cow::from(name));
-        let mut names: Vec<Cow<'_, str>> = named.chain(excepted).collect();
-        names.sort_unstable();
-        names.dedup();
-        names.iter().filter_map(|name| Some((name.to_string(), stated(self.stamp_of(name))?))).collect()
+        let exceptions = std::mem::take(&mut self.exceptions);
+        let mut all = Vec::with_capacity(exceptions.len());
+        // Mostly all of it was written at the operation's own time, and no other name needs to be looked at.
+        if let Some(stamp) = stated(FieldStamp::Clock(self.written)) {
+            let is_excepted =
+                |name: &str| exceptions.binary_search_by(|(other, _)| (**other).cmp(name)).is_ok();
+            let named = Entries::new(fields).map(|entry| entry.name()).filter(|name| !is_excepted(name));
+            all.extend(named.map(|name| (name.into_owned(), stamp)));
+        }
+        let are_one_by_one = all.is_empty();
+        let mut named = Entries::new(fields).peekable();
+        for (name, stamp) in exceptions {
+            // Both are in the order of names. Removed fields have stamps too, though a state does not show them.
+            let is_said = is_whole || {
+                while named.next_if(|entry| *entry.name() < *name).is_some() {}
+                named.peek().is_some_and(|entry| entry.is_named(&name))
+            };
+            all.extend(stated(stamp).filter(|_| is_said).map(|stamp| (name, stamp)));
+        }
+        if !are_one_by_one {
+            all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        all
     }
 }
 

@@ -135,6 +135,11 @@ impl State {
         Digest(*blake3::hash(self.as_json().as_bytes()).as_bytes())
     }
 
+    /// How many hold its text.
+    pub(super) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0.text)
+    }
+
     /// Takes what was made of members of canonical objects, each name once, in order, none of them null.
     pub(super) fn built(text: Arc<str>) -> Self {
         State(Fields { text })
@@ -226,6 +231,11 @@ impl Patch {
             }
         }
         Patch(Fields { text: builder.finish() })
+    }
+
+    /// How many hold its text.
+    pub(super) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0.text)
     }
 
     /// Takes what was made of members of canonical objects, each name once, in order.

@@ -7,50 +7,53 @@
 //! tables that stay in a cache while they are folded; and effects come out in the order of their last operations,
 //! so that the log is read from its beginning to its end.
 
-use std::hint::black_box;
+use std::num::NonZeroU32;
 
-use super::effect::{Content, Effect, Kind, Shape, joined};
-use super::names::{CollectionName, EntityKey, Group, Millis, Seq};
-use super::operation::{Change, Operation, Update};
-use super::run::{Composer, Exceptions, Fields, Part};
-use super::slots::{How, LOOKED_UP, Slot, Slots, Whom, part_of};
-use super::stamp::Clock;
+use super::effect::{Effect, Shape, joined};
+use super::effects::Effects;
+use super::head::{Head, HeadInRun, PLACES_MAX};
+use super::names::{CollectionName, EntityKey, Group, Seq};
+use super::operation::Operation;
+use super::slots::{ALine, Beside, How, LOOKED_UP, Slot, Slots, Timeless, Whom, part_of};
 
-/// The groups of an entity: almost always none, so they take one word, not three of every slot.
-type Groups = Option<Box<Vec<Group>>>;
-type EntitySlot<'a> = Slot<&'a Operation, Groups>;
-type Table<'a> = Slots<&'a Operation, Groups>;
+pub(super) type Table<'a> = Slots<&'a Operation, Groups>;
+pub(super) type EntitySlot<'a> = Slot<&'a Operation, Groups>;
 
-/// So many operations a table: their slots take a mebibyte, should every one be of another entity.
+/// The groups of an entity: almost always none, so only their place among those of all entities, plus 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Groups(Option<NonZeroU32>);
+
+impl Beside for Groups {
+    type Begins = ALine;
+    type Times = Timeless;
+    const HAS_TIMES: bool = false;
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<EntitySlot<'_>>() == 64, "a slot is one line of the cache");
+
+/// So many operations a table: their slots stay in a cache, should every one be of another entity.
 const TABLE_OPERATIONS: usize = 8 * 1024;
 /// With more tables than that, writing to all of them in turn costs what it saves.
 const TABLES_MAX: usize = 512;
-/// So many operations are sorted at once: what is sorted takes 128 MiB.
-const SORTED_MAX: usize = 2 * 1024 * 1024;
+/// So many operations are sorted at once: what is sorted takes 32 MiB.
+const SORTED_MAX: usize = 1024 * 1024;
+const _: () = assert!(SORTED_MAX <= PLACES_MAX, "a head has room for each place");
 
 /// A log being folded. Operations are borrowed, never copied.
 #[derive(Debug)]
 pub struct Fold<'a> {
     collections: Vec<&'a CollectionName>,
     /// Whose slot is in which, the hash tells. One, unless a long run came first.
-    tables: Vec<Table<'a>>,
-    last: Seq,
-}
-
-/// What of an operation has to be known to fold it.
-#[derive(Clone, Copy)]
-struct Head {
-    whom: Whom,
-    /// Where it is in the run.
-    place: u32,
-    kind: Kind,
-    has_groups: bool,
-    at: Option<Millis>,
+    pub(super) tables: Vec<Table<'a>>,
+    /// The groups of those entities that have any.
+    groups: Vec<Vec<Group>>,
+    pub(super) last: Seq,
 }
 
 impl Default for Fold<'_> {
     fn default() -> Self {
-        Fold { collections: Vec::new(), tables: vec![Slots::new()], last: Seq(0) }
+        Fold { collections: Vec::new(), tables: vec![Slots::new()], groups: Vec::new(), last: Seq(0) }
     }
 }
 
@@ -81,15 +84,13 @@ impl<'a> Fold<'a> {
             let like = Slots::new();
             self.tables = std::iter::repeat_with(|| like.like()).take(tables).collect();
         }
-        let mut sorted: Vec<Vec<Head>> = Vec::new();
+        let mut sorted: Vec<Vec<HeadInRun>> = Vec::new();
         for operations in operations.chunks(SORTED_MAX) {
             if self.tables.len() == 1 || operations.len() < self.tables.len() * LOOKED_UP {
                 self.extend_in_order(operations);
             } else {
                 self.sort(operations, &mut sorted);
-                for (table, heads) in self.tables.iter_mut().zip(&sorted) {
-                    add_all(table, self.last, operations, heads);
-                }
+                self.add_sorted(operations, &sorted);
             }
             self.last.0 += operations.len() as u64;
         }
@@ -97,16 +98,18 @@ impl<'a> Fold<'a> {
 
     fn extend_in_order(&mut self, operations: &'a [Operation]) {
         let mut heads = Vec::with_capacity(LOOKED_UP.min(operations.len()));
-        for (first, operations) in (0..).step_by(LOOKED_UP).zip(operations.chunks(LOOKED_UP)) {
-            let last = Seq(self.last.0 + first);
+        for (first, chunk) in (0..).step_by(LOOKED_UP).zip(operations.chunks(LOOKED_UP)) {
             heads.clear();
-            heads.extend((0..).zip(operations).map(|(place, operation)| self.head(place, operation)));
+            for (place, operation) in (first..).zip(chunk) {
+                let collection = self.collection(operation.key.collection());
+                heads.push(Head::new(self.whom(collection, operation), place, operation));
+            }
             if let [table] = self.tables.as_mut_slice() {
-                add_all(table, last, operations, &heads);
+                add_all(table, &mut self.groups, self.last, operations, &heads);
             } else {
                 for head in &heads {
                     if let Some(table) = of_hash(&mut self.tables, head.whom.hash) {
-                        add(table, last, operations, head, None);
+                        add(table, &mut self.groups, self.last, operations, head, None);
                     }
                 }
             }
@@ -114,29 +117,41 @@ impl<'a> Fold<'a> {
     }
 
     /// Sorts a run by the tables that it goes into.
-    fn sort(&mut self, operations: &'a [Operation], sorted: &mut Vec<Vec<Head>>) {
+    fn sort(&mut self, operations: &'a [Operation], sorted: &mut Vec<Vec<HeadInRun>>) {
         let tables = self.tables.len();
         let expected = operations.len() / tables;
         sorted.resize_with(tables, || Vec::with_capacity(expected + expected / 8));
         sorted.iter_mut().for_each(Vec::clear);
         for (place, operation) in (0..).zip(operations) {
-            let head = self.head(place, operation);
-            if let Some(heads) = of_hash(sorted, head.whom.hash) {
-                heads.push(head);
+            let collection = self.collection(operation.key.collection());
+            let whom = self.whom(collection, operation);
+            if let Some(heads) = of_hash(sorted, whom.hash) {
+                heads.push(HeadInRun::new(&whom, place, operation));
             }
         }
     }
 
-    fn head(&mut self, place: u32, operation: &'a Operation) -> Head {
-        let collection = self.collection(operation.key.collection());
-        let whom = self.tables.first().map(|table| table.whom(collection, operation.key.id()));
-        Head {
-            whom: whom.unwrap_or_default(),
-            place,
-            kind: operation.change.kind(),
-            has_groups: !operation.groups.is_empty(),
-            at: operation.at,
+    /// Folds what was sorted, table by table.
+    fn add_sorted(&mut self, operations: &'a [Operation], sorted: &[Vec<HeadInRun>]) {
+        let mut heads = Vec::with_capacity(LOOKED_UP);
+        let mut expected = 0;
+        for (table, sorted) in self.tables.iter_mut().zip(sorted) {
+            if table.slots.is_empty() {
+                // They are about equally large: only the first one has to grow.
+                table.reserve(expected);
+            }
+            for sorted in sorted.chunks(LOOKED_UP) {
+                heads.clear();
+                heads.extend(sorted.iter().map(|head| head.unpacked(table)));
+                add_all(table, &mut self.groups, self.last, operations, &heads);
+            }
+            expected = 2 * table.slots.len();
         }
+    }
+
+    fn whom(&self, collection: u32, operation: &Operation) -> Whom {
+        let table = self.tables.first();
+        table.map(|table| table.whom(collection, operation.key.id())).unwrap_or_default()
     }
 
     /// How many entities have an effect.
@@ -152,36 +167,20 @@ impl<'a> Fold<'a> {
     }
 
     /// The shapes of all effects, in no particular order.
-    pub fn shapes(&self) -> impl Iterator<Item = &Shape> {
-        self.tables.iter().flat_map(|table| &table.slots).map(|slot| &slot.shape)
+    pub fn shapes(&self) -> impl Iterator<Item = Shape> {
+        self.tables
+            .iter()
+            .flat_map(|table| (0..).zip(&table.slots).map(|(place, slot)| table.told(place, slot).0))
     }
 
     /// The effects, in the order of their last operations: now payloads are merged.
-    pub fn effects(&self) -> impl Iterator<Item = (EntityKey, Effect)> + '_ {
-        let mut order: Vec<(Seq, u32, u32)> = Vec::with_capacity(self.len());
-        for (number, table) in (0..).zip(&self.tables) {
-            order.extend((0..).zip(&table.slots).map(|(place, slot)| (slot.shape.last, number, place)));
-        }
-        order.sort_unstable();
-        (0..order.len()).step_by(LOOKED_UP).flat_map(move |first| {
-            let slots = order.iter().skip(first).take(LOOKED_UP).filter_map(|(_, number, place)| {
-                let table = self.tables.get(*number as usize)?;
-                Some((table, table.slots.get(*place as usize)?))
-            });
-            let slots: Vec<(&Table<'a>, &EntitySlot<'a>)> = slots.collect();
-            let mut parts: Vec<&Operation> = Vec::with_capacity(slots.len());
-            let mut runs: Vec<(&EntitySlot<'a>, usize)> = Vec::with_capacity(slots.len());
-            for (table, slot) in slots {
-                parts.extend(table.parts(slot));
-                runs.push((slot, parts.len()));
-            }
-            look_at(&parts);
-            let (mut from, mut composer) = (0, Composer::default());
-            runs.into_iter().filter_map(move |(slot, to)| {
-                let parts = parts.get(std::mem::replace(&mut from, to)..to)?;
-                Some((slot.newest().key.clone(), effect(&mut composer, slot, parts)))
-            })
-        })
+    pub fn effects(&self) -> impl ExactSizeIterator<Item = (EntityKey, Effect)> + '_ {
+        Effects::new(self)
+    }
+
+    /// The groups of an entity.
+    pub(super) fn groups(&self, of: Groups) -> &[Group] {
+        place_of(of).and_then(|place| self.groups.get(place)).map_or(&[], Vec::as_slice)
     }
 
     fn collection(&mut self, name: &'a CollectionName) -> u32 {
@@ -201,68 +200,48 @@ fn of_hash<T>(all: &mut [T], hash: u64) -> Option<&mut T> {
     all.get_mut(usize::try_from(part).ok()?)
 }
 
+fn place_of(groups: Groups) -> Option<usize> {
+    groups.0.map(|place| place.get() as usize - 1)
+}
+
 /// Adds operations of a run; `last` is the one before the run.
-fn add_all<'a>(table: &mut Table<'a>, last: Seq, operations: &'a [Operation], heads: &[Head]) {
+fn add_all<'a>(
+    table: &mut Table<'a>,
+    groups: &mut Vec<Vec<Group>>,
+    last: Seq,
+    operations: &'a [Operation],
+    heads: &[Head],
+) {
     let mut hints = [None; LOOKED_UP];
-    for heads in heads.chunks(LOOKED_UP) {
-        table.look_up(heads.iter().map(|head| &head.whom), &mut hints);
-        for (head, hint) in heads.iter().zip(hints) {
-            add(table, last, operations, head, hint);
-        }
+    table.look_up(heads.iter().map(|head| &head.whom), &mut hints);
+    for (head, hint) in heads.iter().zip(hints) {
+        add(table, groups, last, operations, head, hint);
     }
 }
 
-fn add<'a>(table: &mut Table<'a>, last: Seq, operations: &'a [Operation], head: &Head, hint: Option<u32>) {
+fn add<'a>(
+    table: &mut Table<'a>,
+    groups: &mut Vec<Vec<Group>>,
+    last: Seq,
+    operations: &'a [Operation],
+    head: &Head,
+    hint: Option<u32>,
+) {
     let Some(operation) = operations.get(head.place as usize) else { return };
     let seq = Seq(last.0 + u64::from(head.place) + 1);
-    let shape = Shape::of(seq, head.kind, Clock::of(head.at));
-    let how = How { replaces: matches!(head.kind, Kind::Create | Kind::State), cuts: false };
+    let shape = Shape::of(seq, head.kind, head.clock);
+    let how = How { replaces: head.replaces(), cuts: false };
     let place = table.add(&head.whom, hint, shape, operation, how);
     if head.has_groups
         && let Some(slot) = table.slots.get_mut(place)
     {
-        let joined = joined(slot.extra.as_deref().map_or(&[], Vec::as_slice), &operation.groups);
-        slot.extra = Some(Box::new(joined));
+        match place_of(slot.extra).and_then(|place| groups.get_mut(place)) {
+            Some(groups) => *groups = joined(groups, &operation.groups),
+            None => {
+                groups.push(operation.groups.clone());
+                let place = u32::try_from(groups.len()).expect("fewer than 2^32 entities");
+                slot.extra = Groups(NonZeroU32::new(place));
+            }
+        }
     }
-}
-
-/// Looks at payloads before the first of them is used, so that their misses overlap.
-fn look_at(operations: &[&Operation]) {
-    let ends = operations.iter().filter_map(|operation| {
-        let bytes = operation.change.fields_json().as_bytes();
-        Some(bytes.first()? ^ bytes.last()?)
-    });
-    black_box(ends.fold(0, |all: u8, byte| all ^ byte));
-}
-
-/// The effect of an entity, of the parts that matter, newest first.
-fn effect(composer: &mut Composer, slot: &EntitySlot<'_>, parts: &[&Operation]) -> Effect {
-    let groups = slot.extra.as_deref().cloned().unwrap_or_default();
-    if parts.len() == 1 && slot.before == Clock::default() {
-        return Effect { shape: slot.shape, groups, ..Effect::of(slot.shape.last, slot.newest()) };
-    }
-    // What came before the oldest part matters only through its clock.
-    let mut clock = slot.before;
-    let run: Vec<Part<'_>> = parts
-        .iter()
-        .rev()
-        .map(|operation| {
-            let fields = match &operation.change {
-                Change::Create(state) | Change::Update(Update::State(state)) => {
-                    Fields::Replace(state.as_json())
-                }
-                Change::Update(Update::Patch(patch)) => Fields::Merge(patch.as_json()),
-                Change::Delete => Fields::Keep,
-            };
-            let written = Clock::of(operation.at);
-            let before = clock;
-            clock = written.after(before);
-            Part { fields, written, exceptions: Exceptions::OfOperation(&operation.stamps), before }
-        })
-        .collect();
-    let content = |place| {
-        let part = parts.iter().rev().nth(place);
-        part.map_or(Content::Keep, |operation| Content::of(&operation.change))
-    };
-    composer.compose(&run, |composed| Effect::of_run(slot.shape, groups, composed, content))
 }

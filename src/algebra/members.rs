@@ -12,12 +12,13 @@ pub(super) struct Entry<'a> {
     /// The name between its quotes, still escaped.
     pub(super) raw_name: &'a str,
     pub(super) value: &'a str,
+    is_escaped: bool,
 }
 
 impl<'a> Entry<'a> {
     /// The name, its escapes undone.
     pub(super) fn name(&self) -> Cow<'a, str> {
-        if self.raw_name.contains('\\') {
+        if self.is_escaped {
             Cow::Owned(serde_json::from_str(&format!("\"{}\"", self.raw_name)).unwrap_or_default())
         } else {
             Cow::Borrowed(self.raw_name)
@@ -25,11 +26,15 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn is_named(&self, name: &str) -> bool {
-        self.name() == name
+        if self.is_escaped { self.name() == name } else { self.raw_name == name }
     }
 
     pub(super) fn cmp_names(&self, other: &Entry<'_>) -> Ordering {
-        self.name().cmp(&other.name())
+        if self.is_escaped || other.is_escaped {
+            self.name().cmp(&other.name())
+        } else {
+            self.raw_name.cmp(other.raw_name)
+        }
     }
 }
 
@@ -51,15 +56,30 @@ impl<'a> Iterator for Entries<'a> {
 
     fn next(&mut self) -> Option<Entry<'a>> {
         let rest = self.rest.strip_prefix('"')?;
-        let name_end = string_end(rest.as_bytes())?;
+        let (name_end, is_escaped) = name_end(rest.as_bytes())?;
         let raw_name = rest.get(..name_end)?;
         let after = rest.get(name_end + 1..)?.strip_prefix(':')?;
         let value_end = value_end(after.as_bytes());
         let value = after.get(..value_end)?;
         self.rest = after.get(value_end + 1..).unwrap_or("");
-        Some(Entry { raw_name, value })
+        Some(Entry { raw_name, value, is_escaped })
     }
 }
+
+/// Where a name that began just before these bytes ends, and whether it has escapes. Most are so short that looking
+/// at many bytes at once costs more than it saves.
+fn name_end(bytes: &[u8]) -> Option<(usize, bool)> {
+    let short = bytes.iter().take(SHORT_NAME).position(|byte| matches!(byte, b'"' | b'\\'));
+    match short.and_then(|at| Some((at, *bytes.get(at)?))) {
+        Some((at, b'"')) => Some((at, false)),
+        _ => {
+            let end = string_end(bytes)?;
+            Some((end, bytes.get(..end)?.contains(&b'\\')))
+        }
+    }
+}
+
+const SHORT_NAME: usize = 16;
 
 /// Where the string that began just before these bytes ends: the place of its closing quote.
 fn string_end(bytes: &[u8]) -> Option<usize> {

@@ -4,10 +4,12 @@
 mod base;
 mod conflict;
 mod effect;
+mod effects;
 mod error;
 mod fields;
 mod finite;
 mod fold;
+mod head;
 mod keys;
 mod live;
 mod members;

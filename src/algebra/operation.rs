@@ -141,6 +141,15 @@ impl Change {
         }
     }
 
+    /// How many hold its fields.
+    pub(super) fn holders(&self) -> usize {
+        match self {
+            Change::Create(state) | Change::Update(Update::State(state)) => state.holders(),
+            Change::Update(Update::Patch(patch)) => patch.holders(),
+            Change::Delete => 0,
+        }
+    }
+
     /// The canonical text of the state or patch; nothing for a delete.
     #[must_use]
     pub fn fields_json(&self) -> &str {

@@ -1,13 +1,13 @@
 //! The plan: what would be sent of a set of effects, and what becomes of every operation.
 
 use super::base::{Base, Bases};
-use super::effect::{Content, Effect};
+use super::effect::{Content, Effect, Liveness, Shape};
 use super::fields::{Patch, State};
 use super::names::{EntityKey, Epoch, Seq};
 use super::operation::{Change, Operation};
-use super::order::{arranged, ranked};
+use super::order::{Ranks, arranged};
 use super::schema::Schema;
-use super::send::sent;
+use super::send::sent_of;
 
 /// One operation of a plan: a folded one, with where it came from.
 ///
@@ -77,48 +77,32 @@ pub struct Nothing {
 /// # Errors
 /// The account of the operations that came to nothing.
 pub fn draft(key: &EntityKey, effect: &Effect, base: &Base) -> Result<Draft, Nothing> {
-    let shape = effect.shape;
-    match sent(effect, base) {
-        None => Err(Nothing {
-            key: key.clone(),
-            first: shape.first,
-            last: shape.last,
-            operations: shape.operations,
-        }),
-        Some(change) => {
-            let stamps = effect.stated(&change);
-            let touched = touched(effect, &change, base);
-            let operation = Operation {
-                key: key.clone(),
-                change,
-                at: shape.clock.time(),
-                stamps,
-                groups: effect.groups.clone(),
-            };
-            Ok(Draft {
-                planned: Planned {
-                    operation,
-                    base: base.epoch(),
-                    first: shape.first,
-                    last: shape.last,
-                    operations: shape.operations,
-                    touched,
-                },
-                before: base.live_state().cloned(),
-            })
-        }
-    }
+    let planned = planned(key.clone(), effect.clone(), base)?;
+    Ok(Draft { planned, before: base.live_state().cloned() })
 }
 
-/// What a patch touches of a tombstone whose state is known.
-fn touched(effect: &Effect, change: &Change, base: &Base) -> Option<Vec<String>> {
-    let (Base::Dead(held), Change::Create(_)) = (base, change) else { return None };
+/// What becomes of one effect: of what it is made of nothing is copied.
+fn planned(key: EntityKey, mut effect: Effect, base: &Base) -> Result<Planned, Nothing> {
+    let Shape { clock, first, last, operations, .. } = effect.shape;
+    let touched = touched(&effect, base);
+    let content = std::mem::replace(&mut effect.content, Content::Keep);
+    let Some(change) = sent_of(content, &effect.shape, base) else {
+        return Err(Nothing { key, first, last, operations });
+    };
+    let stamps = effect.stated(&change);
+    let operation = Operation { key, change, at: clock.time(), stamps, groups: effect.groups };
+    Ok(Planned { operation, base: base.epoch(), first, last, operations, touched })
+}
+
+/// What a patch that revives touches of a tombstone whose state is known.
+fn touched(effect: &Effect, base: &Base) -> Option<Vec<String>> {
+    let (Base::Dead(held), Liveness::Live) = (base, effect.shape.liveness) else { return None };
+    let state = held.state.state()?;
     let patch = match &effect.content {
-        Content::Merge(patch) => patch.clone(),
+        Content::Merge(patch) => patch.changing(state),
         Content::Keep => Patch::empty(),
         Content::Replace(_) => return None,
     };
-    let patch = held.state.state().map_or(patch.clone(), |state| patch.changing(state));
     Some(patch.iter().map(|(name, _)| name).collect())
 }
 
@@ -131,16 +115,22 @@ pub fn plan(
     schema: Option<&Schema>,
 ) -> Plan {
     let mut drafts = Vec::new();
+    let mut ranks = Ranks::default();
     let mut nothing = Vec::new();
     for (key, effect) in effects {
-        match draft(&key, &effect, &bases.base(&key)) {
-            Ok(draft) => drafts.push(draft),
+        let base = bases.base(&key);
+        match planned(key, effect, &base) {
+            // What stands there by now matters to the order among rules alone.
+            Ok(planned) if schema.is_some() => {
+                drafts.push(Draft { planned, before: base.live_state().cloned() });
+            }
+            Ok(planned) => ranks.push(planned),
             Err(none) => nothing.push(none),
         }
     }
     nothing.sort_by_key(|none| none.last);
     let operations = match schema {
-        None => ranked(drafts),
+        None => ranks.into_operations(),
         Some(_) => arranged(drafts, schema).operations,
     };
     Plan { operations, nothing }

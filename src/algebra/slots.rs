@@ -4,39 +4,100 @@
 //! that replaced the content, and the chain of those behind it. Generic over what a place is, so that
 //! folding in memory and folding from disk are one piece of code.
 
+use std::fmt;
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 
 use hashbrown::HashTable;
 use uuid::Uuid;
 
-use super::effect::Shape;
+use super::effect::{Count, Shape};
 use super::stamp::Clock;
 
-/// One entity's slot: two lines of the cache that a processor fetches together, not three that it does not.
+/// One entity's slot.
 #[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct Slot<P, E> {
+pub(crate) struct Slot<P, E: Beside> {
+    _begins: [E::Begins; 0],
     pub(crate) id: Uuid,
     pub(crate) collection: u32,
     /// Where the older parts begin.
     older: Chained,
-    pub(crate) shape: Shape,
     /// The newest part.
     newest: P,
-    /// The clock before the oldest part that still matters.
-    pub(crate) before: Clock,
+    pub(crate) count: Count,
+    times: E::Times,
     /// What else the caller keeps of an entity.
     pub(crate) extra: E,
+}
+
+/// What a caller keeps of an entity beside its shape.
+pub(crate) trait Beside: Default {
+    /// Where slots begin, as its alignment says: none should be on more lines of the cache than it has to.
+    type Begins: Copy + fmt::Debug;
+    /// [`Times`], or nothing: where operations mostly have no time, only the table has them, and only if one has.
+    type Times: Copy + Default + fmt::Debug + Into<Times> + From<Times>;
+    /// Whether slots have their times.
+    const HAS_TIMES: bool;
+}
+
+/// Slots begin where a line does.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(crate) struct ALine;
+
+/// Slots begin where two lines do that a processor fetches together.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(128))]
+pub(crate) struct TwoLines;
+
+/// The times of a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    since: Clock,
+    clock: Clock,
+    /// The clock before the oldest part that still matters.
+    before: Clock,
+}
+
+/// No times.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timeless;
+
+impl From<Timeless> for Times {
+    fn from(_: Timeless) -> Self {
+        Times::default()
+    }
+}
+
+impl From<Times> for Timeless {
+    fn from(_: Times) -> Self {
+        Timeless
+    }
 }
 
 /// A place in the list of all older parts, plus 1 so that an option takes no room.
 type Chained = Option<NonZeroU32>;
 
-impl<P: Copy, E> Slot<P, E> {
+impl<P, E: Beside<Times = Times>> Slot<P, E> {
+    pub(crate) fn shape(&self) -> Shape {
+        self.count.shape(self.times.since, self.times.clock)
+    }
+
+    /// The clock before the oldest part that still matters.
+    pub(crate) fn before(&self) -> Clock {
+        self.times.before
+    }
+}
+
+impl<P: Copy, E: Beside> Slot<P, E> {
     /// The newest part.
     pub(crate) fn newest(&self) -> P {
         self.newest
+    }
+
+    /// Whether an older part still matters.
+    pub(crate) fn has_older(&self) -> bool {
+        self.older.is_some()
     }
 }
 
@@ -67,20 +128,23 @@ pub(crate) struct Whom {
 
 /// The table of slots.
 #[derive(Debug)]
-pub(crate) struct Slots<P, E> {
+pub(crate) struct Slots<P, E: Beside> {
     hasher: foldhash::fast::RandomState,
     places: HashTable<Place>,
     pub(crate) slots: Vec<Slot<P, E>>,
     older: Vec<Older<P>>,
+    /// Of slots that have none themselves: as many as slots, or none while no operation has a time.
+    times: Vec<Times>,
 }
 
-impl<P: Copy, E: Default> Slots<P, E> {
+impl<P: Copy, E: Beside> Slots<P, E> {
     pub(crate) fn new() -> Self {
         Slots {
             hasher: foldhash::fast::RandomState::default(),
             places: HashTable::new(),
             slots: Vec::new(),
             older: Vec::new(),
+            times: Vec::new(),
         }
     }
 
@@ -94,6 +158,7 @@ impl<P: Copy, E: Default> Slots<P, E> {
         self.places.clear();
         self.slots.clear();
         self.older.clear();
+        self.times.clear();
     }
 
     /// Makes room for so many entities: a list of them that grows is there twice for a moment.
@@ -143,37 +208,70 @@ impl<P: Copy, E: Default> Slots<P, E> {
         if let Some(place) = found.map(|place| place as usize)
             && let Some(slot) = self.slots.get_mut(place)
         {
-            if how.cuts || slot.shape.operations == 0 {
+            let aside = if E::HAS_TIMES { None } else { self.times.get_mut(place) };
+            let times = aside.as_deref().copied().unwrap_or_else(|| slot.times.into());
+            let mut before = times.before;
+            let mut whole = shape;
+            if how.cuts || slot.count.operations == 0 {
                 slot.older = None;
-                slot.before = Clock::default();
-                slot.shape = shape;
+                before = Clock::default();
             } else {
                 if how.replaces {
                     slot.older = None;
-                    slot.before = slot.shape.clock;
+                    before = times.clock;
                 } else {
                     self.older.push(Older { part: slot.newest, older: slot.older });
                     let chained = u32::try_from(self.older.len()).expect("fewer than 2^32 parts");
                     slot.older =
                         if sabotaged!(older_patches_forgotten) { None } else { NonZeroU32::new(chained) };
                 }
-                slot.shape = slot.shape.then(shape);
+                whole = slot.count.shape(times.since, times.clock).then(shape);
             }
             slot.newest = part;
+            slot.count = Count::of(&whole);
+            let times = Times { since: whole.since, clock: whole.clock, before };
+            slot.times = times.into();
+            match aside {
+                Some(aside) => *aside = times,
+                None => self.set_aside(place, times),
+            }
             return place;
         }
         let place = u32::try_from(self.slots.len()).expect("fewer than 2^32 entities");
+        let times = Times { since: shape.since, clock: shape.clock, before: Clock::default() };
         self.slots.push(Slot {
+            _begins: [],
             id: whom.id,
             collection: whom.collection,
             older: None,
-            shape,
             newest: part,
-            before: Clock::default(),
+            count: Count::of(&shape),
+            times: times.into(),
             extra: E::default(),
         });
         self.places.insert_unique(spread(tag), Place { tag, slot: place }, |place| spread(place.tag));
+        self.set_aside(place as usize, times);
         place as usize
+    }
+
+    /// Notes times that no slot has room for; none are noted before there are any.
+    fn set_aside(&mut self, place: usize, times: Times) {
+        if E::HAS_TIMES || self.times.is_empty() && times == Times::default() {
+            return;
+        }
+        if self.times.len() < self.slots.len() {
+            self.times.resize(self.slots.len(), Times::default());
+        }
+        if let Some(aside) = self.times.get_mut(place) {
+            *aside = times;
+        }
+    }
+
+    /// The shape of a slot, and the clock before the oldest of its parts that still matters.
+    pub(crate) fn told(&self, place: usize, slot: &Slot<P, E>) -> (Shape, Clock) {
+        let aside = if E::HAS_TIMES { None } else { self.times.get(place).copied() };
+        let times = aside.unwrap_or_else(|| slot.times.into());
+        (slot.count.shape(times.since, times.clock), times.before)
     }
 
     /// At least as many as the parts that still matter, of all slots.

@@ -19,7 +19,9 @@ pub struct Stamp {
 }
 
 /// The time after a run of operations, as a function of the entity's time before it.
+// 12 bytes, not 16: each entity that is folded has three of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(Rust, packed(4))]
 pub struct Clock {
     /// The time if nothing came before, plus 1 so that an option takes no room; none if no operation of
     /// the run was stamped.
@@ -38,7 +40,7 @@ impl Clock {
 
     /// The two numbers a clock is stored as.
     pub(crate) fn to_parts(self) -> (u64, u32) {
-        (self.at.map_or(0, NonZeroU64::get), self.steps)
+        ({ self.at }.map_or(0, NonZeroU64::get), self.steps)
     }
 
     /// The clock that was stored as these numbers.
@@ -46,17 +48,22 @@ impl Clock {
         Clock { at: NonZeroU64::new(at), steps }
     }
 
+    /// The clock of one operation, told as the first of its [two numbers](Self::to_parts).
+    pub(super) fn of_one(at: u64) -> Self {
+        Clock::from_parts(at, u32::from(at != 0))
+    }
+
     /// This clock for a run that comes after another one.
     #[must_use]
     pub fn after(self, earlier: Clock) -> Self {
-        let lifted = earlier.at.map(|at| at.saturating_add(u64::from(self.steps)));
-        Clock { at: self.at.max(lifted), steps: self.steps.saturating_add(earlier.steps) }
+        let lifted = { earlier.at }.map(|at| at.saturating_add(u64::from(self.steps)));
+        Clock { at: { self.at }.max(lifted), steps: self.steps.saturating_add(earlier.steps) }
     }
 
     /// The time, if any operation was stamped.
     #[must_use]
     pub fn time(self) -> Option<Millis> {
-        self.at.map(|at| Millis(at.get() - 1).min(Millis::MAX))
+        { self.at }.map(|at| Millis(at.get() - 1).min(Millis::MAX))
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Outline {
 
 impl Outline {
     fn of(slot: &PendingSlot) -> Self {
-        Outline { who: (slot.collection, slot.id), shape: slot.shape, kept: slot.extra }
+        Outline { who: (slot.collection, slot.id), shape: slot.shape(), kept: slot.extra }
     }
 }
 
@@ -69,7 +69,7 @@ impl Effects {
                 parts.fold(folding, sources, part)?;
                 *is_folded = parts.is_whole();
             }
-            for slot in folding.slots.slots.iter().filter(|slot| slot.shape.operations > 0) {
+            for slot in folding.slots.slots.iter().filter(|slot| slot.count.operations > 0) {
                 visit(&folding.interned, Outline::of(slot))?;
             }
         }

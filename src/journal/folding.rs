@@ -12,7 +12,7 @@ use super::entry::{Entry, Interned, effect_of, group_names};
 use super::error::Error;
 use super::gather::{Gatherings, Place, Whole};
 use super::tables::{LOG, RUN, Snapshot};
-use crate::algebra::slots::{How, LOOKED_UP, Slot, Slots, Whom, part_of};
+use crate::algebra::slots::{Beside, How, LOOKED_UP, Slot, Slots, Times, TwoLines, Whom, part_of};
 use crate::algebra::{Clock, EntityKey};
 use crate::codec::FrameError;
 use crate::codec::columns::{Preamble, Rows, no_row};
@@ -34,6 +34,12 @@ pub(crate) struct Kept {
     /// The bytes of the newest content.
     pub(crate) fields_bytes: u32,
     pub(crate) content: Option<ContentKind>,
+}
+
+impl Beside for Kept {
+    type Begins = TwoLines;
+    type Times = Times;
+    const HAS_TIMES: bool = true;
 }
 
 pub(crate) type PendingSlot = Slot<u64, Kept>;
@@ -180,19 +186,19 @@ impl Folding {
                         return Ok(());
                     };
                     let Kept { is_cut, first_at, .. } = slot.extra;
-                    let row_of_all = || Row { shape: slot.shape, is_cut, first_at, ..*row };
+                    let row_of_all = || Row { shape: slot.shape(), is_cut, first_at, ..*row };
                     awaited.parts = awaited.parts.saturating_sub(1);
                     let is_last = awaited.parts == 0;
                     let is_alone = is_last && awaited.place.is_none();
-                    if is_alone && (payload.extra.is_empty() || slot.before == Clock::default()) {
-                        let row = Row { written: row.written.after(slot.before), ..row_of_all() };
+                    if is_alone && (payload.extra.is_empty() || slot.before() == Clock::default()) {
+                        let row = Row { written: row.written.after(slot.before()), ..row_of_all() };
                         return visit(slot, &row, payload);
                     }
                     // Where a part's groups went is in the slot already.
                     group_names(row, preamble).map_err(damaged)?;
                     let place = *awaited.place.get_or_insert_with(|| {
                         let parts = awaited.parts as usize + 1;
-                        gatherings.begin(slot.before, parts, slot.extra.fields_bytes as usize)
+                        gatherings.begin(slot.before(), parts, slot.extra.fields_bytes as usize)
                     });
                     gatherings.push(place, row, payload).map_err(damaged)?;
                     if !is_last {
@@ -216,7 +222,7 @@ impl Folding {
         let mut wanted = Vec::with_capacity(self.slots.parts_max());
         let mut awaited = vec![Awaited::default(); self.slots.slots.len()];
         for ((place, slot), awaited) in self.slots.slots.iter().enumerate().zip(&mut awaited) {
-            if slot.shape.operations > 0 && is_wanted(slot) {
+            if slot.count.operations > 0 && is_wanted(slot) {
                 for part in self.slots.parts(slot) {
                     wanted.push((part, u32::try_from(place).unwrap_or(u32::MAX)));
                     awaited.parts += 1;

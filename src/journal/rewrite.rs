@@ -145,7 +145,7 @@ pub(crate) fn fold_into(
         )?;
         if !joined.is_bottom() {
             let cuts = folding.slots.slots.iter().filter(|slot| {
-                slot.shape.operations == 0
+                slot.count.operations == 0
                     && slot.extra.is_cut
                     && is_free(slot.collection, slot.id)
                     && !joined.is_bottom_of(slot.id)

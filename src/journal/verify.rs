@@ -207,7 +207,7 @@ impl Report {
         let parked: HashSet<_> = super::parked::all(snapshot)?.into_keys().collect();
         let mut folding = folding;
         folding.fold(&rewrite::all(&folding, &state)?, Part::All)?;
-        for slot in folding.slots.slots.iter().filter(|slot| slot.shape.operations > 0) {
+        for slot in folding.slots.slots.iter().filter(|slot| slot.count.operations > 0) {
             let key = folding.key(slot)?;
             if parked.contains(&key) {
                 self.find(format!("the effect of {key}"), "it is both parked and pending");

@@ -14,6 +14,7 @@
 mod cut;
 mod cycles;
 mod edges;
+mod ranks;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use super::plan::{Draft, Planned, rank};
 use super::schema::Schema;
 use cycles::Verdict;
 use edges::{Edge, edges};
+pub(super) use ranks::Ranks;
 
 /// A plan's operations in the order in which they are sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +58,9 @@ pub struct Arranged {
 #[must_use]
 pub fn arranged(mut drafts: Vec<Draft>, schema: Option<&Schema>) -> Arranged {
     let Some(schema) = schema else {
-        let operations = ranked(drafts);
+        let mut ranks = Ranks::default();
+        drafts.into_iter().for_each(|draft| ranks.push(draft.planned));
+        let operations = ranks.into_operations();
         return Arranged { needs: vec![Vec::new(); operations.len()], operations };
     };
     rank_all(&mut drafts);
@@ -64,12 +68,6 @@ pub fn arranged(mut drafts: Vec<Draft>, schema: Option<&Schema>) -> Arranged {
     let verdicts = cycles::verdicts(drafts.len(), &edges);
     let decided: Vec<(Edge<'_>, Verdict)> = edges.into_iter().zip(verdicts).collect();
     Graph::new(drafts, &decided).arranged()
-}
-
-/// The order without a schema.
-pub(super) fn ranked(mut drafts: Vec<Draft>) -> Vec<Planned> {
-    rank_all(&mut drafts);
-    drafts.into_iter().map(|draft| draft.planned).collect()
 }
 
 fn rank_all(drafts: &mut [Draft]) {
