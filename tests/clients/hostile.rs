@@ -9,6 +9,6 @@ proptest! {
 
     #[test]
     fn whatever_is_answered_is_taken_whole_or_changes_nothing(data in vec(any::<u8>(), 0..400)) {
-        fuzz::sessions(&data);
+        fuzz::hostile_authority(&data);
     }
 }

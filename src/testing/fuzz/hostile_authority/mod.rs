@@ -1,45 +1,65 @@
-//! A client that talks with an authority which answers whatever it likes.
+//! A client that talks with an authority which answers whatever it likes, until an honest one takes its place.
+//!
+//! | looked at | when |
+//! |---|---|
+//! | what is refused has changed nothing, and nothing is refused for a fault of the client's own | at every step |
+//! | visible = base ⊕ sealed ⊕ parked or held ⊕ pending | after every step |
+//! | the file, as it lies there, verifies | when the hostile one has gone |
+//! | every value that was written and that no authority took is seen, parked, held or in the conflict record | then, and at the end |
+//! | what the client sees is what the honest authority holds, parked and held entities aside | at the end |
+//!
+//! What an authority says that it took is its own from then on: nobody can hold a liar to it.
 
-use std::collections::BTreeMap;
+mod bent;
+mod decided;
+mod made;
+mod rest;
 
 use uuid::Uuid;
 
 use super::build::Bytes;
+use super::scratch::Scratch;
 use crate::algebra::{
-    Action, Answer, Ask, CollectionName, Cursors, Digest, EntityKey, Epoch, FullRow, Generation, Index,
-    Limits, LiveSet, LiveSets, Millis, Outcome, Outcomes, Page, Policy, ReplicaId, Resulting, Schema, Stamp,
-    Stamps, Trigger, Version, Writer,
+    Answer, Ask, Change, Generation, Limits, Millis, Operation, Patch, ReplicaId, Schema, Trigger, Update,
 };
 use crate::authority::{MemoryStore, Rules, answer};
-use crate::journal::{self, Durability, Options};
+use crate::codec::wire::Route;
+use crate::journal::{self, Durability, Options, verify};
 use crate::replica::{self, Replica, Resolution};
 use crate::sync::{self, Engine, Next, Want};
+use crate::testing::FaultyStorage;
 use crate::testing::strategies::{ENTITIES, entity};
+use crate::testing::values::{Values, kept};
 
 const STEPS_MAX: usize = 24;
+/// So many honest answers are remembered, to be given again.
+const TOLD_MAX: usize = 8;
 const NOW: Millis = Millis(1_000_000);
 const OWN: ReplicaId = ReplicaId(Uuid::from_u128(7));
 
-/// The session that these bytes mean: whatever is answered is taken whole or refused with nothing changed, and what is
-/// seen stays what is known with what is unsent on top of it.
+/// The session that these bytes mean: whatever is answered is taken whole or refused with nothing changed, nothing that
+/// was written is lost, and with an honest authority all comes to rest.
 ///
 /// # Panics
 /// If something is not as it must be.
-pub fn sessions(data: &[u8]) {
+pub fn hostile_authority(data: &[u8]) {
     let mut bytes = Bytes::new(data);
-    let schema = schema(&mut bytes);
+    let schema = bytes.schema_with_policies();
+    let storage = FaultyStorage::new();
     let options = Options::new().cache_bytes(1 << 20).clock(|| NOW.0).replica(OWN).schema(schema.clone());
-    let replica = Replica::in_memory(options).expect("a replica in memory");
+    let replica = options.on(storage.clone()).map_err(replica::Error::from).and_then(Replica::of);
     let options = sync::Options {
         rows_max: 4,
         limits: Limits { operations: 4, ..Limits::default() },
         ..sync::Options::default()
     };
     let mut session = Session {
-        engine: Engine::new(replica, options),
+        engine: Engine::new(replica.expect("a replica in memory"), options),
         store: MemoryStore::new(schema.clone(), generation(0)),
         schema,
         now: NOW,
+        values: Values::default(),
+        told: Vec::new(),
         account: Vec::new(),
     };
     for _ in 0..STEPS_MAX {
@@ -47,26 +67,14 @@ pub fn sessions(data: &[u8]) {
             break;
         }
         session.step(&mut bytes);
-        let found = session.engine.replica().check().expect("a replica that can be read");
-        assert!(found.is_empty(), "{found:#?}\n{:#?}", session.account);
+        session.look();
     }
-}
-
-/// A schema, with a policy for each collection.
-fn schema(bytes: &mut Bytes<'_>) -> Schema {
-    let schema = bytes.schema().unwrap_or_default();
-    let declared = ["folders", "notes"].map(|name| {
-        let policy = match bytes.below(4) {
-            0 => Policy::LastOperation,
-            1 => Policy::FirstToAuthority,
-            2 => Policy::Newest,
-            _ => Policy::Manual,
-        };
-        let name = CollectionName::new(name).expect("a plain name");
-        let collection = schema.collection(&name).cloned().unwrap_or_default().with_policy(policy);
-        (name, collection)
-    });
-    Schema::new(declared).expect("only policies are other ones")
+    session.nothing_is_lost("the hostile authority has gone");
+    let file = Scratch::new(&storage.bytes());
+    let report = verify(file.path()).expect("a file that can be verified");
+    assert!(report.findings.is_empty(), "{report:#?}\n{:#?}", session.account);
+    drop(file);
+    session.come_to_rest(&mut bytes);
 }
 
 struct Session {
@@ -74,41 +82,122 @@ struct Session {
     store: MemoryStore,
     schema: Schema,
     now: Millis,
+    /// What the client's program wrote.
+    values: Values,
+    /// What an honest authority answered before.
+    told: Vec<Answer>,
     account: Vec<String>,
 }
 
 impl Session {
+    /// What must hold at every step.
+    fn look(&self) {
+        let found = self.engine.replica().check().expect("a replica that can be read");
+        assert!(found.is_empty(), "{found:#?}\n{:#?}", self.account);
+    }
+
+    /// Every value that was written is still there, or was taken by an authority, or replaced by who saw it.
+    fn nothing_is_lost(&self, when: &str) {
+        let replica = self.engine.replica();
+        let all: Vec<_> = (0..ENTITIES).map(entity).collect();
+        let missing = self.values.missing(&kept(replica, &all).expect("a replica that can be read"));
+        assert!(missing.is_empty(), "{when}, and {missing:?} are nowhere\n{:#?}", self.account);
+    }
+
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         match bytes.below(8) {
             0 | 1 => {
                 let most = 1 + bytes.below(3);
-                let operations = bytes.log(most);
-                self.account.push(format!("{operations:?}"));
-                let replica = self.engine.replica().clone();
-                self.unchanged_if_refused(|_| replica.commit(&operations, Durability::Durable).map(drop));
+                let operations: Vec<Operation> =
+                    bytes.log(most).into_iter().map(|operation| self.with_a_value(operation)).collect();
+                self.by_the_program(format!("{operations:?}"), |replica| {
+                    replica.commit(&operations, Durability::Durable).map(drop)
+                });
             }
             2 => {
-                let replica = self.engine.replica().clone();
                 let key = entity(bytes.below(12) % ENTITIES);
-                self.account.push(format!("undo {key}"));
-                self.unchanged_if_refused(|_| replica.undo(&[key]).map(drop));
+                self.by_the_program(format!("undo {key}"), |replica| replica.undo(&[key]).map(drop));
             }
-            3 => {
-                let replica = self.engine.replica().clone();
-                let open = replica.conflicts().expect("conflicts");
-                let Some(conflict) = open.get(bytes.below(4)) else { return };
-                let resolution = match bytes.below(5) {
-                    0 => Resolution::Local,
-                    1 => Resolution::Remote,
-                    2 => Resolution::Newest,
-                    3 => Resolution::Delete,
-                    _ => Resolution::Modify(bytes.state()),
-                };
-                self.account.push(format!("{} is resolved by {resolution:?}", conflict.key));
-                self.unchanged_if_refused(|_| replica.resolve(&conflict.key, &resolution));
-            }
-            4 => self.engine.want(Want { triggers: true, compare: true, ..Want::READS }),
+            3 => self.decide(bytes),
+            4 => self.turn(bytes),
             _ => self.ask(bytes),
+        }
+    }
+
+    /// An operation that writes a value which was never written before.
+    fn with_a_value(&mut self, mut operation: Operation) -> Operation {
+        let value = serde_json::json!({ "v": self.values.fresh() });
+        let patch = Patch::from_serialize(&value).expect("a plain value");
+        match &mut operation.change {
+            Change::Create(state) | Change::Update(Update::State(state)) => *state = state.with(&patch),
+            Change::Update(Update::Patch(first)) => *first = first.then(&patch),
+            Change::Delete => {}
+        }
+        operation
+    }
+
+    /// The program does something, and sees what becomes of its values.
+    fn by_the_program(&mut self, what: String, act: impl FnOnce(&Replica) -> Result<(), replica::Error>) {
+        self.account.push(what);
+        let replica = self.engine.replica().clone();
+        let looked = || (0..ENTITIES).map(entity).map(|key| (replica.get(&key).expect("an entity"), key));
+        let before: Vec<_> = looked().collect();
+        self.unchanged_if_refused(|engine| act(engine.replica()));
+        for ((was, key), (is, _)) in before.iter().zip(looked()) {
+            self.values.note(key, was.as_ref(), is.as_ref(), "the program");
+        }
+    }
+
+    /// Decides about what is in conflict or parked.
+    fn decide(&mut self, bytes: &mut Bytes<'_>) {
+        let replica = self.engine.replica().clone();
+        let place = bytes.below(4);
+        if bytes.below(4) == 0 {
+            let parked = replica.journal().parked().expect("what is parked");
+            let Some(parked) = parked.get(place) else { return };
+            self.account.push(format!("{} goes out again", parked.key));
+            let wrong = |source| replica::Error::Journal { source };
+            return self.unchanged_if_refused(|_| replica.journal().retry(&parked.key).map_err(wrong));
+        }
+        let open = replica.conflicts().expect("conflicts");
+        let Some(conflict) = open.get(place) else { return };
+        let resolution = match bytes.below(5) {
+            0 => Resolution::Local,
+            1 => Resolution::Remote,
+            2 => Resolution::Newest,
+            3 => Resolution::Delete,
+            _ => Resolution::Modify(bytes.state()),
+        };
+        let what = format!("{} is resolved by {resolution:?}", conflict.key);
+        match resolution {
+            // Who deletes or modifies sees what goes by it; what another way takes, is kept as lost.
+            Resolution::Delete | Resolution::Modify(_) => {
+                self.values.replace(&conflict.key, &decided::own(conflict), "a resolution");
+                self.by_the_program(what, |replica| replica.resolve(&conflict.key, &resolution));
+            }
+            Resolution::Local | Resolution::Remote | Resolution::Newest => {
+                self.account.push(what);
+                self.unchanged_if_refused(|engine| engine.replica().resolve(&conflict.key, &resolution));
+            }
+        }
+    }
+
+    /// Whatever else makes an engine ask another question next.
+    fn turn(&mut self, bytes: &mut Bytes<'_>) {
+        let what = bytes.below(8);
+        self.account.push(format!("turn {what}"));
+        match what {
+            0 => {
+                let of = generation(bytes.below(3));
+                let heard: Vec<Trigger> = (0..bytes.below(6)).map(|_| made::trigger(bytes)).collect();
+                self.account.push(format!("heard {heard:?} of {of:?}"));
+                self.unchanged_if_refused(|engine| engine.hear(of, &heard).map(drop).map_err(refused));
+            }
+            1 => self.engine.online().expect("a replica that can be written"),
+            2 => self.engine.start_over().expect("a replica that can be written"),
+            3 => self.engine.up_is_enough(),
+            4 => self.engine.is_told(bytes.below(2) == 0, self.now),
+            _ => self.engine.want(Want { triggers: true, compare: true, ..Want::READS }),
         }
     }
 
@@ -118,23 +207,45 @@ impl Session {
             let renewed = self.engine.authorised();
             return renewed.expect("new credentials");
         };
+        let honest = self.honest(&request.ask);
+        let answered = self.answered(bytes, &request.ask, honest);
+        self.account.push(format!("asked {:?}, answered {answered:?}", request.ask));
+        let open = self.engine.replica().journal().open_bunch().expect("a bunch");
+        let now = self.now;
+        let mut is_taken = false;
+        self.unchanged_if_refused(|engine| {
+            let taken = engine.answer(request.number, answered.clone(), now, 1);
+            is_taken = taken.is_ok();
+            taken.map(drop).map_err(refused)
+        });
+        if is_taken {
+            decided::note(&mut self.values, self.engine.replica().id(), open.as_ref(), &answered);
+        }
+    }
+
+    fn honest(&mut self, ask: &Ask) -> Answer {
         let rules = Rules { schema: &self.schema, now: self.now, refuses: &|_| None };
-        let is_honest = bytes.below(3) == 0;
-        let honest = match answer(&mut self.store, &rules, &request.ask) {
+        match answer(&mut self.store, &rules, ask) {
             Ok(honest) => honest,
             Err(never) => match never {},
-        };
-        let answered = if is_honest { honest } else { hostile(bytes, &request.ask, honest) };
-        self.account.push(format!("asked {:?}, answered {answered:?}", request.ask));
-        let now = self.now;
-        self.unchanged_if_refused(|engine| match engine.answer(request.number, answered, now, 1) {
-            Ok(taken) => {
-                drop(taken);
-                Ok(())
+        }
+    }
+
+    /// What is answered: the truth, the truth bent, what was true before, or anything.
+    fn answered(&mut self, bytes: &mut Bytes<'_>, ask: &Ask, honest: Answer) -> Answer {
+        if self.told.len() < TOLD_MAX {
+            self.told.push(honest.clone());
+        }
+        match bytes.below(12) {
+            0..=2 => honest,
+            3..=5 => bent::answer(bytes, honest),
+            6 => self.told.get(bytes.below(8)).cloned().unwrap_or(honest),
+            7 => {
+                let given = if bytes.below(2) == 0 { honest } else { made::answer(bytes, ask) };
+                bent::on_its_way(bytes, &given, Route::of(ask)).unwrap_or(Answer::Offline)
             }
-            Err(sync::Error::WrongAnswer { why }) => Err(replica::Error::WrongAnswer { why }),
-            Err(sync::Error::Replica { source }) => Err(source),
-        });
+            _ => made::answer(bytes, ask),
+        }
     }
 
     /// Does something; what it refuses has changed nothing, and it refuses for no reason of its own.
@@ -150,6 +261,13 @@ impl Session {
             let after = seen(self.engine.replica());
             assert!(before == after, "{error}, and yet {before}\nbecame {after}\n{:#?}", self.account);
         }
+    }
+}
+
+fn refused(error: sync::Error) -> replica::Error {
+    match error {
+        sync::Error::WrongAnswer { why } => replica::Error::WrongAnswer { why },
+        sync::Error::Replica { source } => source,
     }
 }
 
@@ -174,175 +292,4 @@ fn seen(replica: &Replica) -> String {
 
 fn generation(number: usize) -> Generation {
     Generation(Uuid::from_u128(1 + number as u128))
-}
-
-/// An answer that has the shape of one, and may have nothing to do with the question; or the honest one, changed.
-fn hostile(bytes: &mut Bytes<'_>, ask: &Ask, honest: Answer) -> Answer {
-    match bytes.below(16) {
-        0 => Answer::Forked,
-        1 => Answer::StartOver { generation: generation(bytes.below(3)) },
-        2 => Answer::TriggersTooOld,
-        3 => Answer::Busy { retry_after_ms: u64::from(bytes.next()) << (8 * bytes.below(8)) },
-        4 => Answer::Unauthorised,
-        5 => Answer::Offline,
-        6 => Answer::Rows((0..bytes.below(6)).map(|_| row(bytes)).collect()),
-        7 => Answer::Triggers((0..bytes.below(6)).map(|_| trigger(bytes)).collect()),
-        8 => Answer::Changes(page(bytes, &Cursors::new())),
-        9 => {
-            let number = bytes.below(4) as u64;
-            Answer::Delivered(outcomes(bytes, number, 3))
-        }
-        10 => match honest {
-            Answer::Changes(mut page) => {
-                for row in &mut page.rows {
-                    if bytes.below(2) == 0 {
-                        row.version.existence = bytes.existence();
-                    }
-                }
-                Answer::Changes(page)
-            }
-            honest => honest,
-        },
-        _ => match ask {
-            Ask::Deliver { bunch, .. } => {
-                Answer::Delivered(outcomes(bytes, bunch.number.0, bunch.operations.len()))
-            }
-            Ask::Changes { cursors, .. } => Answer::Changes(page(bytes, cursors)),
-            Ask::Triggers { above, .. } => {
-                let count = bytes.below(4) as u64;
-                Answer::Triggers(
-                    (1..=count).map(|n| Trigger { index: Index(above.0 + n), ..trigger(bytes) }).collect(),
-                )
-            }
-            Ask::Reads { keys } => {
-                let keys = keys.iter().filter(|_| bytes.below(4) > 0).cloned().collect::<Vec<_>>();
-                Answer::Rows(keys.into_iter().map(|key| FullRow { key, ..row(bytes) }).collect())
-            }
-            Ask::LiveSets { .. } => Answer::LiveSets(live_sets(bytes)),
-        },
-    }
-}
-
-fn live_sets(bytes: &mut Bytes<'_>) -> LiveSets {
-    let one = |bytes: &mut Bytes<'_>| {
-        let set = LiveSet { count: u64::from(bytes.next()), sum: Digest([bytes.next(); 32]) };
-        (key(bytes).collection().clone(), (set, epoch(bytes)))
-    };
-    (0..bytes.below(3)).map(|_| one(bytes)).collect()
-}
-
-fn epoch(bytes: &mut Bytes<'_>) -> Epoch {
-    match bytes.next() {
-        255 => Epoch(u64::MAX),
-        small => Epoch(u64::from(small % 16)),
-    }
-}
-
-fn stamp(bytes: &mut Bytes<'_>) -> Option<Stamp> {
-    let at = match bytes.next() {
-        0 => return None,
-        255 => Millis::MAX,
-        small => Millis(NOW.0 - 100 + u64::from(small)),
-    };
-    Some(Stamp { at, replica: (bytes.below(2) == 0).then_some(OWN) })
-}
-
-fn row(bytes: &mut Bytes<'_>) -> FullRow {
-    let stamps = Stamps { created: stamp(bytes), turned: stamp(bytes), fields: Vec::new() };
-    let writer = (bytes.below(2) == 0).then(|| Writer {
-        replica: if bytes.below(2) == 0 { OWN } else { ReplicaId(Uuid::from_u128(8)) },
-        bunch: crate::algebra::BunchNumber(bytes.below(4) as u64),
-    });
-    FullRow {
-        key: key(bytes),
-        version: Version { existence: bytes.existence(), stamps },
-        epoch: epoch(bytes),
-        writer,
-    }
-}
-
-fn key(bytes: &mut Bytes<'_>) -> EntityKey {
-    match bytes.below(12) {
-        // Of a collection that nobody knows.
-        11 => {
-            let name = crate::algebra::CollectionName::new("unheard of").expect("a plain name");
-            EntityKey::new(name, Uuid::from_u128(1)).expect("an id that is not nil")
-        }
-        place => entity(place % ENTITIES),
-    }
-}
-
-fn trigger(bytes: &mut Bytes<'_>) -> Trigger {
-    Trigger {
-        index: Index(epoch(bytes).0),
-        key: key(bytes),
-        action: if bytes.below(2) == 0 { Action::Upsert } else { Action::Delete },
-        epoch: epoch(bytes),
-        sender: (bytes.below(2) == 0).then_some(OWN.0),
-    }
-}
-
-fn page(bytes: &mut Bytes<'_>, cursors: &Cursors) -> Page {
-    let rows: Vec<FullRow> = (0..bytes.below(6)).map(|_| row(bytes)).collect();
-    let mut now = cursors.clone();
-    let is_plausible = bytes.below(4) > 0;
-    let mut last: BTreeMap<_, u64> = BTreeMap::new();
-    let rows = rows.into_iter().map(|mut row| {
-        if is_plausible {
-            let from = cursors.get(row.key.collection()).map_or(0, |epoch| epoch.0);
-            let before = last.entry(row.key.collection().clone()).or_insert(from);
-            *before = before.saturating_add(1 + row.epoch.0 % 4);
-            row.epoch = Epoch(*before);
-        }
-        row
-    });
-    let rows: Vec<FullRow> = rows.collect();
-    for row in &rows {
-        let cursor = now.entry(row.key.collection().clone()).or_default();
-        *cursor = (*cursor).max(row.epoch);
-    }
-    Page {
-        generation: generation(usize::from(bytes.below(8) == 0)),
-        rows,
-        cursors: now,
-        floors: cursors.keys().map(|name| (name.clone(), epoch(bytes))).collect(),
-        has_more: bytes.below(3) == 0,
-        triggers_until: Index(epoch(bytes).0),
-    }
-}
-
-fn outcomes(bytes: &mut Bytes<'_>, number: u64, count: usize) -> Outcomes {
-    let count = if bytes.below(8) == 0 { bytes.below(6) } else { count };
-    Outcomes {
-        bunch: crate::algebra::BunchNumber(number),
-        outcomes: (0..count).map(|_| outcome(bytes)).collect(),
-    }
-}
-
-fn outcome(bytes: &mut Bytes<'_>) -> Outcome {
-    match bytes.below(12) {
-        0 => Outcome::Superseded {
-            epoch: epoch(bytes),
-            state: (bytes.below(2) == 0).then(|| bytes.state()),
-            stamps: stamp(bytes).map(|stamp| ("a".to_owned(), stamp)).into_iter().collect(),
-            writer: None,
-        },
-        1 => Outcome::Clash {
-            unique: vec!["a".to_owned()],
-            holder: Uuid::from_u128(bytes.below(4) as u128),
-            of: (bytes.below(2) == 0).then(|| key(bytes)),
-        },
-        2 => Outcome::Refused { reason: "no".to_owned() },
-        3 => Outcome::Waits { on: key(bytes) },
-        4 => Outcome::Retry,
-        kind => Outcome::Accepted {
-            epoch: (bytes.below(8) > 0).then(|| epoch(bytes)),
-            result: match kind {
-                5 => Resulting::Gone,
-                6 | 7 => Resulting::Live(bytes.state()),
-                _ => Resulting::AsSent,
-            },
-            overwrote: (bytes.below(4) == 0).then(|| bytes.state()),
-        },
-    }
 }
