@@ -34,8 +34,29 @@ fn fold_laws() {
 }
 
 #[test]
-fn sessions() {
-    corpus("sessions", fuzz::sessions);
+fn hostile_authority() {
+    corpus("hostile_authority", fuzz::hostile_authority);
+}
+
+#[test]
+fn hostile_client() {
+    corpus("hostile_client", fuzz::hostile_client);
+}
+
+#[test]
+fn hostile_file() {
+    corpus("hostile_file", fuzz::hostile_file);
+}
+
+#[test]
+fn documents() {
+    corpus("documents", fuzz::documents);
+}
+
+#[cfg(all(feature = "client", feature = "jwt"))]
+#[test]
+fn doors() {
+    corpus("doors", fuzz::doors);
 }
 
 #[test]

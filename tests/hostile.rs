@@ -61,3 +61,33 @@ proptest! {
         fuzz::lines(&bytes);
     }
 }
+
+/// Whole sessions take longer: so many cases, or as many times that as FOLDLOG_ROUNDS says.
+fn sessions() -> ProptestConfig {
+    let rounds = std::env::var("FOLDLOG_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200 * rounds) }
+}
+
+proptest! {
+    #![proptest_config(sessions())]
+
+    #[test]
+    fn a_hostile_authority(bytes in changed("hostile_authority")) {
+        fuzz::hostile_authority(&bytes);
+    }
+
+    #[test]
+    fn a_hostile_client(bytes in changed("hostile_client")) {
+        fuzz::hostile_client(&bytes);
+    }
+
+    #[test]
+    fn a_hostile_file(bytes in changed("hostile_file")) {
+        fuzz::hostile_file(&bytes);
+    }
+
+    #[test]
+    fn a_hostile_document(bytes in changed("documents")) {
+        fuzz::documents(&bytes);
+    }
+}

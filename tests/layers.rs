@@ -25,7 +25,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("scenario", &["algebra", "authority", "journal", "merge", "replica", "storage", "sync", "workload"]),
     (
         "testing",
-        &["algebra", "authority", "codec", "journal", "replica", "scenario", "storage", "sync", "workload"],
+        &[
+            "algebra",
+            "authority",
+            "client",
+            "codec",
+            "journal",
+            "merge",
+            "replica",
+            "scenario",
+            "server",
+            "storage",
+            "sync",
+            "workload",
+        ],
     ),
     (
         "cli",

@@ -23,6 +23,18 @@ pub(super) fn packed(text: &str) -> (Vec<u8>, bool) {
     }
 }
 
+/// What comes of a body of this encoding, in these pieces.
+#[cfg(feature = "testing")]
+pub(crate) fn arrived<'p>(
+    encoding: Option<&str>,
+    max: usize,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> Result<Vec<u8>, Error> {
+    let mut body = Arriving::new(encoding, max)?;
+    pieces.into_iter().try_for_each(|piece| body.take(piece))?;
+    body.end()
+}
+
 /// A body that comes in pieces, packed or not.
 #[derive(Debug)]
 pub(super) struct Arriving {
@@ -122,7 +134,7 @@ impl Write for Bounded {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Arriving, Compression, Error, GzEncoder, packed};
 
     fn arrived(bytes: &[u8], encoding: Option<&str>, max: usize, piece: usize) -> Result<Vec<u8>, Error> {
         let mut body = Arriving::new(encoding, max)?;

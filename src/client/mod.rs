@@ -45,6 +45,8 @@ pub use asynchronous::{AsyncConnection, AsyncDriver};
 pub use blocking::{Connection, Courier, Driver};
 pub use credentials::Credentials;
 pub use error::Error;
+#[cfg(feature = "testing")]
+pub(crate) use gzip::arrived;
 pub use handle::Handle;
 pub use news::News;
 pub use options::{

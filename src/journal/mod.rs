@@ -44,7 +44,7 @@ pub(crate) mod rewrite;
 pub(crate) mod seal;
 pub(crate) mod settle;
 mod status;
-mod stored;
+pub(crate) mod stored;
 pub(crate) mod tables;
 mod typed;
 mod verify;

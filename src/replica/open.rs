@@ -58,7 +58,10 @@ impl Replica {
             let stored = journal.inner.read(|snapshot| Ok(keep::record(snapshot)?.schema))?;
             // Nobody else has a handle on it yet.
             let inner = Arc::get_mut(&mut journal.inner).ok_or(journal::Error::Failed)?;
-            inner.options.schema = Some(Schema::from_json(&stored)?);
+            let schema = Schema::from_json(&stored);
+            let of_file =
+                |error| Error::Damaged { place: inner.place(), why: format!("the stored schema: {error}") };
+            inner.options.schema = Some(schema.map_err(of_file)?);
         }
         Replica::of(journal)
     }
@@ -201,4 +204,29 @@ fn require_no_duplicates(work: &Work<'_>, view: &View<'_, super::Tables<'_>>) ->
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_schema_that_is_none_is_said_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("crew");
+        let replica = Replica::create(&path, Options::new()).unwrap();
+        let lies = replica.maintain(|work, _| {
+            let record = keep::record_in(work.txn)?.unwrap_or_default();
+            put_record(work.txn, &ReplicaRecord { schema: "{\n".to_owned(), ..record })?;
+            work.has_written = true;
+            Ok(())
+        });
+        lies.unwrap();
+        drop(replica);
+        for error in [Replica::open_to_read(&path, Options::new()), Replica::open(&path, Options::new())] {
+            let error = error.unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
+            assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        }
+    }
 }

@@ -79,6 +79,13 @@ pub(super) fn text(headers: &HeaderMap, body: Bytes, options: &Options) -> Resul
     })
 }
 
+/// A packed body's text; none where it is refused.
+#[cfg(feature = "testing")]
+pub(crate) fn unpacked(body: &[u8], body_bytes_max: usize) -> Option<String> {
+    let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))]);
+    text(&headers, Bytes::copy_from_slice(body), &Options { body_bytes_max, ..Options::default() }).ok()
+}
+
 fn too_large(options: &Options) -> Details {
     let most = options.body_bytes_max;
     Details::new(Kind::TooLarge, format!("a body has at most {most} bytes, unpacked; send less at once"))

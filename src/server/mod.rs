@@ -34,6 +34,8 @@ mod tokens;
 
 use thiserror::Error;
 
+#[cfg(feature = "testing")]
+pub(crate) use body::unpacked;
 #[cfg(feature = "jwt")]
 pub use jwt::{FileOrJwt, JWT_BYTES_MAX, JWT_LEEWAY_S, Jwt, JwtExpected, JwtKeyError, JwtRefused};
 pub use listen::{Running, Waker, serve};

@@ -120,7 +120,7 @@ fn knowing(ask: &Ask, known: Generation) -> Ask {
     ask
 }
 
-fn without_generation(mut answer: Answer) -> Answer {
+pub(in crate::testing) fn without_generation(mut answer: Answer) -> Answer {
     match &mut answer {
         Answer::Changes(page) => page.generation = GENERATION,
         Answer::StartOver { generation } => *generation = GENERATION,

@@ -24,7 +24,9 @@ use crate::algebra::{CollectionName, Generation, Schema};
 use crate::authority::Store;
 
 pub use alike::answers_alike;
+pub(in crate::testing) use alike::without_generation;
 pub use concurrent::{Seen, nothing_is_missed};
+pub(in crate::testing) use sessions::comparable;
 
 /// The generation that a store of the suite has.
 pub const GENERATION: Generation = Generation(Uuid::from_u128(1));

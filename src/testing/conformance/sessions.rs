@@ -43,7 +43,7 @@ pub(super) fn play<S: Store>(mut store: S, schema: &Schema, seed: u64) -> Result
 }
 
 /// Without what no client can tell apart: the order of reads, and cursors at nothing.
-pub(super) fn comparable(mut answer: Answer) -> Answer {
+pub(in crate::testing) fn comparable(mut answer: Answer) -> Answer {
     match &mut answer {
         Answer::Rows(rows) => rows.sort_by(|a, b| a.key.cmp(&b.key)),
         Answer::Changes(page) => {

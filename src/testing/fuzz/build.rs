@@ -1,13 +1,15 @@
 //! Logs, baselines and schedules out of bytes.
 
 use crate::algebra::{
-    Change, Epoch, Existence, Group, Millis, OnDelete, Operation, Patch, Schema, State, Update,
+    Change, CollectionName, Epoch, Existence, Group, Millis, OnDelete, Operation, Patch, Policy, Schema,
+    State, Update,
 };
 use crate::testing::baseline::Baseline;
 use crate::testing::schedule::{Answer, Schedule, SealLimits, Step};
 use crate::testing::strategies::{ENTITIES, FIELDS, VALUES, entity, known, object, schema_of};
 
-/// Bytes to be taken one by one; zeros when they have run out.
+/// Bytes to be taken one by one; zeros when they have run out. A clone reads the same ones again.
+#[derive(Clone)]
 pub(super) struct Bytes<'d> {
     left: &'d [u8],
 }
@@ -50,6 +52,57 @@ impl<'d> Bytes<'d> {
         })
     }
 
+    /// A schema, with a policy for each collection.
+    pub(super) fn schema_with_policies(&mut self) -> Schema {
+        let schema = self.schema().unwrap_or_default();
+        let declared = ["folders", "notes"].map(|name| {
+            let policy = match self.below(4) {
+                0 => Policy::LastOperation,
+                1 => Policy::FirstToAuthority,
+                2 => Policy::Newest,
+                _ => Policy::Manual,
+            };
+            let name = CollectionName::new(name).expect("a plain name");
+            let collection = schema.collection(&name).cloned().unwrap_or_default().with_policy(policy);
+            (name, collection)
+        });
+        Schema::new(declared).expect("only policies are other ones")
+    }
+
+    /// Changes a few bytes of something: another byte, one more, one less, the rest gone, a part of it doubled.
+    pub(super) fn bend(&mut self, text: &mut Vec<u8>) {
+        for _ in 0..1 + self.below(4) {
+            let place = usize::from(self.next()) << 8 | usize::from(self.next());
+            let Some(place) = place.checked_rem(text.len()) else { return };
+            match self.below(6) {
+                0 => text.truncate(place),
+                1 => text.insert(place, self.next()),
+                2 => drop(text.remove(place)),
+                3 => {
+                    let end = text.len().min(place + self.below(64));
+                    let doubled = text.get(place..end).unwrap_or_default().to_vec();
+                    text.splice(place..place, doubled);
+                }
+                _ => text.splice(place..=place, [self.next()]).for_each(drop),
+            }
+        }
+    }
+
+    /// Sets a number somewhere in a record, as wide as its numbers are, to one that is at some edge.
+    pub(super) fn tamper(&mut self, record: &mut [u8]) {
+        let place = usize::from(self.next()) << 8 | usize::from(self.next());
+        let Some(place) = place.checked_rem(record.len()) else { return };
+        let width = [1, 2, 4, 8].get(self.below(4)).copied().unwrap_or(1);
+        let number = match self.below(8) {
+            0 => u64::MAX,
+            1 => i64::MAX.unsigned_abs(),
+            2 => 0,
+            3 => 1 << self.below(64),
+            _ => u64::from(self.next()),
+        };
+        record.iter_mut().skip(place).take(width).zip(number.to_le_bytes()).for_each(|(at, byte)| *at = byte);
+    }
+
     fn fields(&mut self, allows_null: bool) -> String {
         let values: Vec<Option<&str>> = FIELDS
             .iter()
@@ -74,7 +127,7 @@ impl<'d> Bytes<'d> {
         }
     }
 
-    fn operation(&mut self) -> Operation {
+    pub(super) fn operation(&mut self) -> Operation {
         let key = entity(self.below(12) % ENTITIES);
         let extras = self.below(16) as u64;
         let operation =

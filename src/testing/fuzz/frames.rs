@@ -9,7 +9,7 @@ use crate::codec::accounts::{
 };
 use crate::codec::answers::AnswerRecord;
 use crate::codec::columns::{Rows, RowsDraft};
-use crate::codec::frame::{self, FrameError, FrameKind};
+use crate::codec::frame::{self, FRAME_HEAD_BYTES, FrameError, FrameKind};
 use crate::codec::kept::{ConflictRecord, LocalRecord, LostRecord, MergedRecord, ReplicaRecord};
 use crate::codec::records::{
     self, BaseRecord, ExtraRecord, Identity, JournalState, ParkedRecord, SetAsideRecord, SupersededRecord,
@@ -66,9 +66,22 @@ pub fn frames(data: &[u8]) {
 }
 
 fn framed(kind: FrameKind, body: &[u8]) -> Vec<u8> {
+    framed_at(kind, PLACE, body)
+}
+
+fn framed_at(kind: FrameKind, place: &[u8], body: &[u8]) -> Vec<u8> {
     let mut bytes = frame::begin(body.len());
     bytes.extend_from_slice(body);
-    frame::close(kind, PLACE, bytes)
+    frame::close(kind, place, bytes)
+}
+
+/// A stored value with its head made anew, for its place and its body; as it is where it begins like none.
+pub(super) fn reframed(place: &[u8], stored: &[u8]) -> Vec<u8> {
+    let kind = stored.get(2).and_then(|number| KINDS.into_iter().find(|kind| *kind as u8 == *number));
+    match (kind, stored.get(FRAME_HEAD_BYTES..)) {
+        (Some(kind), Some(body)) => framed_at(kind, place, body),
+        _ => stored.to_vec(),
+    }
 }
 
 fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> {

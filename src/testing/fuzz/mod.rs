@@ -4,14 +4,25 @@
 //! target wants something built of bytes, every byte string means something: what runs out reads as zeros.
 
 mod build;
+mod documents;
+#[cfg(all(feature = "client", feature = "jwt"))]
+mod doors;
 mod frames;
+mod hostile_authority;
+mod hostile_client;
+mod hostile_file;
 mod lines;
-mod sessions;
+mod scratch;
 mod wire;
 
+pub use documents::documents;
+#[cfg(all(feature = "client", feature = "jwt"))]
+pub use doors::doors;
 pub use frames::frames;
+pub use hostile_authority::hostile_authority;
+pub use hostile_client::hostile_client;
+pub use hostile_file::hostile_file;
 pub use lines::lines;
-pub use sessions::sessions;
 pub use wire::wire;
 
 use super::{laws, player, prefixes};
