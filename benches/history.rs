@@ -19,7 +19,7 @@ const ENTITIES: u64 = 1_000_000;
 const A_TRANSACTION: usize = 10_000;
 /// So often everything is folded while the history is made.
 const A_PASS: u64 = 100_000;
-const ROUNDS: usize = 30;
+const ROUNDS: usize = 50;
 
 fn main() {
     let longest = std::env::var("FOLDLOG_BENCH_HISTORY").ok();
