@@ -1,5 +1,5 @@
 //! A long history: what folding the next 10,000 operations takes behind it, how long somebody else's append waits
-//! meanwhile, and how much room the file takes.
+//! meanwhile, and how much room the file takes on the disk.
 //!
 //! `FOLDLOG_BENCH_HISTORY=100000000` goes so far; without it to 10 M.
 
@@ -30,7 +30,7 @@ fn main() {
     let mut operations = workload(u64::MAX, 1);
     let mut done = 0;
     println!(
-        "behind it | the next 10,000: folded, mean and longest | an append meanwhile, longest | without | file, of the reclaimed one | memory"
+        "behind it | the next 10,000: folded, mean, median, longest | an append meanwhile, longest | without | file, of the reclaimed one | memory"
     );
     for history in
         [0, 1_000_000, 10_000_000, 100_000_000].into_iter().take_while(|history| *history <= longest)
@@ -54,11 +54,13 @@ fn main() {
             waited = waited.max(longest);
         }
         let mean = took.iter().sum::<Duration>() / u32::try_from(ROUNDS).expect("few");
-        let longest = took.iter().max().copied().unwrap_or_default();
+        took.sort_unstable();
+        let [median, longest] =
+            [ROUNDS / 2, ROUNDS - 1].map(|place| took.get(place).copied().unwrap_or_default());
         let (_, quiet) = beside_appends(&journal, || thread::sleep(mean * 10));
         println!(
-            "{history} | {mean:.1?}, {longest:.1?} | {waited:.2?} | {quiet:.2?} | {:.2} | {}",
-            length(&path) / reclaimed(&path, folder.path()),
+            "{history} | {mean:.1?}, {median:.1?}, {longest:.1?} | {waited:.2?} | {quiet:.2?} | {:.2} | {}",
+            room(&path) / reclaimed(&path, folder.path()),
             highest()
         );
     }
@@ -93,14 +95,20 @@ fn beside_appends(journal: &Journal, work: impl FnOnce()) -> (Duration, Duration
     })
 }
 
-fn length(path: &Path) -> f64 {
-    std::fs::metadata(path).expect("the file").len() as f64
+/// What a file takes on the disk: the engine makes it twice as long at once, and writes to it when it needs it.
+fn room(path: &Path) -> f64 {
+    let file = std::fs::metadata(path).expect("the file");
+    #[cfg(unix)]
+    let room = std::os::unix::fs::MetadataExt::blocks(&file) * 512;
+    #[cfg(not(unix))]
+    let room = file.len();
+    room as f64
 }
 
-/// How long a copy of the file is once what is gone was given back.
+/// What a copy of the file takes once what is gone was given back.
 fn reclaimed(path: &Path, folder: &Path) -> f64 {
     let copy = folder.join("copy.journal");
     std::fs::copy(path, &copy).expect("room");
     Journal::open(&copy).expect("a journal").reclaim().expect("room");
-    length(&copy)
+    room(&copy)
 }
