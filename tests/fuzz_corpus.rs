@@ -1,21 +1,17 @@
 //! The bodies of the fuzz targets on their committed corpora: on stable, in the ordinary tests.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::fs;
-use std::path::Path;
+mod corpus;
 
 use foldlog::testing::fuzz;
 
 fn corpus(target: &str, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut inputs = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    let inputs = corpus::inputs(target);
+    for (path, input) in &inputs {
         println!("{}", path.display());
-        body(&fs::read(path).unwrap());
-        inputs += 1;
+        body(input);
     }
-    assert!(inputs >= 10, "{target} has {inputs} inputs");
+    assert!(inputs.len() >= 10, "{target} has {} inputs", inputs.len());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! own: the heap is the process's.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::path::Path;
+mod corpus;
 
 use foldlog::testing::fuzz;
 
@@ -13,15 +13,12 @@ const MIB: usize = 1024 * 1024;
 
 /// The most bytes that any input of a target has on the heap at once; of so many inputs one is looked at.
 fn most(target: &str, body: fn(&[u8]), one_of: usize) -> usize {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
     // What is made once is not counted.
     body(&[]);
-    let held = paths.iter().step_by(one_of).map(|path| {
-        let input = std::fs::read(path).unwrap();
+    let inputs = corpus::inputs(target);
+    let held = inputs.iter().step_by(one_of).map(|(_, input)| {
         let counted = dhat::Profiler::builder().testing().build();
-        body(&input);
+        body(input);
         let held = dhat::HeapStats::get().max_bytes;
         drop(counted);
         held

@@ -2,7 +2,7 @@
 //! bodies are those of the fuzz targets; the bytes are their corpora, cut, joined and changed at random.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::path::Path;
+mod corpus;
 
 use foldlog::testing::fuzz;
 use proptest::collection::vec;
@@ -10,10 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+    corpus::inputs(target).into_iter().map(|(_, input)| input).collect()
 }
 
 /// A seed with a few bytes changed, taken out or doubled, perhaps with a piece of another one behind it.

@@ -11,7 +11,7 @@ const SLICES_LOG: u32 = 3;
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Whose entries a level has: everybody's, or those of one slice of all ids.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slice(u8);
 
 impl Slice {

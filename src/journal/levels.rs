@@ -69,11 +69,11 @@ pub(crate) enum Into {
 }
 
 impl Into {
-    /// How many that is at most.
-    pub(crate) fn levels_max(self) -> u64 {
+    /// Whose entries each has.
+    pub(crate) fn slices(self) -> Vec<Slice> {
         match self {
-            Into::One(_) => 1,
-            Into::Slices => Slice::NUMBER as u64,
+            Into::One(slice) => vec![slice],
+            Into::Slices => Slice::each().collect(),
         }
     }
 }
@@ -83,6 +83,7 @@ impl Joined {
     fn from(levels: &[Level], at: usize, into: Into) -> Joined {
         let (below, joined) = levels.split_at_checked(at).unwrap_or((levels, &[]));
         let mut below: Vec<Slice> = below.iter().map(|level| level.slice).collect();
+        below.sort_unstable();
         below.dedup();
         Joined { levels: joined.to_vec(), at, below, into }
     }
@@ -107,7 +108,7 @@ impl Joined {
 
     /// Whether nothing of an entity is older.
     pub(crate) fn is_bottom_of(&self, id: Uuid) -> bool {
-        self.below.is_empty() || !self.below.iter().any(|slice| slice.has(id))
+        !self.below.iter().any(|slice| slice.has(id))
     }
 
     /// Puts what came of them in their place, in a list to which levels may have been added since.
@@ -211,13 +212,9 @@ pub(crate) struct LevelWriter<V> {
 impl<V: Values + Copy> LevelWriter<V> {
     /// From an ordinal on, each of so many rows at most.
     pub(crate) fn new(values: V, into: Into, first: u64, rows_max: u64) -> Self {
-        let slices = match into {
-            Into::One(slice) => vec![slice],
-            Into::Slices => Slice::each().collect(),
-        };
         let firsts = (0..).map(|place: u64| first + place * rows_max);
         let writer = |first| ColumnWriter::new(values, RUN, Layout::Run, first);
-        let writers = slices.into_iter().zip(firsts);
+        let writers = into.slices().into_iter().zip(firsts);
         LevelWriter { writers: writers.map(|(slice, first)| (slice, first, writer(first))).collect() }
     }
 
@@ -263,11 +260,7 @@ mod tests {
                 all.extend(&self.sets[&level.first]);
             }
             let mut new = Vec::new();
-            let slices = match joined.into {
-                Into::One(slice) => vec![slice],
-                Into::Slices => Slice::each().collect(),
-            };
-            for slice in slices {
+            for slice in joined.into.slices() {
                 let set: BTreeSet<u128> =
                     all.iter().copied().filter(|id| slice.has(Uuid::from_u128(*id))).collect();
                 let (first, rows) = (self.next, set.len() as u64);

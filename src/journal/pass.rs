@@ -97,12 +97,12 @@ impl Inner {
         // A log whose last value is damaged may seem to have no end.
         let values_of = |tables: ColumnTables| snapshot.numbered(tables.rows)?.len().map_err(engine);
         let values = values_of(LOG)? + values_of(RUN)?;
-        let rows_max = due.sources.rows().min(values.saturating_mul(ROWS_MAX));
+        let rows_max = due.sources().rows().min(values.saturating_mul(ROWS_MAX));
         // Room is taken first, for an append may bring back what was parked: that becomes a level, too.
         let first = self.step(false, |txn| {
             let mut state = state_in(txn)?;
             let first = state.next_ordinal;
-            state.next_ordinal += rows_max * due.joined.into.levels_max();
+            state.next_ordinal += rows_max * due.joined.into.slices().len() as u64;
             put_state(txn, &state).map(|()| first)
         })?;
         let bytes_max = STEP_BYTES.min(pass_bytes / 8);

@@ -8,6 +8,7 @@
 //! effect.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use redb::WriteTransaction;
 use uuid::Uuid;
@@ -29,7 +30,8 @@ pub(crate) type Overrides = BTreeMap<EntityKey, Option<Entry>>;
 /// What a rewrite is about.
 pub(crate) struct Due {
     pub(crate) joined: Joined,
-    pub(crate) sources: Sources,
+    /// All of the log, or none of it.
+    log: Option<Range<u64>>,
 }
 
 impl Due {
@@ -41,19 +43,25 @@ impl Due {
     ) -> Result<Due, Error> {
         let log = state.log_begins..folding.log_end(state.log_begins)?;
         let joined = choose(&state.levels, log.end - log.start);
-        let sources = Sources { levels: joined.levels.clone(), log: Some(log) };
-        Ok(Due { joined, sources })
+        Ok(Due { joined, log: Some(log) })
     }
 
     /// Levels alone.
     pub(crate) fn of_levels(joined: Joined) -> Due {
-        let sources = Sources { levels: joined.levels.clone(), log: None };
-        Due { joined, sources }
+        Due { joined, log: None }
     }
 
     /// Whether there is anything to fold.
     pub(crate) fn is_any(&self) -> bool {
-        !self.sources.levels.is_empty() || self.sources.log.as_ref().is_some_and(|log| !log.is_empty())
+        !self.joined.levels.is_empty() || self.has_log()
+    }
+
+    fn has_log(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| !log.is_empty())
+    }
+
+    pub(crate) fn sources(&self) -> Sources {
+        Sources { levels: self.joined.levels.clone(), log: self.log.clone() }
     }
 
     /// What comes of it takes the place of what it was folded from, in a state to which levels may have been added
@@ -62,7 +70,7 @@ impl Due {
         let end = levels.last().map_or(0, |level| level.range().end);
         state.next_ordinal = state.next_ordinal.max(end);
         self.joined.replace(&mut state.levels, levels);
-        if let Some(log) = &self.sources.log {
+        if let Some(log) = &self.log {
             state.log_begins = log.end;
         }
     }
@@ -86,10 +94,10 @@ pub(crate) fn rewrite(
     let mut writer = LevelWriter::new(txn, due.joined.into, state.next_ordinal, 0);
     fold_into(&mut folding, &due, overrides, pass_bytes, &mut writer)?;
     let levels = writer.finish()?;
-    for level in &due.sources.levels {
+    for level in &due.joined.levels {
         remove(txn, RUN, level.range())?;
     }
-    if due.sources.log.as_ref().is_some_and(|log| !log.is_empty()) {
+    if due.has_log() {
         for table in [LOG.rows, LOG.payload] {
             // Dropping a table is the quickest way to empty it.
             txn.delete_table(table).map_err(engine)?;
@@ -109,7 +117,7 @@ pub(crate) fn fold_into(
     pass_bytes: u64,
     writer: &mut LevelWriter<impl Values + Copy>,
 ) -> Result<(), Error> {
-    let Due { joined, sources } = due;
+    let (joined, sources) = (&due.joined, &due.sources());
     let mut laid_over: HashMap<(u32, Uuid), ()> = HashMap::with_capacity(overrides.len());
     for key in overrides.keys() {
         let name = folding.interned.name(key.collection().as_str()).map_err(damaged("an override"))?;

@@ -228,3 +228,13 @@ impl<'d> Bytes<'d> {
         schedule
     }
 }
+
+/// Writes a value into what a change writes, so that it is known again.
+pub(super) fn mark(change: &mut Change, value: &str) {
+    let patch = Patch::from_serialize(&serde_json::json!({ "v": value })).expect("a plain value");
+    match change {
+        Change::Create(state) | Change::Update(Update::State(state)) => *state = state.with(&patch),
+        Change::Update(Update::Patch(first)) => *first = first.then(&patch),
+        Change::Delete => {}
+    }
+}

@@ -13,6 +13,7 @@ mod hostile_client;
 mod hostile_file;
 mod lines;
 mod scratch;
+mod seen;
 mod wire;
 
 pub use documents::documents;

@@ -17,11 +17,10 @@ mod rest;
 
 use uuid::Uuid;
 
-use super::build::Bytes;
+use super::build::{Bytes, mark};
 use super::scratch::Scratch;
-use crate::algebra::{
-    Answer, Ask, Change, Generation, Limits, Millis, Operation, Patch, ReplicaId, Schema, Trigger, Update,
-};
+use super::seen::in_hand;
+use crate::algebra::{Answer, Ask, Generation, Limits, Millis, Operation, ReplicaId, Schema, Trigger};
 use crate::authority::{MemoryStore, Rules, answer};
 use crate::codec::wire::Route;
 use crate::journal::{self, Durability, Options, verify};
@@ -126,13 +125,7 @@ impl Session {
 
     /// An operation that writes a value which was never written before.
     fn with_a_value(&mut self, mut operation: Operation) -> Operation {
-        let value = serde_json::json!({ "v": self.values.fresh() });
-        let patch = Patch::from_serialize(&value).expect("a plain value");
-        match &mut operation.change {
-            Change::Create(state) | Change::Update(Update::State(state)) => *state = state.with(&patch),
-            Change::Update(Update::Patch(first)) => *first = first.then(&patch),
-            Change::Delete => {}
-        }
+        mark(&mut operation.change, &self.values.fresh());
         operation
     }
 
@@ -276,18 +269,8 @@ fn seen(replica: &Replica) -> String {
     let standing = replica.standing().expect("a standing");
     let known = replica.known().expect("keys");
     let entities: Vec<_> = known.iter().map(|key| replica.entity(key).expect("an entity")).collect();
-    let journal = replica.journal();
-    format!(
-        "{entities:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-        (standing.cursors, standing.floors, standing.generation, standing.is_fetching_all),
-        replica.conflicts().expect("conflicts"),
-        replica.losers().expect("losers"),
-        journal.plan().expect("a plan"),
-        journal.parked().expect("what is parked"),
-        journal.held().expect("what is held"),
-        journal.open_bunch().expect("a bunch"),
-        journal.reads().expect("reads"),
-    )
+    let standing = (standing.cursors, standing.floors, standing.generation, standing.is_fetching_all);
+    format!("{entities:?} {standing:?} {}", in_hand(replica))
 }
 
 fn generation(number: usize) -> Generation {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::super::build::mark;
 use super::{Bytes, NOW, whole};
-use crate::algebra::{
-    Change, EntityKey, Existence, Limits, Millis, Operation, Patch, ReplicaId, Schema, State, Update,
-};
+use crate::algebra::{Change, EntityKey, Existence, Limits, Millis, Operation, ReplicaId, Schema, State};
 use crate::authority::{Account, Authority};
 use crate::journal::{Durability, Options};
 use crate::replica::{Replica, Status};
@@ -34,13 +33,11 @@ impl Device {
     pub(super) fn operations(bytes: &mut Bytes<'_>, value: Option<&str>) -> Vec<Operation> {
         let mut operations: Vec<Operation> = (0..1 + bytes.below(3)).map(|_| bytes.operation()).collect();
         let Some(value) = value else { return operations };
-        let patch = Patch::from_serialize(&serde_json::json!({ "v": value })).expect("a plain value");
-        for operation in &mut operations {
-            match &mut operation.change {
-                Change::Create(state) | Change::Update(Update::State(state)) => *state = state.with(&patch),
-                Change::Update(Update::Patch(first)) => *first = first.then(&patch),
-                Change::Delete => operation.change = Change::Create(State::empty().with(&patch)),
+        for Operation { change, .. } in &mut operations {
+            if *change == Change::Delete {
+                *change = Change::Create(State::empty());
             }
+            mark(change, value);
         }
         operations
     }

@@ -20,6 +20,7 @@ use std::path::Path;
 
 use super::build::Bytes;
 use super::scratch::Scratch;
+use super::seen::in_hand;
 use crate::algebra::Millis;
 use crate::journal::{Durability, Options, verify};
 use crate::merge::{Children, Keep, Resolutions, With};
@@ -118,19 +119,9 @@ fn of_the_source<T>(path: &Path, done: &Result<T, Error>) {
 
 /// All that can be seen of a replica.
 fn seen(replica: &Replica) -> String {
-    let journal = replica.journal();
-    format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-        replica.entities(None).expect("a sound file"),
-        replica.standing().expect("a sound file"),
-        replica.conflicts().expect("a sound file"),
-        replica.losers().expect("a sound file"),
-        journal.plan().expect("a sound file"),
-        journal.parked().expect("a sound file"),
-        journal.held().expect("a sound file"),
-        journal.open_bunch().expect("a sound file"),
-        journal.reads().expect("a sound file"),
-    )
+    let entities = replica.entities(None).expect("a sound file");
+    let standing = replica.standing().expect("a sound file");
+    format!("{entities:?} {standing:?} {}", in_hand(replica))
 }
 
 /// Whatever can be done with a replica. What fails, fails with an error; what comes after it, too.
