@@ -1,11 +1,15 @@
 //! A long history: what folding the next 10,000 operations takes behind it, how long somebody else's append waits
-//! meanwhile, and how much room the file takes on the disk.
+//! meanwhile, how long the disk alone makes one wait that shares it with as large commits, and how much room the file
+//! takes on the disk.
 //!
 //! `FOLDLOG_BENCH_HISTORY=100000000` goes so far; without it to 10 M.
 
 mod memory;
 
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,7 +34,7 @@ fn main() {
     let mut operations = workload(u64::MAX, 1);
     let mut done = 0;
     println!(
-        "behind it | the next 10,000: folded, mean, median, longest | an append meanwhile, longest | without | file, of the reclaimed one | memory"
+        "behind it | the next 10,000: folded, mean, median, longest | an append meanwhile, longest | without | the disk alone | file, of the reclaimed one | memory"
     );
     for history in
         [0, 1_000_000, 10_000_000, 100_000_000].into_iter().take_while(|history| *history <= longest)
@@ -53,13 +57,15 @@ fn main() {
             took.push(compacted);
             waited = waited.max(longest);
         }
-        let mean = took.iter().sum::<Duration>() / u32::try_from(ROUNDS).expect("few");
+        let all: Duration = took.iter().sum();
+        let mean = all / u32::try_from(ROUNDS).expect("few");
         took.sort_unstable();
         let [median, longest] =
             [ROUNDS / 2, ROUNDS - 1].map(|place| took.get(place).copied().unwrap_or_default());
         let (_, quiet) = beside_appends(&journal, || thread::sleep(mean * 10));
         println!(
-            "{history} | {mean:.1?}, {median:.1?}, {longest:.1?} | {waited:.2?} | {quiet:.2?} | {:.2} | {}",
+            "{history} | {mean:.1?}, {median:.1?}, {longest:.1?} | {waited:.2?} | {quiet:.2?} | {:.2?} | {:.2} | {}",
+            disk_alone(folder.path(), all),
             room(&path) / reclaimed(&path, folder.path()),
             highest()
         );
@@ -92,6 +98,43 @@ fn beside_appends(journal: &Journal, work: impl FnOnce()) -> (Duration, Duration
         let took = began.elapsed();
         has_ended.store(true, Ordering::Release);
         (took, appender.join().expect("no panic"))
+    })
+}
+
+/// The longest that a page takes to a file that has room for it, and to the disk, while somebody else writes as much as a
+/// commit of a pass does, and one waits for the other: what no outbox can do better.
+fn disk_alone(folder: &Path, meanwhile: Duration) -> Duration {
+    const ROOM: u64 = 64 * 1024 * 1024;
+    let mut file = File::create(folder.join("alone")).expect("a file");
+    file.write_all(&vec![1; usize::try_from(ROOM).expect("64 bits")]).expect("room");
+    file.sync_all().expect("room");
+    let file = Mutex::new((file, 0));
+    let write = |bytes: &[u8]| {
+        let mut held = file.lock().expect("no panic");
+        let (file, place) = &mut *held;
+        *place = (*place + bytes.len() as u64) % (ROOM - bytes.len() as u64);
+        file.seek(SeekFrom::Start(*place)).expect("a file");
+        file.write_all(bytes).expect("room");
+        file.sync_data().expect("room");
+    };
+    let has_ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !has_ended.load(Ordering::Acquire) {
+                write(&[2; 256 * 1024]);
+                // Whoever waits comes first, as in the journal.
+                thread::sleep(Duration::from_micros(50));
+            }
+        });
+        let began = Instant::now();
+        let mut longest = Duration::ZERO;
+        while began.elapsed() < meanwhile {
+            let began = Instant::now();
+            write(&[3; 4096]);
+            longest = longest.max(began.elapsed());
+        }
+        has_ended.store(true, Ordering::Release);
+        longest
     })
 }
 

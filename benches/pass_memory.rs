@@ -1,6 +1,7 @@
 //! The pass over 10 M operations, and sealing 10,000 of them: how long, and how much memory at its highest.
 //!
 //! The journal is written by one process, compacted by another and sealed by a third, so that each figure is its own.
+//! `FOLDLOG_BENCH_PASS_BYTES` says what a pass may take, where it is not the default.
 
 mod memory;
 
@@ -8,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use foldlog::algebra::Limits;
-use foldlog::journal::{Durability, Error, Journal};
+use foldlog::journal::{Durability, Error, Journal, Options, PASS_BYTES_DEFAULT};
 use foldlog::workload::Workload;
 use memory::highest;
 
@@ -48,7 +49,9 @@ fn write(path: &str, entities: u64) {
 }
 
 fn compact(path: &str) {
-    let journal = Journal::open(path).expect("the journal");
+    let pass_bytes = std::env::var("FOLDLOG_BENCH_PASS_BYTES").ok();
+    let pass_bytes = pass_bytes.map_or(PASS_BYTES_DEFAULT, |text| text.parse().expect("a number of bytes"));
+    let journal = Options::new().pass_bytes(pass_bytes).open(path).expect("the journal");
     let began = Instant::now();
     journal.compact().expect("room");
     let time = began.elapsed().as_secs_f64();

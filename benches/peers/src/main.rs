@@ -21,6 +21,7 @@
 //! | system | |
 //! |---|---|
 //! | limit | a file that was written once before, `fdatasync`; reading: a buffered reader; a pass: both |
+//! | foldlog_flushed | foldlog, flushed after each append, as by a program that goes to the background |
 //! | redb | a row an operation |
 //! | sqlite | a row an operation, WAL, `synchronous=FULL`; many threads share one connection |
 //! | fjall | a row an operation, its journal synced with `fdatasync` |

@@ -59,8 +59,9 @@ pub(crate) const SYSTEMS: [System; 5] = [
 /// How a database is opened, or made where there is none, until it could append.
 type Open = fn(&Path) -> Box<dyn Database>;
 
-pub(crate) const DATABASES: [(&str, Open); 4] = [
+pub(crate) const DATABASES: [(&str, Open); 5] = [
     ("foldlog", |folder| Foldlog::open(folder)),
+    ("foldlog_flushed", |folder| Box::new(Flushed(Foldlog::open(folder)))),
     ("redb", |folder| Redb::open(folder)),
     ("sqlite", |folder| Sqlite::open(folder)),
     ("fjall", |folder| Fjall::open(folder)),
@@ -95,6 +96,22 @@ impl Database for Foldlog {
 impl Store for Foldlog {
     fn append(&self, batch: &[Operation]) {
         self.0.append(batch, Durability::Durable).expect("room");
+    }
+}
+
+/// The same, flushed after each append, as a program does that goes to the background.
+struct Flushed(Box<Foldlog>);
+
+impl Database for Flushed {
+    fn seen(&self) -> Seen {
+        self.0.seen()
+    }
+}
+
+impl Store for Flushed {
+    fn append(&self, batch: &[Operation]) {
+        self.0.append(batch);
+        self.0.0.flush().expect("room");
     }
 }
 
