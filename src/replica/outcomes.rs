@@ -63,7 +63,8 @@ impl Replica {
             let nothing = work.overrides.iter().filter(|(key, left)| left.is_none() && !sent.contains(key));
             for key in nothing.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
                 let (base, stamps) = view.base(&key)?;
-                view.lay(&key, &base, &stamps, None, Cause::Local)?;
+                // What came back and went again before it was sent is remembered as it was seen here.
+                view.lay_with(&key, &base, &stamps, None, Cause::Local, true)?;
             }
             Ok(sealing)
         })?;

@@ -332,3 +332,37 @@ fn watchers_hear_what_looks_different_and_why() {
     let heard = heard();
     assert!(heard.contains(&(key("notes", 11).to_string(), Cause::Remote)), "{heard:?}");
 }
+
+/// A revival that was deleted again before it was sent comes to nothing for the authority, but not for who wrote it.
+#[test]
+fn what_was_revived_and_deleted_before_it_was_sent_comes_back_with_all_it_had() {
+    for between in 0..4 {
+        let mut store = MemoryStore::new(schema(SCHEMA), Generation(Uuid::from_u128(1)));
+        let replica = opened(&FaultyStorage::new());
+        let note = |json| patch(key("folders", 1), json);
+        commit(&replica, &[Operation::create(key("folders", 1), state(r#"{"a":1}"#))]);
+        run(&mut store, &replica, Want::SYNC);
+        commit(&replica, &[Operation::delete(key("folders", 1))]);
+        run(&mut store, &replica, Want::SYNC);
+        commit(&replica, &[note(r#"{"b":2}"#)]);
+        assert_eq!(replica.get(&key("folders", 1)).unwrap(), Some(state(r#"{"a":1,"b":2}"#)));
+        if between == 1 {
+            run(&mut store, &replica, Want::SYNC);
+        }
+        commit(&replica, &[Operation::delete(key("folders", 1))]);
+        match between {
+            2 => run(&mut store, &replica, Want::SYNC),
+            3 => run(&mut store, &replica, Want::DOWN),
+            _ => {}
+        }
+        commit(&replica, &[note(r#"{"c":3}"#)]);
+        let other = opened(&FaultyStorage::new());
+        run(&mut store, &replica, Want::SYNC);
+        run(&mut store, &other, Want::SYNC);
+        for replica in [&replica, &other] {
+            let seen = replica.get(&key("folders", 1)).unwrap();
+            assert_eq!(seen, Some(state(r#"{"a":1,"b":2,"c":3}"#)), "{between}");
+            assert_eq!(replica.check().unwrap(), [""; 0], "{between}");
+        }
+    }
+}
