@@ -1,13 +1,19 @@
 //! Damaged journals: flipped bits, truncation, garbage. Every call ends in a typed error or a right answer, none
 //! panics, and verifying finds what is damaged without changing a byte.
+//!
+//! Every bit of a small journal, and every length of it:
+//!
+//! ```sh
+//! FOLDLOG_BITS_ONE_IN=1 FOLDLOG_LENGTHS_ONE_IN=1 cargo test --release --features testing --test damage -- --nocapture
+//! ```
 #![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that panics has failed")]
 
 mod prepared;
 
-use foldlog::algebra::{Limits, Operation};
-use foldlog::journal::{Durability, Error, Journal, verify};
+use foldlog::algebra::{Epoch, Limits, Operation, Row};
+use foldlog::journal::{Durability, Error, Journal, Listing, verify};
 use foldlog::testing::FaultyStorage;
-use prepared::{key, observed, open, patch, prepared};
+use prepared::{key, observed, open, patch, prepared, state};
 
 /// What became of one damaged journal.
 #[derive(Default, Debug)]
@@ -19,6 +25,14 @@ struct Figures {
 
 /// Every call that reads, then every kind that writes.
 fn use_it(journal: &Journal) -> Result<(), Error> {
+    read_it(journal)?;
+    journal.append(&[Operation::patch(key(3), patch(r#"{"z":1}"#))], Durability::Durable)?;
+    journal.compact()?;
+    journal.seal(Limits::default())?;
+    Ok(())
+}
+
+fn read_it(journal: &Journal) -> Result<(), Error> {
     journal.plan()?;
     journal.open_bunch()?;
     journal.parked()?;
@@ -29,14 +43,12 @@ fn use_it(journal: &Journal) -> Result<(), Error> {
     for number in 0..100 {
         journal.base(&key(number))?;
     }
-    journal.append(&[Operation::patch(key(3), patch(r#"{"z":1}"#))], Durability::Durable)?;
-    journal.compact()?;
-    journal.seal(Limits::default())?;
     Ok(())
 }
 
 fn typed(error: &Error) {
-    let damage = error.is_damage() || matches!(error, Error::Failed | Error::Io { .. });
+    // No call of the storage failed: whoever is told so looks for another disk.
+    let damage = error.is_damage() || matches!(error, Error::Failed);
     assert!(damage && !error.to_string().is_empty(), "{error:?}");
 }
 
@@ -85,16 +97,131 @@ fn a_flipped_bit_is_an_error_or_changes_nothing() {
     assert!(figures.refused > 0 && figures.failed > 0 && figures.unharmed > 0);
 }
 
+/// A journal of little, with something pending, sealed and known of the authority.
+fn small() -> FaultyStorage {
+    let storage = FaultyStorage::new();
+    let journal = open(&storage).unwrap();
+    let row = Row { key: key(3), state: Some(state(r#"{"n":3}"#)), epoch: Some(Epoch(4)) };
+    journal.baseline(&[row], Listing::Partial).unwrap();
+    let create = |n| Operation::create(key(n), state(&format!(r#"{{"n":{n}}}"#)));
+    journal.append(&[create(1), create(2)], Durability::Durable).unwrap();
+    journal.seal(Limits::default()).unwrap().unwrap();
+    journal.append(&[Operation::patch(key(3), patch(r#"{"n":4}"#)), create(5)], Durability::Durable).unwrap();
+    drop(journal);
+    storage.snapshot()
+}
+
+/// The bits of the file, in turns of a few threads.
+fn every_bit(bytes: &[u8], one_in: usize, each: impl Fn(&[u8], &mut Figures) + Sync) -> Figures {
+    const THREADS: usize = 2;
+    let mut all = Figures::default();
+    std::thread::scope(|scope| {
+        let each = &each;
+        let run = |thread: usize| {
+            move || {
+                let (mut damaged, mut figures) = (bytes.to_vec(), Figures::default());
+                for bit in (thread * one_in..bytes.len() * 8).step_by(THREADS * one_in) {
+                    let mask = 1 << (bit % 8);
+                    damaged[bit / 8] ^= mask;
+                    each(&damaged, &mut figures);
+                    damaged[bit / 8] ^= mask;
+                }
+                figures
+            }
+        };
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(run(thread))).collect();
+        for thread in threads {
+            let figures = thread.join().unwrap();
+            all.refused += figures.refused;
+            all.failed += figures.failed;
+            all.unharmed += figures.unharmed;
+        }
+    });
+    all
+}
+
+#[test]
+fn a_single_bit_of_a_small_journal_is_an_error_or_changes_nothing() {
+    let storage = small();
+    let before = observed(&open(&storage.snapshot()).unwrap());
+    let bytes = storage.bytes();
+    // A prime, so that every bit of a byte has its turn.
+    let one_in = std::env::var("FOLDLOG_BITS_ONE_IN").map_or(61, |text| text.parse().unwrap());
+    let figures = every_bit(&bytes, one_in, |damaged, figures| try_it(damaged, &before, figures));
+    println!("{} bytes, one bit in {one_in}: {figures:?}", bytes.len());
+    assert!(figures.refused > 0 && figures.failed > 0 && figures.unharmed > 0);
+}
+
+/// A disk that puts a page where another belongs, or does not write one and says that it did.
+#[test]
+fn pages_that_were_swapped_or_never_written_are_found_or_do_not_matter() {
+    const PAGE: usize = 4096;
+    let storage = prepared(true);
+    let stale = storage.bytes();
+    let journal = open(&storage).unwrap();
+    use_it(&journal).unwrap();
+    let before = observed(&journal);
+    drop(journal);
+    let bytes = storage.bytes();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.journal");
+    let (mut found, mut harmless) = (0, 0);
+    let mut check = |damaged: &[u8], what: &str| {
+        if damaged == bytes {
+            return;
+        }
+        std::fs::write(&path, damaged).unwrap();
+        match verify(&path) {
+            Ok(report) if report.findings.is_empty() => {
+                assert_eq!(observed(&open(&FaultyStorage::from_bytes(damaged)).unwrap()), before, "{what}");
+                harmless += 1;
+            }
+            Ok(_) => found += 1,
+            Err(error) => {
+                typed(&error);
+                found += 1;
+            }
+        }
+        // Whoever opens it without looking may be told nothing, but it ends well.
+        if let Err(error) = open(&FaultyStorage::from_bytes(damaged)).and_then(|journal| use_it(&journal)) {
+            typed(&error);
+        }
+    };
+    let pages = bytes.len() / PAGE;
+    for page in 0..pages {
+        let here = page * PAGE..(page + 1) * PAGE;
+        let mut damaged = bytes.clone();
+        if let Some(old) = stale.get(here.clone()) {
+            damaged[here.clone()].copy_from_slice(old);
+            check(&damaged, &format!("page {page} is as it was before"));
+        }
+        for other in [page + 1, page + 2, page * 7 % pages].into_iter().filter(|other| *other < pages) {
+            let mut damaged = bytes.clone();
+            damaged.copy_within(other * PAGE..(other + 1) * PAGE, here.start);
+            damaged[other * PAGE..(other + 1) * PAGE].copy_from_slice(&bytes[here.clone()]);
+            check(&damaged, &format!("pages {page} and {other} are swapped"));
+        }
+    }
+    println!("{pages} pages: {found} found, {harmless} of free pages");
+    assert!(found > 50 && harmless > 10);
+}
+
 #[test]
 fn a_file_cut_short_is_an_error_or_changes_nothing() {
     let storage = prepared(true);
     let before = observed(&open(&storage.snapshot()).unwrap());
     let bytes = storage.bytes();
     let mut figures = Figures::default();
-    for len in (0..bytes.len()).step_by(4096).flat_map(|page| [page, page + 1, page + 2_000]) {
-        if len > 0 && len < bytes.len() {
-            try_it(&bytes[..len], &before, &mut figures);
-        }
+    let pages = (0..bytes.len()).step_by(4096).flat_map(|page| [page, page + 1, page + 2_000]);
+    for len in pages.filter(|len| (1..bytes.len()).contains(len)) {
+        try_it(&bytes[..len], &before, &mut figures);
+    }
+    let small = small();
+    let before = observed(&open(&small.snapshot()).unwrap());
+    let bytes = small.bytes();
+    let one_in = std::env::var("FOLDLOG_LENGTHS_ONE_IN").map_or(97, |text| text.parse().unwrap());
+    for len in (1..bytes.len()).step_by(one_in) {
+        try_it(&bytes[..len], &before, &mut figures);
     }
     println!("{figures:?}");
     assert!(figures.refused > 10);

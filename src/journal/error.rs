@@ -140,6 +140,10 @@ impl Error {
 /// What the engine said, in our words.
 pub(crate) fn engine(error: impl Into<redb::Error>) -> Error {
     match error.into() {
+        // Nobody cuts a file that is open: the engine was led past its end by what it read.
+        redb::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            Error::Corrupted { why: "its engine's pages lead past its end".to_owned() }
+        }
         redb::Error::Io(source) => Error::Io { doing: "the journal's storage failed".to_owned(), source },
         redb::Error::PreviousIo => Error::Failed,
         redb::Error::Corrupted(why) => Error::Corrupted { why },
