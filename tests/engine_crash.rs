@@ -15,12 +15,14 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: it fails there")]
 
 mod engine;
+mod random;
 
 use std::io;
 use std::sync::Arc;
 
-use engine::{Content, Random, Way, change, open, read};
+use engine::{Content, Way, change, open, read};
 use foldlog::testing::{CrashPoint, FaultyStorage, Unsynced};
+use random::Random;
 use redb::Database;
 
 /// A commit of a workload, and between which events of the storage it happened.

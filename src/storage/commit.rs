@@ -10,8 +10,10 @@
 //!
 //! What waking costs is most of what many small commits cost. All who were taken together sleep in one place and are woken
 //! by one call, when all of them are answered; those who came meanwhile sleep in another one.
+//!
+//! `tests/group_commit.rs` compiles this module once more, with locks of a scheduler that tries one order after the other.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use super::locks::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What one caller wants, while another one leads.
 #[derive(Debug)]
@@ -147,70 +149,5 @@ impl<W, A> Drop for Lead<'_, W, A> {
         if is_anybody_next {
             self.queue.bed(self.batch.wrapping_add(1)).notify_one();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    type Answer = Result<(), &'static str>;
-
-    fn queue() -> Queue<(), Answer> {
-        Queue::new(|| Err("the leader died"))
-    }
-
-    #[test]
-    fn a_leader_that_panics_leaves_nobody_waiting() {
-        let queue = Arc::new(queue());
-        let Turn::Lead(lead) = queue.join(|| ()) else { panic!("nobody leads yet") };
-        let follower = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || match queue.join(|| ()) {
-                Turn::Lead(_) => panic!("somebody leads"),
-                Turn::Follow(request) => queue.follow(&request).is_some(),
-            })
-        };
-        while queue.lock().waiting.is_empty() {
-            thread::yield_now();
-        }
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
-            let _lead = lead;
-            std::panic::resume_unwind(Box::new("the leader dies"));
-        }));
-        assert!(panicked.is_err());
-        assert!(follower.join().unwrap(), "the follower was handed the lead");
-    }
-
-    #[test]
-    fn everybody_is_answered_once() {
-        let queue = queue();
-        let answered = std::sync::atomic::AtomicU64::new(0);
-        thread::scope(|scope| {
-            for _ in 0..32 {
-                scope.spawn(|| {
-                    for _ in 0..200 {
-                        let lead = |lead: Lead<'_, (), Answer>| {
-                            for request in &lead.taken {
-                                request.answer(Ok(()));
-                            }
-                        };
-                        match queue.join(|| ()) {
-                            Turn::Lead(mine) => lead(mine),
-                            Turn::Follow(request) => {
-                                if let Some(mine) = queue.follow(&request) {
-                                    lead(mine);
-                                }
-                                queue.answer_of(&request).unwrap();
-                            }
-                        }
-                        answered.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        assert_eq!(answered.into_inner(), 32 * 200);
     }
 }

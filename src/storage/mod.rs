@@ -17,6 +17,7 @@ mod backend;
 pub(crate) mod commit;
 pub(crate) mod guard;
 mod lists;
+mod locks;
 pub(crate) mod memory;
 pub(crate) mod newborn;
 pub(crate) mod open;

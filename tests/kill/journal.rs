@@ -1,60 +1,23 @@
-//! A hundred kills at random moments: what was acknowledged is there, byte for byte, nothing is half-applied,
-//! and what was sealed is sealed with the same bytes.
-//!
-//! The test runs itself again as the process to be killed. That one appends, compacts, seals and settles without
-//! end, and says so on its standard output after each call returned. All rounds use one journal, so
-//! there is a history to be damaged.
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![cfg(unix)]
+//! A journal that appends, compacts, seals and settles without end.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use foldlog::Uuid;
 use foldlog::algebra::{
-    Base, Bunch, CollectionName, Effect, EntityKey, Epoch, Existence, Limits, Operation, Outcome, Outcomes,
-    Patch, Planned, Resulting, Seq, State, draft,
+    Base, Bunch, Effect, EntityKey, Epoch, Existence, Limits, Operation, Outcome, Outcomes, Planned,
+    Resulting, Seq, draft,
 };
 use foldlog::codec::lines::Line;
-use foldlog::journal::{Durability, Error, Journal, verify};
+use foldlog::journal::{Durability, Journal, verify};
 
-const KILLS: u32 = 100;
-const ENTITIES: u64 = 40;
-const JOURNAL: &str = "FOLDLOG_TEST_JOURNAL";
+use crate::{ENTITIES, Moments, heard, key, kills, operation, say, start, with_open_files};
 
-/// The operation with a sequence number: both processes know it from the number alone.
-fn operation(seq: u64) -> Operation {
-    let key = key(seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32);
-    let filler = "x".repeat(usize::try_from(seq * 37 % 900).unwrap());
-    let patch = |json: String| Operation::patch(key.clone(), Patch::from_json(&json).unwrap());
-    match seq % 7 {
-        0 => Operation::delete(key),
-        1 | 4 => {
-            let state = format!(r#"{{"seq":{seq},"filler":"{filler}"}}"#);
-            Operation::create(key, State::from_json(&state).unwrap())
-        }
-        number => patch(format!(r#"{{"p{number}":{seq}}}"#)),
-    }
-}
+/// How many of all kills these are.
+const SHARE: u32 = 5;
 
-fn key(number: u64) -> EntityKey {
-    let id = Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0000 + u128::from(number % ENTITIES));
-    EntityKey::new(CollectionName::new("notes").unwrap(), id).unwrap()
-}
-
-/// The process that is killed. It says what it begins to append, and what came back.
-#[test]
-fn child() {
-    let Some(path) = std::env::var_os(JOURNAL) else { return };
+/// What is killed: says what it begins to append, and what came back.
+pub(crate) fn live(path: &Path) {
     let journal = Journal::create(path).unwrap();
-    let say = |words: String| {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "@{words}").unwrap();
-        out.flush().unwrap();
-    };
     let mut next = journal.status().unwrap().appended + 1;
     say("ready".to_owned());
     for round in 0_u64.. {
@@ -95,16 +58,6 @@ fn accepted(bunch: &Bunch) -> Outcomes {
     Outcomes { bunch: bunch.number, outcomes }
 }
 
-fn start(path: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["child", "--exact", "--nocapture", "--test-threads", "1"])
-        .env(JOURNAL, path)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
 /// What the killed process said.
 #[derive(Default)]
 struct Said {
@@ -117,12 +70,9 @@ struct Said {
     settled: u64,
 }
 
-fn hear(child: &mut Child, said: &mut Said) {
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        // The last line may be cut off.
-        let Ok(line) = line else { break };
-        let Some((_, words)) = line.split_once('@') else { continue };
-        match words.split_once(' ') {
+fn hear(lines: Vec<String>, said: &mut Said) {
+    for line in lines {
+        match line.split_once(' ') {
             Some(("appending", number)) => said.under_way = number.parse().unwrap_or(9),
             Some(("appended", last)) => {
                 said.acknowledged = last.parse().unwrap();
@@ -165,23 +115,17 @@ fn what_is_there_is_what_was_appended(journal: &Journal) -> u64 {
 }
 
 #[test]
-fn what_was_acknowledged_survives_a_hundred_kills() {
+fn what_was_acknowledged_survives_kills() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("killed.journal");
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
-    println!("seed {seed}");
-    let mut random = u64::from(seed) | 1;
+    let (kills, mut moments) = (kills(SHARE), Moments::new());
     let mut seen: BTreeMap<EntityKey, Existence> = BTreeMap::new();
     let mut played = 0;
     let (mut open, mut delivered, mut in_flight, mut compared) = (None::<Bunch>, 0, 0, 0);
-    for kill in 0..KILLS {
-        let mut child = start(&path);
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_micros(8_000 + (random >> 33) % 60_000));
-        child.kill().unwrap();
+    for kill in 0..kills {
         let mut said = Said { acknowledged: played, ..Said::default() };
-        hear(&mut child, &mut said);
-        child.wait().unwrap();
+        hear(heard(start("journal", &path, 0), &mut moments), &mut said);
+        let _open = with_open_files();
         if !path.exists() {
             assert_eq!(said.acknowledged, 0);
             continue;
@@ -229,6 +173,7 @@ fn what_was_acknowledged_survives_a_hundred_kills() {
         compared += what_is_there_is_what_was_appended(&journal);
         drop(journal);
     }
+    let _open = with_open_files();
     let journal = Journal::open(&path).unwrap();
     let appended = journal.status().unwrap().appended;
     assert!(
@@ -254,7 +199,7 @@ fn what_was_acknowledged_survives_a_hundred_kills() {
         assert_eq!(matches!(base, Base::Live(_)), local.live().is_some(), "{key}: {base:?} of {local:?}");
     }
     println!(
-        "{appended} operations over {KILLS} kills, {in_flight} of them kept though not acknowledged; {delivered} bunches; {compared} effects compared byte for byte"
+        "{appended} operations over {kills} kills, {in_flight} of them kept though not acknowledged; {delivered} bunches; {compared} effects compared byte for byte"
     );
     assert_eq!(verify_after(journal, &path), []);
 }
@@ -262,21 +207,4 @@ fn what_was_acknowledged_survives_a_hundred_kills() {
 fn verify_after(journal: Journal, path: &Path) -> Vec<foldlog::journal::Finding> {
     drop(journal);
     verify(path).unwrap().findings
-}
-
-#[test]
-fn a_second_process_is_told_that_the_journal_is_open_elsewhere() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("held.journal");
-    let mut child = start(&path);
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("@ready")));
-    for refused in [Journal::open(&path).map(drop), verify(&path).map(drop)] {
-        let error = refused.unwrap_err();
-        assert!(matches!(error, Error::Locked { .. }) && error.is_temporary(), "{error}");
-        assert!(error.to_string().ends_with("is open elsewhere; close it there, or wait"), "{error}");
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    Journal::open(&path).unwrap();
 }
