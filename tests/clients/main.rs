@@ -2,6 +2,7 @@
 //! link.
 
 mod differ;
+mod faults;
 mod hostile;
 mod principles;
 mod program;

@@ -43,7 +43,7 @@ pub(super) fn options() -> Options {
     Options::new().cache_bytes(1 << 20).clock(|| NOW.0).schema(schema(SCHEMA))
 }
 
-fn opened(storage: &FaultyStorage) -> Replica {
+pub(super) fn opened(storage: &FaultyStorage) -> Replica {
     Replica::of(options().on(storage.clone()).unwrap()).unwrap()
 }
 
@@ -92,7 +92,7 @@ fn a_long_chain_of_deleted_parents_comes_back_with_its_last_child() {
 
 /// A replica with something in every table: synchronised, changed, created, deleted, in conflict, clashing, lost; and
 /// an authority where others wrote meanwhile.
-fn prepared() -> (FaultyStorage, MemoryStore) {
+pub(super) fn prepared() -> (FaultyStorage, MemoryStore) {
     let mut store = MemoryStore::new(schema(SCHEMA), Generation(Uuid::from_u128(1)));
     let other = opened(&FaultyStorage::new());
     let storage = FaultyStorage::new();
@@ -134,7 +134,7 @@ fn prepared() -> (FaultyStorage, MemoryStore) {
 }
 
 /// Everything that can be seen of a replica.
-fn observed(replica: &Replica) -> String {
+pub(super) fn observed(replica: &Replica) -> String {
     let seen: Vec<String> = replica
         .known()
         .unwrap()
@@ -153,9 +153,9 @@ fn observed(replica: &Replica) -> String {
     )
 }
 
-type Call = fn(&Replica, &mut MemoryStore) -> Result<(), Error>;
+pub(super) type Call = fn(&Replica, &mut MemoryStore) -> Result<(), Error>;
 
-const CALLS: [(&str, Call); 7] = [
+pub(super) const CALLS: [(&str, Call); 7] = [
     ("a delete with its cascade", |replica, _| {
         replica.commit(&[Operation::delete(key("folders", 1))], Durability::Durable).map(drop)
     }),

@@ -1,0 +1,101 @@
+//! A replica on a disk that fails: every call of the storage, in every call of the replica's that writes.
+
+use foldlog::algebra::Operation;
+use foldlog::journal::{self, Durability};
+use foldlog::replica::{Error, Replica};
+use foldlog::testing::{Fault, FaultyStorage, Times};
+
+use super::replica::{CALLS, key, observed, opened, patch, prepared, state};
+
+/// How a handle answers to what is asked of it next.
+fn next(replica: &Replica) -> Result<(), Error> {
+    replica.commit(&[patch(key("folders", 1), r#"{"next":true}"#)], Durability::Durable).map(drop)
+}
+
+fn is_refusal(error: &Error, times: Times) -> bool {
+    match error {
+        Error::Journal { source: journal::Error::Failed } => true,
+        Error::Journal { source: journal::Error::Io { .. } | journal::Error::Corrupted { .. } } => {
+            times == Times::Always
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn a_storage_call_that_fails_leaves_the_old_replica_or_the_new_one_and_work_goes_on_when_it_is_healed() {
+    let (start, store) = prepared();
+    let (mut faults, mut failed) = (0, 0);
+    for (name, call) in CALLS {
+        let begun = || -> (FaultyStorage, Replica) {
+            let storage = start.snapshot();
+            let replica = opened(&storage);
+            if ["outcomes", "another name"].contains(&name) {
+                replica.seal(foldlog::algebra::Limits::default()).unwrap();
+            }
+            (storage, replica)
+        };
+        let (before, after, calls) = {
+            let (storage, replica) = begun();
+            let (before, first) = (observed(&replica), storage.calls());
+            call(&replica, &mut store.clone()).unwrap();
+            let calls = storage.calls() - first;
+            (before, observed(&replica), calls)
+        };
+        let once = (0..calls).map(|number| (number, Times::Once));
+        let for_good = (0..calls).step_by(3).map(|number| (number, Times::Always));
+        for (number, times) in once.chain(for_good) {
+            for fault in Fault::ALL {
+                let (storage, replica) = begun();
+                assert_eq!(observed(&replica), before);
+                storage.fail_at(storage.calls() + number, fault, times);
+                let called = call(&replica, &mut store.clone());
+                if storage.faults_fired() == 0 {
+                    continue;
+                }
+                faults += 1;
+                let case = || format!("{name}, call {number} of {calls}, {fault:?}, {times:?}");
+                if let Err(error) = next(&replica) {
+                    assert!(is_refusal(&error, times), "{}: {error}", case());
+                    storage.heal();
+                    drop(replica);
+                    let replica = opened(&storage);
+                    let found = observed(&replica);
+                    assert!(found == before || found == after, "{}: neither old nor new: {found}", case());
+                    assert!(called.is_err() || found == after, "{}: it returned, and is gone", case());
+                    failed += 1;
+                }
+                storage.heal();
+                let replica = opened(&storage);
+                assert_eq!(replica.check().unwrap(), [""; 0], "{}", case());
+                replica
+                    .commit(&[Operation::create(key("folders", 3), state("{}"))], Durability::Durable)
+                    .unwrap();
+                assert!(replica.get(&key("folders", 3)).unwrap().is_some(), "{}", case());
+            }
+        }
+    }
+    println!("{} calls, {faults} faults, after {failed} of which the handle refused to write", CALLS.len());
+    assert!(faults > 500 && failed > 100, "{faults}, {failed}");
+}
+
+/// A program whose disk is full is told so, and goes on when there is room again, without being restarted.
+#[test]
+fn a_full_disk_is_told_of_and_the_same_handle_goes_on_when_there_is_room() {
+    let (start, _) = prepared();
+    let storage = start.snapshot();
+    let replica = opened(&storage);
+    let long = "x".repeat(1 << 20);
+    storage.fail_at(storage.calls(), Fault::NoSpace, Times::Always);
+    let big = Operation::patch(
+        key("folders", 2),
+        foldlog::algebra::Patch::from_json(&format!(r#"{{"long":"{long}"}}"#)).unwrap(),
+    );
+    let refused = replica.commit(std::slice::from_ref(&big), Durability::Durable).unwrap_err();
+    assert!(refused.to_string().contains("no space left"), "{refused}");
+    assert!(is_refusal(&next(&replica).unwrap_err(), Times::Once));
+    storage.heal();
+    replica.journal().resume().unwrap();
+    replica.commit(&[big], Durability::Durable).unwrap();
+    assert_eq!(replica.check().unwrap(), [""; 0]);
+}
