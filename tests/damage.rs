@@ -6,7 +6,12 @@
 //! ```sh
 //! FOLDLOG_BITS_ONE_IN=1 FOLDLOG_LENGTHS_ONE_IN=1 cargo test --release --features testing --test damage -- --nocapture
 //! ```
-#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that panics has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has failed"
+)]
 
 mod prepared;
 
