@@ -15,12 +15,14 @@
 //! ```
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+mod engine;
+mod engine_crash;
+mod engine_faults;
 mod figures;
 mod journal;
 mod merge;
 #[path = "../prepared/mod.rs"]
 mod prepared;
-#[path = "../random/mod.rs"]
 mod random;
 mod replica;
 mod sync;

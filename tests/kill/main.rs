@@ -7,7 +7,7 @@
 //! `FOLDLOG_KILLS` says how often; the long tier:
 //!
 //! ```sh
-//! FOLDLOG_KILLS=5000 cargo test --release --features testing --test kill -- --nocapture
+//! FOLDLOG_KILLS=5000 cargo test --release --test kill -- --nocapture
 //! ```
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]

@@ -5,16 +5,14 @@
 //! All that a journal carries over a cut is what it knows of the authority's side. So the walk goes from cut to
 //! cut, and cases that meet in the same knowledge and the same two sides go on together: what they have in
 //! common is worked out once, and how many cases that were is counted, so that none can be missing.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
-
-mod short_logs;
+#![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::short_logs::{LENGTH, bases, operations_on_one, truths};
 use foldlog::algebra::{Base, Change, Effect, Existence, Fold, Operation, draft};
 use foldlog::testing::oracle::Thing;
 use foldlog::testing::strategies;
-use short_logs::{LENGTH, bases, operations_on_one, truths};
 
 /// What a log does, whatever it is done to.
 struct Part {

@@ -6,14 +6,12 @@
 //! compared with everything that could be seen before and after. The second half makes every storage call fail.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
-mod prepared;
-
+use crate::prepared::{PARKED, key, observed, options, patch, prepared, state, trigger};
 use foldlog::algebra::{
     Base, Epoch, Limits, Millis, Operation, Outcome, Outcomes, Resulting, Row, Seq, Trigger,
 };
 use foldlog::journal::{Durability, Error, Journal, Listing, PASS_BYTES_DEFAULT};
 use foldlog::testing::{CrashPoint, Fault, FaultyStorage, Times, Unsynced};
-use prepared::{PARKED, key, observed, options, patch, prepared, state, trigger};
 
 type Call = (&'static str, fn(&Journal) -> Result<(), Error>);
 

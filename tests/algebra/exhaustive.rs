@@ -5,16 +5,13 @@
 //! schemas, which have tests of their own. Several plans, one behind the other: `exhaustive_cuts`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
-mod every_log;
-mod short_logs;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use every_log::every_log;
+use crate::every_log::every_log;
+use crate::short_logs::{LENGTH, bases, operations_on_one, truths};
 use foldlog::algebra::{Existence, Operation, Patch};
 use foldlog::testing::baseline::Baseline;
 use foldlog::testing::{laws, strategies};
-use short_logs::{LENGTH, bases, operations_on_one, truths};
 
 /// Eight operations on one entity, two on another.
 fn operations() -> Vec<Operation> {

@@ -3,9 +3,7 @@
 //! key at some prefix, a search over all orders says whether another one would have done.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-mod every_log;
-
-use every_log::every_log;
+use crate::every_log::every_log;
 use foldlog::Uuid;
 use foldlog::algebra::{
     Base, BaseMap, Collection, CollectionName, EntityKey, OnDelete, Operation, Patch, Reference, Schema,

@@ -2,15 +2,13 @@
 //! purpose, one kind after the other, and then every one of a journal that has something of everything.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
-mod prepared;
-
+use crate::prepared::{PARKED, key, observed, open, patch, prepared, state, trigger};
 use foldlog::algebra::{
     Base, Bunch, Change, EntityKey, Epoch, Index, Limits, Operation, Outcome, Outcomes, Resulting, Row, Seq,
     Update,
 };
 use foldlog::journal::{Appended, Durability, Error, Journal, Listing, verify};
 use foldlog::testing::{FaultyStorage, Unsynced};
-use prepared::{PARKED, key, observed, open, patch, prepared, state, trigger};
 
 /// The kinds of frames that are looked for.
 const ROWS: u8 = 3;

@@ -4,7 +4,7 @@
 //! Every bit of a small journal, and every length of it:
 //!
 //! ```sh
-//! FOLDLOG_BITS_ONE_IN=1 FOLDLOG_LENGTHS_ONE_IN=1 cargo test --release --features testing --test damage -- --nocapture
+//! FOLDLOG_BITS_ONE_IN=1 FOLDLOG_LENGTHS_ONE_IN=1 cargo test --release --features testing,workload --test journal -- damage --nocapture
 //! ```
 #![expect(
     clippy::unwrap_used,
@@ -13,12 +13,10 @@
     reason = "a test that panics has failed"
 )]
 
-mod prepared;
-
+use crate::prepared::{key, observed, open, patch, prepared, state};
 use foldlog::algebra::{Epoch, Limits, Operation, Row};
 use foldlog::journal::{Durability, Error, Journal, Listing, verify};
 use foldlog::testing::FaultyStorage;
-use prepared::{key, observed, open, patch, prepared, state};
 
 /// What became of one damaged journal.
 #[derive(Default, Debug)]

@@ -12,14 +12,11 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: it fails there")]
 
-mod engine;
-mod random;
-
 use std::collections::BTreeMap;
 
-use engine::{Content, Way, change, open, read};
+use crate::engine::{Content, Way, change, open, read};
+use crate::random::Random;
 use foldlog::testing::{Fault, FaultyStorage, Times, Unsynced};
-use random::Random;
 
 const CACHE_BYTES: usize = 64 * 1024;
 

@@ -14,15 +14,12 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: it fails there")]
 
-mod engine;
-mod random;
-
 use std::io;
 use std::sync::Arc;
 
-use engine::{Content, Way, change, open, read};
+use crate::engine::{Content, Way, change, open, read};
+use crate::random::Random;
 use foldlog::testing::{CrashPoint, FaultyStorage, Unsynced};
-use random::Random;
 use redb::Database;
 
 /// A commit of a workload, and between which events of the storage it happened.

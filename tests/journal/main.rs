@@ -1,0 +1,15 @@
+//! The journal on its file: what it does, what it survives, what it leaves. One program, as they share what is slow to link.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod birth;
+mod calls;
+mod crash;
+mod damage;
+mod pass;
+#[path = "../prepared/mod.rs"]
+mod prepared;
+mod reclaimed;
+mod reopened;
+mod schedules;
+mod set_aside;
+mod threads;
