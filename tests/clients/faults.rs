@@ -5,7 +5,8 @@ use foldlog::journal::{self, Durability};
 use foldlog::replica::{Error, Replica};
 use foldlog::testing::{Fault, FaultyStorage, Times};
 
-use super::replica::{CALLS, key, observed, opened, patch, prepared, state};
+use super::replica::{CALLS, key, opened, patch, prepared, state};
+use super::seen::observed;
 
 /// How a handle answers to what is asked of it next.
 fn next(replica: &Replica) -> Result<(), Error> {

@@ -8,6 +8,7 @@ mod principles;
 mod program;
 mod replica;
 mod scenarios;
+mod seen;
 mod simulator;
 mod store;
 mod sync;

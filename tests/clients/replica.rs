@@ -12,6 +12,8 @@ use foldlog::replica::{Cause, Changed, Error, Replica, Resolution, Status};
 use foldlog::sync::{self, Engine, Next, Want};
 use foldlog::testing::{FaultyStorage, Unsynced};
 
+use super::seen::observed;
+
 const NOW: Millis = Millis(1_000_000);
 
 pub(super) const SCHEMA: &str = r#"{"collections":{
@@ -131,26 +133,6 @@ pub(super) fn prepared() -> (FaultyStorage, MemoryStore) {
     commit(&other, &[patch(key("notes", 2), r#"{"by":"other"}"#), note(11, "eleven")]);
     run(&mut store, &other, Want::SYNC);
     (storage, store)
-}
-
-/// Everything that can be seen of a replica.
-pub(super) fn observed(replica: &Replica) -> String {
-    let seen: Vec<String> = replica
-        .known()
-        .unwrap()
-        .iter()
-        .map(|key| format!("{key} {:?}", replica.entity(key).unwrap()))
-        .collect();
-    let journal = replica.journal();
-    format!(
-        "{seen:#?} {:?} {:?} {:?} {:?} {:?} {:?}",
-        replica.standing().unwrap(),
-        replica.conflicts().unwrap(),
-        replica.losers().unwrap(),
-        journal.plan().unwrap(),
-        journal.open_bunch().unwrap(),
-        journal.parked().unwrap(),
-    )
 }
 
 pub(super) type Call = fn(&Replica, &mut MemoryStore) -> Result<(), Error>;

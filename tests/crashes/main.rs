@@ -25,6 +25,8 @@ mod merge;
 mod prepared;
 mod random;
 mod replica;
+#[path = "../clients/seen.rs"]
+mod seen;
 mod sync;
 mod walk;
 

@@ -61,22 +61,8 @@ pub(crate) fn commit(replica: &Replica, random: &mut Random, at: u64, durability
     }
 }
 
+/// Everything that can be seen of it; and it is what it must be.
 pub(crate) fn observed(replica: &Replica) -> String {
     assert_eq!(replica.check().unwrap(), [""; 0]);
-    let seen: Vec<String> = replica
-        .known()
-        .unwrap()
-        .iter()
-        .map(|key| format!("{key} {:?}", replica.entity(key).unwrap()))
-        .collect();
-    let journal = replica.journal();
-    format!(
-        "{seen:#?} {:?} {:?} {:?} {:?} {:?} {:?}",
-        replica.standing().unwrap(),
-        replica.conflicts().unwrap(),
-        replica.losers().unwrap(),
-        journal.plan().unwrap(),
-        journal.open_bunch().unwrap(),
-        journal.parked().unwrap(),
-    )
+    crate::seen::observed(replica)
 }
