@@ -318,7 +318,7 @@ fn watchers_hear_what_looks_different_and_why() {
 /// A revival that was deleted again before it was sent comes to nothing for the authority, but not for who wrote it.
 #[test]
 fn what_was_revived_and_deleted_before_it_was_sent_comes_back_with_all_it_had() {
-    for between in 0..4 {
+    for between in 0..6 {
         let mut store = MemoryStore::new(schema(SCHEMA), Generation(Uuid::from_u128(1)));
         let replica = opened(&FaultyStorage::new());
         let note = |json| patch(key("folders", 1), json);
@@ -335,6 +335,15 @@ fn what_was_revived_and_deleted_before_it_was_sent_comes_back_with_all_it_had() 
         match between {
             2 => run(&mut store, &replica, Want::SYNC),
             3 => run(&mut store, &replica, Want::DOWN),
+            4 => {
+                run(&mut store, &replica, Want::SYNC);
+                run(&mut store, &replica, Want::SYNC);
+            }
+            5 => {
+                run(&mut store, &replica, Want::SYNC);
+                replica.begin_anew(replica.standing().unwrap().generation).unwrap();
+                run(&mut store, &replica, Want::SYNC);
+            }
             _ => {}
         }
         commit(&replica, &[note(r#"{"c":3}"#)]);
