@@ -1,0 +1,192 @@
+//! Which commit of a damaged file is gone by, and what is certain of it.
+//!
+//! | what leads to it | which | its lists |
+//! |---|---|---|
+//! | the header | the last one | are what was committed; what is damaged of them is gone |
+//! | the header, past a damaged directory | the one before the last | the same; what the last one appended lies somewhere |
+//! | nothing, but all its pages agree | the newest that does | the same |
+//! | nothing, and pages are gone | the newest | may be older than what was sent |
+//! | no directory at all | – | whatever lies in the pages |
+
+use std::cmp::Reverse;
+
+use redb::TableHandle;
+
+use super::super::stored::{Place, TABLES, Table};
+use super::super::tables::{IDENTITY_KEY, LOG, META, REPLICA_KEY, STATE_KEY};
+use super::scan::{Scan, key_bytes, number_of};
+use crate::codec::FrameError;
+use crate::codec::frame::{self, FrameKind};
+use crate::codec::kept::ReplicaRecord;
+use crate::codec::records::{Identity, JournalState};
+use crate::storage::trees::{Directory, Listed, Page, Trees, likely_pairs, pairs};
+
+/// A commit.
+#[derive(Debug, Default)]
+pub(super) struct Commit {
+    pub(super) directory: Directory,
+    /// Whether the header leads to it.
+    pub(super) is_named: bool,
+    /// Whether nothing was committed after it.
+    pub(super) is_last: bool,
+    /// Whether what is damaged of it cannot just have been used for a later one.
+    pub(super) is_certain: bool,
+    pub(super) meta: Meta,
+}
+
+/// Who the journal is, and where it stands.
+#[derive(Debug, Default)]
+pub(super) struct Meta {
+    pub(super) identity: Option<Identity>,
+    pub(super) state: Option<JournalState>,
+    pub(super) replica: Option<ReplicaRecord>,
+    /// How many of these were where the commit leads to.
+    pub(super) found: u64,
+}
+
+impl Commit {
+    /// Chooses the commit that is gone by; none where no directory of a journal is left.
+    pub(super) fn chosen(trees: &Trees<'_>, scan: &Scan) -> Option<Commit> {
+        let mut named = trees.directories().into_iter();
+        let (last, before) = (named.next(), named.next());
+        // Where only one of two is there as it was written, nothing tells which one it is.
+        let is_known = before.is_some();
+        for (named, is_last) in [(&last, is_known), (&before, false)] {
+            if let Some(Some(directory)) = named {
+                let (directory, meta) = (directory.clone(), Meta::of(trees, directory));
+                return Some(Commit { directory, is_named: true, is_last, is_certain: true, meta });
+            }
+        }
+        let has_header = last.is_some();
+        let found = scan.directories.iter().map(|directory| (directory, Meta::of(trees, directory)));
+        let (directory, meta) = found.max_by_key(|(directory, meta)| age(directory, meta))?;
+        let is_certain = !has_header && is_whole(trees, directory);
+        let directory = directory.clone();
+        Some(Commit { directory, is_named: false, is_last: false, is_certain, meta })
+    }
+
+    /// How many values a table has, by the engine's name for it.
+    pub(super) fn values(&self, name: &str) -> u64 {
+        self.directory.get(name).map_or(0, |listed| listed.values)
+    }
+
+    pub(super) fn table(&self, table: &Table) -> Option<&Listed> {
+        self.directory.get(table.stored_as())
+    }
+}
+
+/// What grows from commit to commit, whatever is committed.
+fn age(directory: &Directory, meta: &Meta) -> impl Ord + use<> {
+    let state = meta.state.as_ref();
+    let counts = state.map(|state| {
+        let JournalState { log_begins, next_ordinal, last_bunch, next_superseded, .. } = state;
+        let lists = (*log_begins, *next_ordinal, *last_bunch, *next_superseded);
+        (lists, state.settled, state.folded_away, state.cursor)
+    });
+    (counts, directory.get(LOG.rows.name()).map(|log| log.values))
+}
+
+/// Whether everything that a directory leads to is there as it was committed.
+fn is_whole(trees: &Trees<'_>, directory: &Directory) -> bool {
+    directory.values().all(|listed| {
+        let mut found = 0;
+        let walked = trees.walk(listed, |page| {
+            found += pairs(&page.bytes, listed.key_width).count() as u64;
+            if page.is_whole { Ok(()) } else { Err(()) }
+        });
+        walked.is_ok() && found == listed.values
+    })
+}
+
+impl Meta {
+    fn of(trees: &Trees<'_>, directory: &Directory) -> Meta {
+        let mut meta = Meta::default();
+        let Some(listed) = directory.get(META.name()) else { return meta };
+        let Some(table) = TABLES.get(number_of(META.name())) else { return meta };
+        let walked: Result<(), ()> = trees.walk(listed, |page| {
+            for (place, value) in values(table, page, listed.key_width).found {
+                meta.take(&place, value);
+            }
+            Ok(())
+        });
+        debug_assert!(walked.is_ok(), "nothing stops it");
+        meta.found = u64::from(meta.identity.is_some())
+            + u64::from(meta.state.is_some())
+            + u64::from(meta.replica.is_some());
+        meta
+    }
+
+    fn take(&mut self, place: &Place, value: &[u8]) {
+        let Some(key) = place.key() else { return };
+        if key == IDENTITY_KEY {
+            self.identity = frame::open_record(FrameKind::Identity, key, value).ok();
+        } else if key == STATE_KEY {
+            let state = frame::open_record::<JournalState>(FrameKind::State, key, value).ok();
+            self.state = state.filter(JournalState::is_possible);
+        } else if key == REPLICA_KEY {
+            self.replica = frame::open_record(FrameKind::Replica, key, value).ok();
+        }
+    }
+
+    /// Puts what is found of older commits in the place of what is not there of this one; says whether it still knows
+    /// where the journal stands.
+    pub(super) fn filled_in(&mut self, trees: &Trees<'_>, scan: &Scan) -> bool {
+        let is_known = self.state.is_some();
+        if self.identity.is_none() {
+            // A copied file that was found out has had two names: which one is the newer is not known.
+            let mut found = scan.identities(trees);
+            found.dedup();
+            self.identity = found.pop().filter(|_| found.is_empty());
+        }
+        if self.replica.is_none() {
+            self.replica = scan
+                .replicas(trees)
+                .into_iter()
+                .max_by_key(|record| (record.next_lost, record.next_decision));
+        }
+        if !is_known {
+            let states = scan.states(trees).into_iter().filter(JournalState::is_possible);
+            self.state =
+                states.min_by_key(|state| Reverse((state.log_begins, state.next_ordinal, state.last_bunch)));
+        }
+        is_known
+    }
+}
+
+/// The values of a page.
+#[derive(Default)]
+pub(super) struct Values<'p> {
+    /// All of a page that is whole; of any other those that open.
+    pub(super) found: Vec<(Place, &'p [u8])>,
+    /// What seems to be the others.
+    pub(super) damaged: Vec<(Place, &'p [u8])>,
+}
+
+pub(super) fn values<'p>(table: &Table, page: &'p Page, key_width: Option<usize>) -> Values<'p> {
+    let mut values = Values::default();
+    let stated = pairs(&page.bytes, key_width).filter_map(|pair| placed(table, pair));
+    if page.is_whole {
+        values.found.extend(stated);
+        return values;
+    }
+    likely_pairs(&page.bytes, key_width, frame::stated_bytes, key_bytes, |key, range| {
+        let Some((place, value)) = page.bytes.get(range).and_then(|value| placed(table, (key, value))) else {
+            return false;
+        };
+        // What a newer program wrote is not damaged, and told later on.
+        let is_value = matches!(table.opened(&place, value), Ok(_) | Err(FrameError::Newer { .. }));
+        if is_value && values.found.iter().all(|(other, _)| *other != place) {
+            values.found.push((place, value));
+        }
+        is_value
+    });
+    values.damaged.extend(stated.filter(|(place, value)| {
+        let is_as_long = frame::stated_bytes(value) == Some(value.len());
+        is_as_long && values.found.iter().all(|(other, _)| other != place)
+    }));
+    values
+}
+
+fn placed<'v>(table: &Table, (key, value): (&[u8], &'v [u8])) -> Option<(Place, &'v [u8])> {
+    Some((table.place_of(key)?, value))
+}
