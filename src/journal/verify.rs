@@ -92,7 +92,7 @@ pub(crate) fn laid_over(path: &Path, place: &str) -> Result<(Overlay, u64), Erro
 pub(crate) const ENGINE: &str = "the engine's pages";
 
 /// Opens a database on an overlay and lets the engine look at every page of its own; gives what it finds.
-pub(crate) fn looked_over(overlay: Overlay, place: &str) -> Result<(Database, Option<String>), Error> {
+pub(crate) fn looked_over(overlay: impl Storage, place: &str) -> Result<(Database, Option<String>), Error> {
     let mut db = shielded(place, || {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_BYTES_DEFAULT);

@@ -16,7 +16,7 @@ use twox_hash::XxHash3_128;
 pub(crate) const PAGE: u64 = 4096;
 /// The engine's header, and in it: flags, how many pages there are before a region's own, and how many of these.
 pub(super) const HEADER: usize = 320;
-const FLAGS: usize = 9;
+pub(super) const FLAGS: usize = 9;
 const REGION_HEADER_PAGES: usize = 16;
 const REGION_PAGES: usize = 20;
 /// The two places that commits go to in turn; a flag says which one counts.

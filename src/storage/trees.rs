@@ -18,8 +18,8 @@ use twox_hash::XxHash3_128;
 use super::Storage;
 pub(crate) use super::lists::PAGE;
 use super::lists::{
-    BRANCH, DEPTH_MAX, HEADER, KEY_WIDTH, LEAF, Root, SLOT, SLOT_CHECKSUM, SLOTS, TABLE, TABLE_ROOT, VERSION,
-    byte_at, place, root_at, slice, u16_at, u64_at, u128_at, usize_at, width_at,
+    BRANCH, DEPTH_MAX, FLAGS, HEADER, KEY_WIDTH, LEAF, Root, SLOT, SLOT_CHECKSUM, SLOTS, TABLE, TABLE_ROOT,
+    VERSION, byte_at, place, root_at, slice, u16_at, u64_at, u128_at, usize_at, width_at,
 };
 
 /// The size of the engine's regions, which have no headers of their own.
@@ -28,6 +28,8 @@ const REGION: u64 = PAGE << 20;
 const HAS_DIRECTORY: usize = 1;
 const DIRECTORY: usize = 8;
 const COMMIT: usize = 104;
+/// Among the header's flags: it is to be recovered.
+const LEFT_OPEN: u8 = 2;
 /// In what the directory says of a table: how many values it has.
 const TABLE_VALUES: usize = 1;
 /// More is not read at once, whatever a damaged page says: the largest value, twice, and change.
@@ -76,6 +78,11 @@ impl<'s> Trees<'s> {
         slots.sort_by_key(|(commit, _)| std::cmp::Reverse(*commit));
         let read = |root| self.page(root, None).filter(|page| page.is_whole);
         slots.into_iter().map(|(_, root)| directory(&read(root)?.bytes)).collect()
+    }
+
+    /// Whether whoever had the file open last never closed it: then a crash may have come between the pages of a commit.
+    pub(crate) fn was_left_open(&self) -> bool {
+        self.read(0, HEADER as u64).get(FLAGS).is_some_and(|flags| flags & LEFT_OPEN != 0)
     }
 
     /// The directory that begins at a place, if one does. It was one at some time.

@@ -1,6 +1,7 @@
 //! A damaged file that the engine reads: all its own pages are as they should be, and only values in them are not.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use redb::{Database, TableHandle};
 
@@ -13,9 +14,10 @@ use super::super::options::CACHE_BYTES_DEFAULT;
 use super::super::tables::{META, Snapshot};
 use super::super::verify::{Finding, Report, looked_over};
 use super::{Made, Reading, Salvage};
-use crate::storage::Storage;
 use crate::storage::guard::{closed, discarded};
 use crate::storage::overlay::Overlay;
+use crate::storage::trees::{Directory, Trees};
+use crate::storage::{Arced, Storage};
 
 /// So much is copied at once.
 const COPIED_BYTES: usize = 1 << 20;
@@ -26,21 +28,26 @@ const AUTHORITY: &str = "authority";
 impl Salvage<'_> {
     /// Salvages by the engine, or says why it cannot.
     pub(super) fn by_engine(&self, file: &Overlay) -> Result<Result<Made, String>, Error> {
-        let overlay = file.again().map_err(|source| self.unread(source))?;
-        let (db, finding) = match looked_over(overlay, &self.place) {
+        let recovered: Arced = Arc::new(file.again().map_err(|source| self.unread(source))?);
+        let (db, finding) = match looked_over(Arc::clone(&recovered), &self.place) {
             Ok((db, None)) => (db, None),
             Ok((db, finding)) => (db, finding),
             Err(error) => return Ok(Err(error.to_string())),
         };
         let made = match finding {
             Some(why) => Ok(Err(why)),
-            None => self.read_by_engine(&db, file),
+            None => self.read_by_engine(&db, file, &recovered),
         };
         discarded(db);
         made
     }
 
-    fn read_by_engine(&self, db: &Database, file: &Overlay) -> Result<Result<Made, String>, Error> {
+    fn read_by_engine(
+        &self,
+        db: &Database,
+        file: &Overlay,
+        recovered: &dyn Storage,
+    ) -> Result<Result<Made, String>, Error> {
         let named = shielded(&self.place, || {
             let snapshot = Snapshot::of(db)?;
             let tables = snapshot.txn.list_tables().map_err(engine)?;
@@ -61,12 +68,23 @@ impl Salvage<'_> {
         let mut report = Report::default();
         report.check(db);
         let Some(Finding { place, what }) = report.findings.first() else {
+            // The engine takes a last commit that is damaged for one that a crash cut off, and goes by the one before. What
+            // was appended by it may lie somewhere all the same.
+            if self.last_commit(file)? != self.last_commit(recovered)? {
+                return Ok(Err("the last commit is not there as it was written".to_owned()));
+            }
             return self.copied(file).map(Ok);
         };
         match self.rewritten(db, format!("{place}: {what}")) {
             Err(error @ Error::Newer { .. }) => Err(error),
             made => Ok(made.map_err(|error| error.to_string())),
         }
+    }
+
+    /// What the header leads to.
+    fn last_commit(&self, file: &dyn Storage) -> Result<Option<Directory>, Error> {
+        let trees = Trees::of(file).map_err(|source| self.unread(source))?;
+        Ok(trees.directories().into_iter().next().flatten())
     }
 
     /// What opens, in a new file.

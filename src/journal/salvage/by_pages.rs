@@ -79,7 +79,7 @@ impl Salvage<'_> {
             Some(commit) => (std::mem::take(&mut commit.meta), commit.is_certain),
             None => (Meta::default(), false),
         };
-        let is_known = meta.filled_in(trees, scan);
+        let is_certain = meta.filled_in(trees, scan, is_certain);
         let (identity, has_new_name) = match (meta.identity.take(), self.lost_name) {
             (Some(identity), _) => (identity, false),
             (None, LostName::Drawn) => {
@@ -88,7 +88,7 @@ impl Salvage<'_> {
             }
             (None, LostName::Refused) => return Err(Error::NameLost { place: self.place.clone() }),
         };
-        let is_exact = is_known && is_certain && !has_new_name;
+        let is_exact = is_certain && !has_new_name;
         Ok(Read { meta, identity, has_new_name, is_exact })
     }
 }

@@ -3,12 +3,11 @@
 //! | what leads to it | which | its lists |
 //! |---|---|---|
 //! | the header | the last one | are what was committed; what is damaged of them is gone |
-//! | the header, past a damaged directory | the one before the last | the same; what the last one appended lies somewhere |
-//! | nothing, but all its pages agree | the newest that does | the same |
-//! | nothing, and pages are gone | the newest | may be older than what was sent |
+//! | the header, past a damaged directory or a commit that was cut off | the one before the last | the same; what the last one appended lies somewhere |
+//! | nothing, but all its pages agree | the newest that is found | the same |
+//! | one of these two, but a newer state lies somewhere, and no crash tells why | the same | may be older than what was sent |
+//! | nothing, and pages are gone | the newest that is found | the same |
 //! | no directory at all | – | whatever lies in the pages |
-
-use std::cmp::Reverse;
 
 use redb::TableHandle;
 
@@ -48,19 +47,33 @@ impl Commit {
     /// Chooses the commit that is gone by; none where no directory of a journal is left.
     pub(super) fn chosen(trees: &Trees<'_>, scan: &Scan) -> Option<Commit> {
         let mut named = trees.directories().into_iter();
+        let newest =
+            scan.states(trees).into_iter().filter(JournalState::is_possible).map(|state| age(&state)).max();
+        // A state that is newer than a commit's is of one that is gone.
+        let is_newest = |meta: &Meta| meta.state.as_ref().map(age) >= newest;
         let (last, before) = (named.next(), named.next());
         // Where only one of two is there as it was written, nothing tells which one it is.
         let is_known = before.is_some();
-        for (named, is_last) in [(&last, is_known), (&before, false)] {
-            if let Some(Some(directory)) = named {
-                let (directory, meta) = (directory.clone(), Meta::of(trees, directory));
-                return Some(Commit { directory, is_named: true, is_last, is_certain: true, meta });
-            }
-        }
         let has_header = last.is_some();
+        let (last, before) = (last.flatten(), before.flatten());
+        let is_cut_off =
+            is_cut_off(trees, last.as_ref()) && before.as_ref().is_some_and(|it| is_whole(trees, it));
+        if let Some(directory) = last.filter(|_| !is_cut_off) {
+            let meta = Meta::of(trees, &directory);
+            let is_certain = is_known || is_newest(&meta);
+            return Some(Commit { directory, is_named: true, is_last: is_known, is_certain, meta });
+        }
+        if let Some(directory) = before {
+            let meta = Meta::of(trees, &directory);
+            // What a crash cut off does not count, whatever of it lies somewhere.
+            let is_certain = trees.was_left_open() || is_newest(&meta);
+            return Some(Commit { directory, is_named: true, is_last: false, is_certain, meta });
+        }
         let found = scan.directories.iter().map(|directory| (directory, Meta::of(trees, directory)));
-        let (directory, meta) = found.max_by_key(|(directory, meta)| age(directory, meta))?;
-        let is_certain = !has_header && is_whole(trees, directory);
+        let log = |directory: &Directory| directory.get(LOG.rows.name()).map(|log| log.values);
+        let (directory, meta) =
+            found.max_by_key(|(directory, meta)| (meta.state.as_ref().map(age), log(directory)))?;
+        let is_certain = !has_header && is_newest(&meta) && is_whole(trees, directory);
         let directory = directory.clone();
         Some(Commit { directory, is_named: false, is_last: false, is_certain, meta })
     }
@@ -75,15 +88,16 @@ impl Commit {
     }
 }
 
-/// What grows from commit to commit, whatever is committed.
-fn age(directory: &Directory, meta: &Meta) -> impl Ord + use<> {
-    let state = meta.state.as_ref();
-    let counts = state.map(|state| {
-        let JournalState { log_begins, next_ordinal, last_bunch, next_superseded, .. } = state;
-        let lists = (*log_begins, *next_ordinal, *last_bunch, *next_superseded);
-        (lists, state.settled, state.folded_away, state.cursor)
-    });
-    (counts, directory.get(LOG.rows.name()).map(|log| log.values))
+/// Whether a crash may have come between the pages of the last commit: then the engine goes by the one before.
+fn is_cut_off(trees: &Trees<'_>, last: Option<&Directory>) -> bool {
+    trees.was_left_open() && !last.is_some_and(|last| is_whole(trees, last))
+}
+
+/// What never becomes less, whatever is committed.
+fn age(state: &JournalState) -> impl Ord + use<> {
+    let JournalState { log_begins, next_ordinal, last_bunch, next_superseded, settled, folded_away, .. } =
+        state;
+    (*log_begins, *next_ordinal, *last_bunch, *next_superseded, *settled, *folded_away)
 }
 
 /// Whether everything that a directory leads to is there as it was committed.
@@ -128,10 +142,10 @@ impl Meta {
         }
     }
 
-    /// Puts what is found of older commits in the place of what is not there of this one; says whether it still knows
-    /// where the journal stands.
-    pub(super) fn filled_in(&mut self, trees: &Trees<'_>, scan: &Scan) -> bool {
-        let is_known = self.state.is_some();
+    /// Puts what is found of other commits in the place of what is not there of this one, or is newer than an uncertain
+    /// one; says whether it is certain where the journal stands.
+    pub(super) fn filled_in(&mut self, trees: &Trees<'_>, scan: &Scan, is_certain: bool) -> bool {
+        let is_exact = is_certain && self.state.is_some();
         if self.identity.is_none() {
             // A copied file that was found out has had two names: which one is the newer is not known.
             let mut found = scan.identities(trees);
@@ -144,12 +158,11 @@ impl Meta {
                 .into_iter()
                 .max_by_key(|record| (record.next_lost, record.next_decision));
         }
-        if !is_known {
-            let states = scan.states(trees).into_iter().filter(JournalState::is_possible);
-            self.state =
-                states.min_by_key(|state| Reverse((state.log_begins, state.next_ordinal, state.last_bunch)));
+        if !is_exact {
+            let found = scan.states(trees).into_iter().filter(JournalState::is_possible);
+            self.state = found.chain(self.state.take()).max_by_key(age);
         }
-        is_known
+        is_exact
     }
 }
 
