@@ -315,6 +315,17 @@ fn a_sound_file_is_copied_with_an_empty_account() {
 }
 
 #[test]
+fn a_file_that_was_never_closed_is_copied_too() {
+    let place = Place::new();
+    let bytes = marked(&place.damaged(), Last::Killed);
+    let before = seen(&open(&place.damaged()), "sound");
+    let account = place.salvaged(&bytes, "never closed").unwrap();
+    assert_eq!((account.reading, account.unreadable_count), (Reading::Copied, 0));
+    let now = seen(&open(&place.new_file()), "copied");
+    assert_eq!((now.to_be_sent, now.parked), (before.to_be_sent, before.parked));
+}
+
+#[test]
 fn with_its_header_gone_everything_of_a_journal_is_still_there() {
     let place = Place::new();
     for has_open_bunch in [false, true] {

@@ -35,12 +35,8 @@ pub(super) fn salvage(args: &SalvageArgs, output: &mut Output) -> Result<(), Fai
 }
 
 fn said(account: &Salvaged) -> String {
-    let taken = format!(
-        "{} in {}, {} of them what the authority holds of an entity",
-        words::counted(account.values, "value", "values"),
-        words::bytes(account.bytes),
-        words::count(account.bases)
-    );
+    let taken =
+        format!("{} in {}", words::counted(account.values, "value", "values"), words::bytes(account.bytes));
     let unread = || words::counted(account.unreadable_count, "thing", "things");
     match account.reading {
         Reading::Copied => format!("nothing is damaged, so it is a copy: {taken}"),

@@ -109,12 +109,9 @@ impl<'s> Trees<'s> {
             if !(page.is_whole && is_branch) {
                 visit(&page)?;
             }
-            if is_branch {
-                // A branch that is damaged may lead anywhere: only what agrees with its checksum is of this tree.
-                let is_child = |root: &Root| {
-                    page.is_whole || self.page(*root, table.key_width).is_some_and(|child| child.is_whole)
-                };
-                left.extend(children(&page.bytes).filter(is_child).map(|child| (child, depth + 1)));
+            if page.is_whole && is_branch {
+                // One that is damaged may be what it was at another time, and lead to what was there then.
+                left.extend(children(&page.bytes).map(|child| (child, depth + 1)));
             }
         }
         Ok(())
@@ -141,9 +138,14 @@ impl<'s> Trees<'s> {
         let page = self.read(offset, PAGE);
         let is_leaf = page.first() == Some(&LEAF);
         let begin = |width| {
-            let mut begins = counts(&page).filter_map(|count| Shape { count, width }.values_begin(&page));
-            let stated = Shape { count: stated_count(&page), width }.values_begin(&page).filter(|_| is_leaf);
-            begins.find(|begin| page.get(*begin..).is_some_and(|value| measured(value).is_some())).or(stated)
+            let shape = |count| Shape { count, width };
+            let in_page = |begin: &usize| *begin < page.len();
+            let mut begins = counts(&page).filter_map(|count| shape(count).values_begin(&page));
+            let is_value = |begin: &usize| page.get(*begin..).is_some_and(|value| measured(value).is_some());
+            // The first value may be what is damaged.
+            let stated =
+                || shape(stated_count(&page)).values_begin(&page).filter(in_page).filter(|_| is_leaf);
+            begins.find(is_value).or_else(stated)
         };
         let mut end = [Some(8), None].into_iter().filter_map(begin).min()? as u64;
         // Values follow one another.

@@ -13,7 +13,7 @@ use super::super::open::{require_journal, shielded};
 use super::super::options::CACHE_BYTES_DEFAULT;
 use super::super::tables::{META, Snapshot};
 use super::super::verify::{Finding, Report, looked_over};
-use super::{Made, Reading, Salvage};
+use super::{Made, Reading, Salvage, said};
 use crate::storage::guard::{closed, discarded};
 use crate::storage::overlay::Overlay;
 use crate::storage::trees::{Directory, Trees};
@@ -30,9 +30,8 @@ impl Salvage<'_> {
     pub(super) fn by_engine(&self, file: &Overlay) -> Result<Result<Made, String>, Error> {
         let recovered: Arced = Arc::new(file.again().map_err(|source| self.unread(source))?);
         let (db, finding) = match looked_over(Arc::clone(&recovered), &self.place) {
-            Ok((db, None)) => (db, None),
-            Ok((db, finding)) => (db, finding),
-            Err(error) => return Ok(Err(error.to_string())),
+            Ok(opened) => opened,
+            Err(error) => return Ok(Err(said(error))),
         };
         let made = match finding {
             Some(why) => Ok(Err(why)),
@@ -63,7 +62,7 @@ impl Salvage<'_> {
             Ok(()) => {}
             Err(error @ Error::Newer { .. }) => return Err(error),
             // The state may be gone, and the rest be there.
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err(said(error))),
         }
         let mut report = Report::default();
         report.check(db);
@@ -77,7 +76,7 @@ impl Salvage<'_> {
         };
         match self.rewritten(db, format!("{place}: {what}")) {
             Err(error @ Error::Newer { .. }) => Err(error),
-            made => Ok(made.map_err(|error| error.to_string())),
+            made => Ok(made.map_err(said)),
         }
     }
 

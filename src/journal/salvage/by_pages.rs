@@ -17,7 +17,7 @@ use super::collect::{Collected, Collecting};
 use super::commit::{Commit, Meta};
 use super::doubt::park_everything;
 use super::scan::{Scan, number_of};
-use super::{Judged, LostName, Made, Reading, Salvage};
+use super::{Judged, LostName, Made, Reading, Salvage, said};
 use crate::codec::columns::{ORDINAL_MAX, ROWS_MAX};
 use crate::codec::frame::FrameKind;
 use crate::codec::kept::ReplicaRecord;
@@ -69,7 +69,10 @@ impl Salvage<'_> {
         });
         closed(target);
         closed(source);
-        let (judged, set_aside_before) = done?;
+        let (judged, set_aside_before) = done.map_err(|error| match error {
+            error if error.is_damage() => self.refused(said(error)),
+            error => error,
+        })?;
         Ok(Made { file: new, reading: Reading::Pages, judged, set_aside_before })
     }
 
@@ -135,8 +138,7 @@ fn gathered(
     let rows_missing = missing.get_mut(number_of(LOG.rows.name()));
     let mut next_seq = log_end(db)?
         .saturating_add(rows_missing.as_ref().map_or(0, |values| values.saturating_mul(ROWS_MAX)));
-    if !read.is_exact || commit.is_some_and(|commit| commit.is_named && !commit.is_last) {
-        // Something was committed since.
+    if !read.is_exact || commit.is_some_and(|commit| commit.is_followed) {
         next_seq = next_seq.saturating_add(NUMBERS_PASSED_OVER);
     }
     if !read.is_exact || is_mixed {

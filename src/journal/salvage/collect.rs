@@ -11,7 +11,7 @@ use super::super::error::{Error, engine};
 use super::super::open;
 use super::super::stored::{Place, TABLES, Table};
 use super::super::tables::{
-    BUNCH, ColumnTables, LOG, LOST, MERGED, META, PARKED, RUN, SET_ASIDE, SUPERSEDED,
+    BASE, BUNCH, ColumnTables, LOG, LOST, MERGED, META, PARKED, RUN, SET_ASIDE, SUPERSEDED,
 };
 use super::commit::{Commit, values};
 use super::scan::Scan;
@@ -51,10 +51,11 @@ impl Collecting<'_> {
             }
             let is_certain = commit.is_some_and(|commit| commit.is_certain);
             let mut damaged = Vec::new();
-            if let Some(listed) = commit.and_then(|commit| commit.table(table)) {
+            if let Some((commit, listed)) = commit.and_then(|commit| Some((commit, commit.table(table)?))) {
                 make(self.txn, table)?;
                 *missing = listed.values;
-                if !is_certain && !stays(table) {
+                let is_known = is_certain && (commit.has_certain_bases || !table.is(BASE.name()));
+                if !is_known && !stays(table) {
                     continue;
                 }
                 self.trees.walk(listed, |page| {

@@ -1,18 +1,19 @@
 //! Which commit of a damaged file is gone by, and what is certain of it.
 //!
-//! | what leads to it | which | its lists |
+//! | what leads to it | the commit | whether that is certain |
 //! |---|---|---|
-//! | the header | the last one | are what was committed; what is damaged of them is gone |
-//! | the header, past a damaged directory or a commit that was cut off | the one before the last | the same; what the last one appended lies somewhere |
-//! | nothing, but all its pages agree | the newest that is found | the same |
-//! | one of these two, but a newer state lies somewhere, and no crash tells why | the same | may be older than what was sent |
-//! | nothing, and pages are gone | the newest that is found | the same |
-//! | no directory at all | – | whatever lies in the pages |
+//! | the header | the last | yes: what is damaged of it is gone |
+//! | the header, past a damaged directory or a commit that a crash cut off | the one before | unless a newer state lies somewhere that no crash left there |
+//! | nothing | the newest that is found | if all its pages agree, and no newer state lies anywhere |
+//!
+//! One that is not certain may be older than what was sent.
+
+use std::convert::Infallible;
 
 use redb::TableHandle;
 
 use super::super::stored::{Place, TABLES, Table};
-use super::super::tables::{IDENTITY_KEY, LOG, META, REPLICA_KEY, STATE_KEY};
+use super::super::tables::{BASE, IDENTITY_KEY, LOG, META, REPLICA_KEY, STATE_KEY};
 use super::scan::{Scan, key_bytes, number_of};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
@@ -28,8 +29,12 @@ pub(super) struct Commit {
     pub(super) is_named: bool,
     /// Whether nothing was committed after it.
     pub(super) is_last: bool,
+    /// Whether something was: then numbers were given out that nothing may tell.
+    pub(super) is_followed: bool,
     /// Whether what is damaged of it cannot just have been used for a later one.
     pub(super) is_certain: bool,
+    /// Whether no other commit could as well be this one that has other base knowledge.
+    pub(super) has_certain_bases: bool,
     pub(super) meta: Meta,
 }
 
@@ -61,21 +66,52 @@ impl Commit {
         if let Some(directory) = last.filter(|_| !is_cut_off) {
             let meta = Meta::of(trees, &directory);
             let is_certain = is_known || is_newest(&meta);
-            return Some(Commit { directory, is_named: true, is_last: is_known, is_certain, meta });
+            return Some(Commit::named(directory, is_known, is_certain, meta));
         }
         if let Some(directory) = before {
             let meta = Meta::of(trees, &directory);
             // What a crash cut off does not count, whatever of it lies somewhere.
             let is_certain = trees.was_left_open() || is_newest(&meta);
-            return Some(Commit { directory, is_named: true, is_last: false, is_certain, meta });
+            return Some(Commit::named(directory, false, is_certain, meta));
         }
-        let found = scan.directories.iter().map(|directory| (directory, Meta::of(trees, directory)));
+        Self::newest(trees, scan, |meta| !has_header && is_newest(meta))
+    }
+
+    /// The newest of the directories that lie somewhere.
+    fn newest(trees: &Trees<'_>, scan: &Scan, is_newest: impl Fn(&Meta) -> bool) -> Option<Commit> {
+        let age_of = |meta: &Meta| meta.state.as_ref().map(age);
+        let found: Vec<(&Directory, Meta)> =
+            scan.directories.iter().map(|directory| (directory, Meta::of(trees, directory))).collect();
+        let newest = found.iter().map(|(_, meta)| age_of(meta)).max()?;
+        // Of those that only appended to one another the last has the most in its log.
         let log = |directory: &Directory| directory.get(LOG.rows.name()).map(|log| log.values);
-        let (directory, meta) =
-            found.max_by_key(|(directory, meta)| (meta.state.as_ref().map(age), log(directory)))?;
-        let is_certain = !has_header && is_newest(&meta) && is_whole(trees, directory);
+        let found = found.into_iter().filter(|(_, meta)| age_of(meta) == newest);
+        let mut found: Vec<(&Directory, Meta, bool)> =
+            found.map(|(directory, meta)| (directory, meta, is_whole(trees, directory))).collect();
+        found.sort_by_key(|(directory, _, is_whole)| (*is_whole, log(directory)));
+        let (directory, meta, is_whole) = found.pop()?;
+        let base = |directory: &Directory| directory.get(BASE.name()).copied();
+        let is_rival = |(other, _, is_whole): &(&Directory, Meta, bool)| {
+            *is_whole && log(other) == log(directory) && base(other) != base(directory)
+        };
+        let has_certain_bases = !found.iter().any(is_rival);
+        let is_followed = found.iter().any(|(other, ..)| log(other) > log(directory));
+        let is_certain = is_whole && is_newest(&meta);
         let directory = directory.clone();
-        Some(Commit { directory, is_named: false, is_last: false, is_certain, meta })
+        Some(Commit {
+            directory,
+            is_named: false,
+            is_last: false,
+            is_followed,
+            is_certain,
+            has_certain_bases,
+            meta,
+        })
+    }
+
+    fn named(directory: Directory, is_last: bool, is_certain: bool, meta: Meta) -> Commit {
+        let is_followed = !is_last;
+        Commit { directory, is_named: true, is_last, is_followed, is_certain, has_certain_bases: true, meta }
     }
 
     /// How many values a table has, by the engine's name for it.
@@ -117,13 +153,12 @@ impl Meta {
         let mut meta = Meta::default();
         let Some(listed) = directory.get(META.name()) else { return meta };
         let Some(table) = TABLES.get(number_of(META.name())) else { return meta };
-        let walked: Result<(), ()> = trees.walk(listed, |page| {
+        let Ok(()) = trees.walk::<Infallible>(listed, |page| {
             for (place, value) in values(table, page, listed.key_width).found {
                 meta.take(&place, value);
             }
             Ok(())
         });
-        debug_assert!(walked.is_ok(), "nothing stops it");
         meta.found = u64::from(meta.identity.is_some())
             + u64::from(meta.state.is_some())
             + u64::from(meta.replica.is_some());
@@ -169,31 +204,39 @@ impl Meta {
 /// The values of a page.
 #[derive(Default)]
 pub(super) struct Values<'p> {
-    /// All of a page that is whole; of any other those that open.
+    /// Those that open.
     pub(super) found: Vec<(Place, &'p [u8])>,
     /// What seems to be the others.
     pub(super) damaged: Vec<(Place, &'p [u8])>,
 }
 
+/// What lies in a page to which a commit leads.
 pub(super) fn values<'p>(table: &Table, page: &'p Page, key_width: Option<usize>) -> Values<'p> {
-    let mut values = Values::default();
+    // What a newer program wrote is not damaged, and told later on.
+    let opens = |place: &Place, value: &[u8]| {
+        matches!(table.opened(place, value), Ok(_) | Err(FrameError::Newer { .. }))
+    };
     let stated = pairs(&page.bytes, key_width).filter_map(|pair| placed(table, pair));
+    let (found, damaged): (Vec<_>, Vec<_>) = stated.partition(|(place, value)| opens(place, value));
     if page.is_whole {
-        values.found.extend(stated);
+        return Values { found, damaged };
+    }
+    let mut values = Values::default();
+    if damaged.is_empty() && !found.is_empty() {
+        // Nothing in it is damaged, so it is what it was at another time.
         return values;
     }
     likely_pairs(&page.bytes, key_width, frame::stated_bytes, key_bytes, |key, range| {
         let Some((place, value)) = page.bytes.get(range).and_then(|value| placed(table, (key, value))) else {
             return false;
         };
-        // What a newer program wrote is not damaged, and told later on.
-        let is_value = matches!(table.opened(&place, value), Ok(_) | Err(FrameError::Newer { .. }));
+        let is_value = opens(&place, value);
         if is_value && values.found.iter().all(|(other, _)| *other != place) {
             values.found.push((place, value));
         }
         is_value
     });
-    values.damaged.extend(stated.filter(|(place, value)| {
+    values.damaged.extend(damaged.into_iter().filter(|(place, value)| {
         let is_as_long = frame::stated_bytes(value) == Some(value.len());
         is_as_long && values.found.iter().all(|(other, _)| other != place)
     }));

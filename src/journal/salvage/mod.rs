@@ -100,13 +100,25 @@ struct Made {
 impl Made {
     /// Checks every byte of it; says what is wrong, if anything is.
     fn checked(self) -> Result<Result<(Made, Report), String>, Error> {
-        let report = verify(self.file.path())?;
+        let report = match verify(self.file.path()) {
+            Err(error) if error.is_damage() => return Ok(Err(said(error))),
+            report => report?,
+        };
         Ok(match report.findings.first() {
             None => Ok((self, report)),
             Some(Finding { place, what }) => {
                 Err(format!("what is left of it makes no journal: {place}: {what}"))
             }
         })
+    }
+}
+
+/// What is wrong with a file, without its name and what to do: that is said of the damaged one.
+fn said(error: Error) -> String {
+    match error {
+        Error::NotAJournal { why, .. } | Error::Corrupted { why } => why,
+        Error::Damaged { place, source } => format!("{place}: {source}"),
+        error => error.to_string(),
     }
 }
 
