@@ -10,7 +10,7 @@ use super::status;
 use super::words;
 use crate::journal::{Finding, Judged, LostName, Reading, Salvaged, salvage as salvaged};
 
-/// What could not be read goes to standard output, a line each; so does how the new journal stands.
+/// What could not be read goes to standard output, a line each; what was judged, and how the new journal stands, is said.
 pub(super) fn salvage(args: &SalvageArgs, output: &mut Output) -> Result<(), Failure> {
     let lost_name = if args.new_name { LostName::Drawn } else { LostName::Refused };
     let account = salvaged(&args.damaged, &args.new, lost_name)?;

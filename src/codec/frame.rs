@@ -157,9 +157,12 @@ pub(crate) fn open<'a>(kind: FrameKind, place: &[u8], bytes: &'a [u8]) -> Result
 
 /// How many bytes the frame has that seems to begin here, by what it says itself; none where none does.
 pub(crate) fn stated_bytes(bytes: &[u8]) -> Option<usize> {
-    let (&[m0, m1, _, _, l0, l1, l2, l3], _) = bytes.split_first_chunk::<COVERED>()?;
+    /// No kind or version comes near; in texts, which begin like a frame now and then, no byte is less.
+    const NUMBERS_END: u8 = b' ';
+    let (&[m0, m1, kind, version, l0, l1, l2, l3], _) = bytes.split_first_chunk::<COVERED>()?;
     let body = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;
-    if [m0, m1] == MAGIC { body.checked_add(FRAME_HEAD_BYTES) } else { None }
+    let is_head = [m0, m1] == MAGIC && kind < NUMBERS_END && version < NUMBERS_END;
+    if is_head { body.checked_add(FRAME_HEAD_BYTES) } else { None }
 }
 
 /// The number of the kind of frame that seems to begin here.

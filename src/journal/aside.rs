@@ -225,9 +225,8 @@ impl Salvage<'_> {
                         }
                     })?
                 }
-                Table::Numbered { table: numbered, .. } if numbered.name() == SET_ASIDE.name() => {
-                    continue;
-                }
+                // Copied already.
+                Table::Numbered { table: numbered, .. } if numbered.name() == SET_ASIDE.name() => 0,
                 Table::Numbered { table: numbered, .. } => {
                     self.txn.delete_table(*numbered).map_err(engine)?;
                     let mut copy = self.txn.open_table(*numbered).map_err(engine)?;
