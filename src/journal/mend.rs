@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use super::aside::{Known, Missing, count, salvaged};
+use super::aside::{Known, Missing, salvaged};
 use super::error::Error;
 use super::newfile::{NewFile, beside};
+use super::set_aside::count;
 use super::tables::Snapshot;
 use super::{Inner, Journal, lifecycle, open, parked, verify};
 use crate::storage::guard::{closed, discarded};

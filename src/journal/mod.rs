@@ -44,6 +44,7 @@ mod rebuild;
 pub(crate) mod rewrite;
 mod salvage;
 pub(crate) mod seal;
+mod set_aside;
 pub(crate) mod settle;
 mod status;
 pub(crate) mod stored;
@@ -69,7 +70,6 @@ use tables::Snapshot;
 
 pub use crate::storage::Storage;
 pub use append::{APPEND_OPERATIONS_MAX, Appended, Durability};
-pub use aside::SetAside;
 pub use bases::Listing;
 #[cfg(feature = "testing")]
 pub(crate) use entry::{alone, from_alone, group_names};
@@ -81,6 +81,7 @@ pub use log::{Log, Logged};
 pub use options::{CACHE_BYTES_DEFAULT, Options, PASS_BYTES_DEFAULT};
 pub use parked::{Cause, HeldEffect, Parked, Superseded};
 pub use salvage::{Judged, LostName, Reading, Salvaged, UNREADABLE_LISTED_MAX, salvage};
+pub use set_aside::SetAside;
 pub use settle::Settled;
 pub use status::{Count, Status};
 pub use typed::Collection;

@@ -24,10 +24,10 @@ use std::path::Path;
 
 use redb::ReadableTableMetadata;
 
-use super::aside;
 use super::error::{Error, engine};
 use super::newfile::{NewFile, beside};
 use super::options::Options;
+use super::set_aside;
 use super::tables::BASE;
 use super::verify::{Finding, Report, laid_over, verify};
 use crate::algebra::Millis;
@@ -146,7 +146,7 @@ impl Salvage<'_> {
         let journal = Options::new().open_to_read(file.path())?;
         let (bases, unreadable) = journal.inner.read(|snapshot| {
             let bases = snapshot.keyed(BASE)?.len().map_err(engine)?;
-            Ok((bases, aside::findings(snapshot, set_aside_before, UNREADABLE_LISTED_MAX)?))
+            Ok((bases, set_aside::findings(snapshot, set_aside_before, UNREADABLE_LISTED_MAX)?))
         })?;
         let status = journal.status()?;
         let salvaged = Salvaged {
