@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use redb::TableHandle;
 use serde::de::DeserializeOwned;
 
 use super::super::stored::{Place, TABLES};
@@ -21,11 +22,9 @@ use crate::codec::kept::ReplicaRecord;
 use crate::codec::records::{Identity, JournalState};
 use crate::storage::trees::{Directory, PAGE, Trees, likely_pairs};
 
-use redb::TableHandle;
-
 /// A stored value, wherever it lies.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Copy {
+pub(super) struct StoredCopy {
     at: u64,
     bytes: usize,
     head: [u8; FRAME_HEAD_BYTES],
@@ -35,7 +34,7 @@ pub(super) struct Copy {
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// By the number of its table and its place there: every value that was stored there and lies somewhere.
-    copies: BTreeMap<(usize, Place), Vec<Copy>>,
+    copies: BTreeMap<(usize, Place), Vec<StoredCopy>>,
     /// The directories of journals.
     pub(super) directories: Vec<Directory>,
     /// Whether an authority's identity was found.
@@ -92,7 +91,7 @@ impl Scan {
             let Some(head) = value.first_chunk::<FRAME_HEAD_BYTES>() else { continue };
             let copies = self.copies.entry((*number, place)).or_default();
             if copies.iter().all(|copy| copy.head != *head) {
-                copies.push(Copy { at, bytes: value.len(), head: *head });
+                copies.push(StoredCopy { at, bytes: value.len(), head: *head });
             }
             return true;
         }
@@ -100,7 +99,7 @@ impl Scan {
     }
 
     /// The places of a table of which something was found, with all that was stored there.
-    pub(super) fn of_table(&self, number: usize) -> impl Iterator<Item = (&Place, &[Copy])> {
+    pub(super) fn of_table(&self, number: usize) -> impl Iterator<Item = (&Place, &[StoredCopy])> {
         let begin = (number, Place::Number(0));
         let of = self.copies.range(begin..).take_while(move |((of, _), _)| *of == number);
         of.map(|((_, place), copies)| (place, copies.as_slice()))
@@ -133,7 +132,7 @@ impl Scan {
     }
 }
 
-impl Copy {
+impl StoredCopy {
     pub(super) fn read(&self, trees: &Trees<'_>) -> Vec<u8> {
         trees.read(self.at, self.bytes as u64)
     }
