@@ -402,7 +402,7 @@ fn every_command_has_help_with_an_example() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect();
-    assert_eq!(commands.len(), 23, "{commands:?}");
+    assert_eq!(commands.len(), 24, "{commands:?}");
     for name in commands {
         let help = done(&[name, "--help"], "");
         assert!(help.contains("Example") && help.contains(&format!("foldlog {name}")), "{name}: {help}");

@@ -165,6 +165,17 @@ The destination as it was is kept beside it, as NAME.backup. What loses is kept 
     /// Check every byte of a journal, without ever writing to it.
     #[command(after_help = "Example:\n  foldlog verify my.journal && echo sound")]
     Verify(JournalArgs),
+    /// Take everything readable of a damaged journal or replica to a new file, and say what could not be read.
+    #[command(after_help = "\
+Examples:
+  foldlog salvage my.journal saved.journal
+  foldlog salvage my.journal saved.journal --json | jq .unreadable
+
+The damaged file is never written; the new one is there only if it is whole and verifies. Where the damaged file does not tell
+any more what was sent, everything unsent is parked in the new one: `foldlog parked NEW` lists it, to be retried or dropped.
+What could not be read is kept in the new one, too: `foldlog compact NEW` lists it. Use one of the two files from then on: both
+write for the same replica. If even that name cannot be read, the file is refused, unless --new-name is given.")]
+    Salvage(SalvageArgs),
     /// Make a workload from a seed, as lines.
     #[command(after_help = "\
 Examples:
@@ -292,6 +303,20 @@ pub(super) struct JournalArgs {
     /// The journal's file.
     #[arg(value_name = "JOURNAL")]
     pub(super) journal: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct SalvageArgs {
+    /// The damaged file.
+    #[arg(value_name = "DAMAGED")]
+    pub(super) damaged: PathBuf,
+    /// Where the new one goes; nothing may be there yet.
+    #[arg(value_name = "NEW")]
+    pub(super) new: PathBuf,
+    /// Where the name of the replica (its id) cannot be read any more, draw a new one; everything unsent is parked then, for it
+    /// may have been sent under the old one.
+    #[arg(long)]
+    pub(super) new_name: bool,
 }
 
 #[derive(Debug, ClapArgs)]

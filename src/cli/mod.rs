@@ -19,6 +19,7 @@ mod output;
 mod parked;
 mod progress;
 mod replica;
+mod salvage;
 mod scenario;
 mod serve;
 mod show;
@@ -83,6 +84,7 @@ fn dispatch(command: Command, output: &mut Output) -> Result<(), Failure> {
         Command::Conflicts(args) => conflicts::conflicts(&args, output),
         Command::Merge(args) => merge::merge(&args, output),
         Command::Verify(args) => status::verify(&args, output),
+        Command::Salvage(args) => salvage::salvage(&args, output),
         Command::Generate(args) => generate::generate(&args, output),
         Command::Scenario(args) => scenario::scenario(&args, output),
         Command::Serve(args) => serve::serve(&args, output),

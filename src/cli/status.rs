@@ -21,7 +21,7 @@ pub(super) fn status(args: &JournalArgs, output: &mut Output) -> Result<(), Fail
     Ok(())
 }
 
-fn lines(status: &Status) -> Vec<String> {
+pub(super) fn lines(status: &Status) -> Vec<String> {
     let row = |name: &str, count: &Count| {
         format!(
             "{name:<12}{:>12}{:>18}{:>12}",
@@ -63,7 +63,7 @@ fn lines(status: &Status) -> Vec<String> {
     lines
 }
 
-fn as_json(status: &Status) -> Map<String, Value> {
+pub(super) fn as_json(status: &Status) -> Map<String, Value> {
     let count = |count: &Count| json!({"entities": count.entities, "operations": count.operations, "bytes": count.bytes});
     object(json!({
         "appended": status.appended, "pending": count(&status.pending), "held": count(&status.held),

@@ -155,6 +155,21 @@ pub(crate) fn open<'a>(kind: FrameKind, place: &[u8], bytes: &'a [u8]) -> Result
     Ok(body)
 }
 
+/// How many bytes the frame has that seems to begin here, by what it says itself; none where none does.
+pub(crate) fn stated_bytes(bytes: &[u8]) -> Option<usize> {
+    /// No kind or version comes near; in texts, which begin like a frame now and then, no byte is less.
+    const NUMBERS_END: u8 = b' ';
+    let (&[m0, m1, kind, version, l0, l1, l2, l3], _) = bytes.split_first_chunk::<COVERED>()?;
+    let body = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;
+    let is_head = [m0, m1] == MAGIC && kind < NUMBERS_END && version < NUMBERS_END;
+    if is_head { body.checked_add(FRAME_HEAD_BYTES) } else { None }
+}
+
+/// The number of the kind of frame that seems to begin here.
+pub(crate) fn stated_kind(bytes: &[u8]) -> Option<u8> {
+    stated_bytes(bytes).and_then(|_| bytes.get(2)).copied()
+}
+
 /// The body of a frame that was opened before and has not changed since.
 pub(crate) fn open_checked(bytes: &[u8]) -> Result<&[u8], FrameError> {
     bytes.get(FRAME_HEAD_BYTES..).ok_or(FrameError::Short { bytes: bytes.len() })

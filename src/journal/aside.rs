@@ -15,19 +15,20 @@
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
-use redb::{Database, ReadableTable, ReadableTableMetadata, TableHandle, WriteTransaction};
+use redb::{Database, ReadableTable, TableHandle, WriteTransaction};
 
 use super::entry::Entry;
 use super::error::{Error, engine};
 use super::left::Gone;
 use super::rebuild::{Damage, Lists, Sealed};
+use super::set_aside::records;
 use super::stored::{TABLES, Table, cannot_be_found};
 use super::tables::{
     BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, META, REFERENCES, REPLICA_KEY, SET_ASIDE, Snapshot,
     UNIQUE, damaged, put_record, put_state,
 };
-use super::{Inner, Journal, bases, open, seal, status, verify};
-use crate::algebra::{Base, Effect, EntityKey, Held, Knowledge, Millis, Seq};
+use super::{bases, open, seal, verify};
+use crate::algebra::{Base, EntityKey, Held, Knowledge, Millis};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::records::{JournalState, OpenBunch, SetAsideRecord};
@@ -35,72 +36,32 @@ use crate::codec::records::{JournalState, OpenBunch, SetAsideRecord};
 /// The most bytes in one record: one that is larger could not be read back.
 const PART_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A stored value that did not open when it was needed, as it was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetAside {
-    /// Where it was.
-    pub place: String,
-    /// In what way it was damaged.
-    pub why: String,
-    /// When that was found, by the journal's clock.
-    pub at: Millis,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
+/// How many values of each table are gone without a trace.
+pub(crate) type Missing = [u64; TABLES.len()];
+
+/// What is known of a journal from which something is gone, beside what is in it.
+pub(crate) struct Known {
+    /// When what does not open is found not to.
+    pub(crate) now: Millis,
+    /// No lower sequence number is given out again.
+    pub(crate) next_seq: u64,
+    /// Why something is damaged, even if every value opens.
+    pub(crate) met: Option<String>,
+    pub(crate) missing: Missing,
 }
 
-impl Journal {
-    /// What was damaged and is set aside, oldest first.
-    ///
-    /// # Errors
-    /// A journal that is suspended or damaged, or what the storage says.
-    pub fn set_aside(&self) -> Result<Vec<SetAside>, Error> {
-        self.inner.read(|snapshot| {
-            let all = records(snapshot)?.into_iter().map(|(number, record)| match record {
-                Ok(SetAsideRecord { place, why, at, bytes }) => {
-                    Ok(SetAside { place, why, at: Millis(at), bytes })
-                }
-                Err((why, _)) => Err(damaged(format!("value set aside {number}"))(why)),
-            });
-            all.collect()
-        })
-    }
-
-    /// Forgets what was set aside so far, and says how many values that were. The operations in them count as
-    /// settled from then on: given up.
-    ///
-    /// # Errors
-    /// As [`Journal::append`].
-    pub fn forget_set_aside(&self) -> Result<u64, Error> {
-        self.inner.maintain(|work| {
-            work.folds = false;
-            let counted = status::counted(work.snapshot, &work.state, None, work.pass_bytes)?;
-            if counted.set_aside_values > 0 {
-                work.txn.delete_table(SET_ASIDE).map_err(engine)?;
-                work.state.settled = counted.settled + counted.set_aside;
-                work.has_written = true;
-            }
-            Ok(counted.set_aside_values)
-        })
-    }
-}
-
-/// How many values are set aside.
-pub(crate) fn count(snapshot: &Snapshot) -> Result<u64, Error> {
-    match snapshot.numbered_if_there(SET_ASIDE)? {
-        Some(table) => table.len().map_err(engine),
-        None => Ok(0),
-    }
+/// What was written to another database.
+pub(crate) struct Kept {
+    pub(crate) state: JournalState,
+    /// How many values of each table did not go on.
+    pub(crate) gone: Missing,
+    /// How many values were set aside before.
+    pub(crate) set_aside_before: u64,
 }
 
 /// Writes what opens of one database to another, which may be the same; none if everything did, and nothing was
-/// met with otherwise. Numbers below `next_seq` are not given out again.
-pub(crate) fn salvaged(
-    inner: &Inner,
-    source: &Database,
-    target: &Database,
-    next_seq: u64,
-    met: Option<String>,
-) -> Result<Option<JournalState>, Error> {
+/// met with otherwise.
+pub(crate) fn salvaged(source: &Database, target: &Database, known: Known) -> Result<Option<Kept>, Error> {
     let mut txn = target.begin_write().map_err(engine)?;
     txn.set_quick_repair(true);
     let snapshot = Snapshot::of(source)?;
@@ -109,13 +70,15 @@ pub(crate) fn salvaged(
         txn: &txn,
         snapshot: &snapshot,
         state: snapshot.state()?,
-        now: (inner.options.clock)(),
+        now: known.now,
         rebuilds: !std::ptr::eq(source, target),
-        next_seq,
+        next_seq: known.next_seq,
+        missing: known.missing,
         count: Cell::new(0),
     };
-    let damage = salvage.copy_what_opens()?;
-    if let Some(why) = met {
+    let set_aside_before = salvage.copy_what_is_aside()?;
+    let (damage, gone) = salvage.copy_what_opens()?;
+    if let Some(why) = known.met {
         // Every value may open, and the engine still go astray among its own pages.
         salvage.rebuilds = true;
         if salvage.count.get() == 0 {
@@ -132,7 +95,7 @@ pub(crate) fn salvaged(
         return Ok(None);
     }
     txn.commit().map_err(engine)?;
-    Ok(Some(state))
+    Ok(Some(Kept { state, gone, set_aside_before }))
 }
 
 /// Setting aside, inside its transaction.
@@ -145,27 +108,32 @@ struct Salvage<'t> {
     rebuilds: bool,
     /// The next sequence number as this handle knows it.
     next_seq: u64,
+    /// What is gone without a trace.
+    missing: Missing,
     /// How much was set aside.
     count: Cell<u64>,
 }
 
 impl Salvage<'_> {
-    /// Copies every value that opens, but for the lists', and keeps the others aside.
-    fn copy_what_opens(&mut self) -> Result<Damage, Error> {
-        self.copy_what_is_aside()?;
-        let mut damage = Damage::default();
+    /// Copies every value that opens, but for the lists', and keeps the others aside; counts what does not go on.
+    fn copy_what_opens(&mut self) -> Result<(Damage, Missing), Error> {
+        let (mut damage, mut gone) = (Damage::default(), Missing::default());
         for index in [UNIQUE, REFERENCES] {
             // They say nothing that the rest does not say; who needs them makes them anew.
             self.txn.delete_table(index).map_err(engine)?;
         }
-        for table in TABLES {
+        for ((table, missing), gone) in TABLES.iter().zip(self.missing).zip(&mut gone) {
             if !table.is_there(self.snapshot)? {
                 continue;
             }
             let mut found = 0_u64;
-            let missing = match &table {
-                Table::Rows(tables) => self.gone(&table, &mut damage.of(*tables).rows)?,
-                Table::Payload(tables) => self.gone(&table, &mut damage.of(*tables).payload)?,
+            let uncounted = match table {
+                Table::Rows(tables) => self.gone(table, &mut damage.of(*tables).rows)?,
+                Table::Payload(tables) => {
+                    let of_list = damage.of(*tables);
+                    of_list.has_lost_payload = missing > 0;
+                    self.gone(table, &mut of_list.payload)?
+                }
                 Table::Keyed { table: keyed, .. } => {
                     self.txn.delete_table(*keyed).map_err(engine)?;
                     let mut copy = self.txn.open_table(*keyed).map_err(engine)?;
@@ -184,7 +152,8 @@ impl Salvage<'_> {
                         }
                     })?
                 }
-                Table::Numbered { table: numbered, .. } if numbered.name() == SET_ASIDE.name() => continue,
+                // Copied already.
+                Table::Numbered { table: numbered, .. } if numbered.name() == SET_ASIDE.name() => 0,
                 Table::Numbered { table: numbered, .. } => {
                     self.txn.delete_table(*numbered).map_err(engine)?;
                     let mut copy = self.txn.open_table(*numbered).map_err(engine)?;
@@ -198,6 +167,7 @@ impl Salvage<'_> {
                     })?
                 }
             };
+            let missing = missing.saturating_add(uncounted);
             if missing > 0 {
                 // Some page of the engine's own is damaged.
                 let why = cannot_be_found(missing);
@@ -213,8 +183,9 @@ impl Salvage<'_> {
                 // Nor is it certain which trigger it was: all are asked for again.
                 self.state.cursor = 0;
             }
+            *gone = found;
         }
-        Ok(damage)
+        Ok((damage, gone))
     }
 
     /// Keeps the values of a list that do not open; gives how many cannot be found.
@@ -226,19 +197,22 @@ impl Salvage<'_> {
         })
     }
 
-    /// Copies what was set aside before, numbered anew.
-    fn copy_what_is_aside(&self) -> Result<(), Error> {
+    /// Copies what was set aside before, numbered anew, and says how much that is.
+    fn copy_what_is_aside(&self) -> Result<u64, Error> {
         let before = records(self.snapshot)?;
         if self.snapshot.numbered_if_there(SET_ASIDE)?.is_some() {
             self.txn.delete_table(SET_ASIDE).map_err(engine)?;
         }
-        for (number, record) in before {
-            match record {
-                Ok(record) => self.put(&record)?,
-                Err((why, bytes)) => self.keep(&format!("value set aside {number}"), why, &bytes)?,
+        let (sound, damaged): (Vec<_>, Vec<_>) = before.into_iter().partition(|(_, record)| record.is_ok());
+        for record in sound.iter().filter_map(|(_, record)| record.as_ref().ok()) {
+            self.put(record)?;
+        }
+        for (number, record) in damaged {
+            if let Err((why, bytes)) = record {
+                self.keep(&format!("value set aside {number}"), why, &bytes)?;
             }
         }
-        Ok(())
+        Ok(sound.len() as u64)
     }
 
     /// Builds the lists anew, if anything of them is gone.
@@ -290,10 +264,7 @@ impl Salvage<'_> {
             if left.contains_key(&operation.key) {
                 continue;
             }
-            // When it was appended is not known; it was before everything that is pending.
-            let effect = Effect::of(Seq(1), operation);
-            let first_at = operation.at.map_or(0, |at| at.0.saturating_add(1));
-            let entry = Entry { key: operation.key.clone(), effect, first_at };
+            let entry = Entry::of_text(operation);
             let entry = match restored.remove(&entry.key) {
                 Some(first) => first.then(&entry),
                 None => entry,
@@ -302,9 +273,7 @@ impl Salvage<'_> {
         }
         left.extend(restored);
         for key in left.keys() {
-            // It may have arrived or not: what is sent now must be right in both cases.
-            let maybe_there = Base::Live(Held { epoch: None, state: Knowledge::Nothing });
-            bases::put(self.txn, key, &maybe_there)?;
+            bases::put(self.txn, key, &maybe_there())?;
         }
         if text.is_none() && lost > 0 {
             // Of others that may have arrived not even the name is known.
@@ -349,19 +318,9 @@ impl Salvage<'_> {
     }
 }
 
-/// What is set aside, by its number: a record, or why there is none.
-type Records = Vec<(u64, Result<SetAsideRecord, (FrameError, Vec<u8>)>)>;
-
-fn records(snapshot: &Snapshot) -> Result<Records, Error> {
-    let Some(table) = snapshot.numbered_if_there(SET_ASIDE)? else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    for value in table.iter().map_err(engine)? {
-        let (number, value) = value.map_err(engine)?;
-        let (number, bytes) = (number.value(), value.value());
-        let record = frame::open_record(FrameKind::SetAside, &number.to_le_bytes(), bytes);
-        found.push((number, record.map_err(|why| (why, bytes.to_owned()))));
-    }
-    Ok(found)
+/// What is known of an entity of which something may have arrived or not: what is sent now must be right in both cases.
+pub(crate) fn maybe_there() -> Base {
+    Base::Live(Held { epoch: None, state: Knowledge::Nothing })
 }
 
 impl Damage {
@@ -370,6 +329,6 @@ impl Damage {
     }
 
     fn is_none(&self) -> bool {
-        [&self.log, &self.run].iter().all(|gone| gone.rows.is_empty() && gone.payload.is_empty())
+        [&self.log, &self.run].iter().all(|gone| gone.is_none())
     }
 }

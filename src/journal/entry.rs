@@ -26,6 +26,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// An operation of the text of a bunch. When it was appended is not known; it was before everything that is pending.
+    pub(crate) fn of_text(operation: &Operation) -> Entry {
+        let first_at = operation.at.map_or(0, |at| at.0.saturating_add(1));
+        Entry { key: operation.key.clone(), effect: Effect::of(Seq(1), operation), first_at }
+    }
+
     /// This entry and then a later one of the same entity.
     pub(crate) fn then(&self, later: &Entry) -> Entry {
         let first_at = if self.first_at == 0 { later.first_at } else { self.first_at };

@@ -23,6 +23,29 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// Something is where a new file was to be made.
+    #[error("there is something at {} already; name a file that is not there", path.display())]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Nothing can be salvaged of a file.
+    #[error("{place} cannot be salvaged: {why}; if it was a journal, restore a copy")]
+    NotSalvaged {
+        /// Which file.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Of a damaged journal nothing tells any more for which replica it was written.
+    #[error(
+        "the name of {place}, its replica id, cannot be read any more; `foldlog salvage --new-name` gives it a new one, \
+         and parks what is in it, for all of it may have been sent under the old one"
+    )]
+    NameLost {
+        /// Which file.
+        place: String,
+    },
     /// Another handle, perhaps of another process, has it open.
     #[error("the journal {place} is open elsewhere; close it there, or wait")]
     Locked {
@@ -31,7 +54,8 @@ pub enum Error {
     },
     /// The file is something else, or was cut short.
     #[error(
-        "{place} is no journal, or is damaged beyond opening: {why}; if it was one, keep it and restore a copy"
+        "{place} is no journal, or is damaged beyond opening: {why}; if it was one, keep it: `foldlog salvage` takes what is \
+         readable to a new file"
     )]
     NotAJournal {
         /// Which file.
@@ -133,7 +157,14 @@ impl Error {
     /// Whether the journal's file is not what this program wrote.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, Error::NotAJournal { .. } | Error::Damaged { .. } | Error::Corrupted { .. })
+        matches!(
+            self,
+            Error::NotAJournal { .. }
+                | Error::NotSalvaged { .. }
+                | Error::NameLost { .. }
+                | Error::Damaged { .. }
+                | Error::Corrupted { .. }
+        )
     }
 }
 

@@ -21,6 +21,14 @@ use crate::codec::row::Row;
 pub(crate) struct Gone {
     pub(crate) rows: BTreeSet<u64>,
     pub(crate) payload: BTreeSet<u64>,
+    /// Whether pieces of payload are gone of which nothing tells the number.
+    pub(crate) has_lost_payload: bool,
+}
+
+impl Gone {
+    pub(crate) fn is_none(&self) -> bool {
+        self.rows.is_empty() && self.payload.is_empty() && !self.has_lost_payload
+    }
 }
 
 /// A list, parts of which are gone. All other values were opened before.
@@ -82,7 +90,8 @@ struct Piece {
 impl<'g> Left<'g> {
     pub(crate) fn new(snapshot: &Snapshot, tables: ColumnTables, gone: &'g Gone) -> Result<Self, Error> {
         let (rows, payload) = (snapshot.numbered(tables.rows)?, snapshot.numbered(tables.payload)?);
-        let (pieces, has_all_pieces) = numbers(&payload, &gone.payload)?;
+        let (pieces, has_all) = numbers(&payload, &gone.payload)?;
+        let has_all_pieces = has_all && !gone.has_lost_payload;
         let (sorted, is_straight) = numbers(&rows, &gone.rows)?;
         let sorted = (!is_straight).then_some(sorted);
         Ok(Left { tables, gone, rows, payload, pieces, has_all_pieces, sorted })

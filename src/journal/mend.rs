@@ -1,19 +1,18 @@
 //! Mending: what is damaged is looked for and set aside, all at once or not at all.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use redb::{Builder, Database};
-
-use super::aside::{count, salvaged};
+use super::aside::{Known, Missing, salvaged};
 use super::error::Error;
+use super::newfile::{NewFile, beside};
+use super::set_aside::count;
 use super::tables::Snapshot;
 use super::{Inner, Journal, lifecycle, open, parked, verify};
 use crate::storage::guard::{closed, discarded};
-use crate::storage::open::{Origin, refused};
+use crate::storage::open::Origin;
 
 /// What is said where it is not remembered which value it was.
 pub(crate) const READ_MET_IT: &str = "a read met with damage";
@@ -45,8 +44,8 @@ impl Inner {
         let done = match &self.origin {
             Origin::File { path, .. } => self.mend_file(path, met),
             Origin::Storage(_) | Origin::ReadOnly { .. } => self.with_writer(|inner, db, writer| {
-                if let Some(state) = salvaged(inner, db, db, writer.next_seq, met)? {
-                    writer.next_seq = writer.next_seq.max(state.log_begins);
+                if let Some(kept) = salvaged(db, db, inner.known(writer.next_seq, met))? {
+                    writer.next_seq = writer.next_seq.max(kept.state.log_begins);
                     inner.note_parked_keys(db)?;
                 }
                 Ok(())
@@ -56,6 +55,10 @@ impl Inner {
         self.mends.fetch_add(1, Ordering::AcqRel);
         self.announce();
         done
+    }
+
+    fn known(&self, next_seq: u64, met: Option<String>) -> Known {
+        Known { now: (self.options.clock)(), next_seq, met, missing: Missing::default() }
     }
 
     fn mend_file(&self, path: &Path, met: Option<String>) -> Result<(), Error> {
@@ -70,11 +73,11 @@ impl Inner {
         // A link stays one: what it leads to is replaced.
         let path = &std::fs::canonicalize(path).map_err(io)?;
         let met = verify::engine_finds(path)?.or(met);
-        let new = NewFile::beside(path).map_err(io)?;
+        let new = NewFile::like(path, beside(path, "mending")).map_err(io)?;
         let target = new.database(self.options.cache_bytes)?;
-        let done = open::shielded(&place, || salvaged(self, source, &target, writer.next_seq, met));
+        let done = open::shielded(&place, || salvaged(source, &target, self.known(writer.next_seq, met)));
         let is_any = match done {
-            Ok(state) => state.is_some(),
+            Ok(kept) => kept.is_some(),
             Err(error) => {
                 discarded(target);
                 // Whether it was the old file that failed: then its engine takes nothing more.
@@ -111,63 +114,6 @@ impl Inner {
         self.opened_anew(target, next_seq, parked, &mut writer, &mut slot);
         Ok(())
     }
-}
-
-/// A file that is to take the place of another one; removed if it does not.
-struct NewFile {
-    path: PathBuf,
-}
-
-impl NewFile {
-    /// Makes it, as private as the one beside it.
-    fn beside(old: &Path) -> io::Result<Self> {
-        let new = NewFile { path: beside(old, "mending") };
-        // One that an earlier attempt left.
-        match std::fs::remove_file(&new.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let file = File::create_new(&new.path)?;
-        let as_before = std::fs::metadata(old)?;
-        file.set_permissions(as_before.permissions())?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::{MetadataExt, fchown};
-            // Only some may; whoever may not is the owner already.
-            drop(fchown(&file, Some(as_before.uid()), Some(as_before.gid())));
-        }
-        Ok(new)
-    }
-
-    fn database(&self, cache_bytes: usize) -> Result<Database, Error> {
-        let place = self.path.display().to_string();
-        let made = Builder::new().set_cache_size(cache_bytes).create(&self.path);
-        made.map_err(|error| open::not_opened(&place, refused(&place, error)))
-    }
-
-    fn takes_place_of(&self, old: &Path) -> io::Result<()> {
-        std::fs::rename(&self.path, old)?;
-        // So that the new name survives a crash; not every system lets a folder be synced.
-        if let Some(Ok(folder)) = old.parent().map(File::open) {
-            drop(folder.sync_all());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        // Nothing is there any more if it took the other one's place.
-        drop(std::fs::remove_file(&self.path));
-    }
-}
-
-/// The same path with something behind its name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Copies a file before its engine closes it: that writes, by what is damaged.

@@ -28,7 +28,7 @@ use crate::codec::row::Row;
 use crate::codec::slice::Slice;
 
 /// Why an effect is parked that nobody refused.
-const MAY_BE_DONE: &str = "a part of the journal was damaged that may have said that this was sent or given up: \
+pub(crate) const MAY_BE_DONE: &str = "a part of the journal was damaged that may have said that this was sent or given up: \
                            retry it, edit it or drop it";
 
 /// What does not open of the lists.
@@ -288,7 +288,11 @@ fn written(
 }
 
 /// An entry, read as strictly as if it came from outside; none where its payload is lost.
-fn opened(row: &Row, preamble: &Preamble, payload: Option<Payload<'_>>) -> Result<Option<Entry>, FrameError> {
+pub(crate) fn opened(
+    row: &Row,
+    preamble: &Preamble,
+    payload: Option<Payload<'_>>,
+) -> Result<Option<Entry>, FrameError> {
     let Some(payload) = payload else { return Ok(None) };
     let entry = entry_of(row, preamble, payload)?;
     require_valid(&entry.effect)?;

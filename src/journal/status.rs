@@ -5,7 +5,7 @@ use super::error::Error;
 use super::parked;
 use super::pending::Pending;
 use super::tables::Snapshot;
-use super::{Journal, aside};
+use super::{Journal, set_aside};
 use crate::algebra::{BunchNumber, Index, Millis, Schema};
 use crate::codec::records::JournalState;
 
@@ -110,7 +110,7 @@ pub(crate) fn counted(
     }
     let counts = [status.pending, status.held, status.sealed, status.parked];
     let folding: u64 = counts.iter().map(|count| count.operations - count.entities).sum();
-    status.set_aside_values = aside::count(snapshot)?;
+    status.set_aside_values = set_aside::count(snapshot)?;
     if status.set_aside_values > 0 {
         let not_here = status.appended.saturating_sub(counts.iter().map(|count| count.operations).sum());
         // What came back into doubt counted as settled before.

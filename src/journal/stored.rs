@@ -86,7 +86,10 @@ impl Table {
     /// What it holds, for people.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Table::Rows(_) | Table::Payload(_) => "a column",
+            Table::Rows(tables) if tables.is_log() => "the log's rows",
+            Table::Payload(tables) if tables.is_log() => "the log's payload",
+            Table::Rows(_) => "the compacted run's rows",
+            Table::Payload(_) => "the compacted run's payload",
             Table::Keyed { of, .. } | Table::Numbered { of, .. } => of,
         }
     }
@@ -105,10 +108,62 @@ impl Table {
 
     /// Whether it is the table of this name.
     pub(crate) fn is(&self, name: &str) -> bool {
+        self.stored_as() == name
+    }
+
+    /// The name that the engine has for it.
+    pub(crate) fn stored_as(&self) -> &str {
         match self {
-            Table::Rows(_) | Table::Payload(_) => false,
-            Table::Keyed { table, .. } => table.name() == name,
-            Table::Numbered { table, .. } => table.name() == name,
+            Table::Rows(tables) => tables.rows.name(),
+            Table::Payload(tables) => tables.payload.name(),
+            Table::Keyed { table, .. } => table.name(),
+            Table::Numbered { table, .. } => table.name(),
+        }
+    }
+
+    /// As the engine has it, if its keys are numbers.
+    pub(crate) fn numbered(&self) -> Option<Numbered> {
+        match self {
+            Table::Rows(tables) => Some(tables.rows),
+            Table::Payload(tables) => Some(tables.payload),
+            Table::Numbered { table, .. } => Some(*table),
+            Table::Keyed { .. } => None,
+        }
+    }
+
+    /// As the engine has it, if its keys are no numbers.
+    pub(crate) fn keyed(&self) -> Option<Keyed> {
+        match self {
+            Table::Rows(_) | Table::Payload(_) | Table::Numbered { .. } => None,
+            Table::Keyed { table, .. } => Some(*table),
+        }
+    }
+
+    /// The place of a key as the engine has it.
+    pub(crate) fn place_of(&self, key: &[u8]) -> Option<Place> {
+        match self {
+            Table::Keyed { .. } => Some(Place::Key(key.to_owned())),
+            Table::Rows(_) | Table::Payload(_) | Table::Numbered { .. } => {
+                Some(Place::Number(u64::from_le_bytes(key.try_into().ok()?)))
+            }
+        }
+    }
+
+    /// Opens a value; says how many rows are in it.
+    pub(crate) fn opened(&self, place: &Place, bytes: &[u8]) -> Result<u64, FrameError> {
+        match (self, place) {
+            (Table::Rows(tables), Place::Number(first)) => count(tables, *first, bytes),
+            (Table::Payload(tables), Place::Number(first)) => {
+                frame::open(FrameKind::Payload, &tables.place(false, *first), bytes).map(|_| 0)
+            }
+            (Table::Keyed { opens, .. }, Place::Key(key)) => opens(key, bytes).map(|()| 0),
+            (Table::Numbered { opens, .. }, Place::Number(number)) => {
+                opens(&number.to_le_bytes(), bytes).map(|()| 0)
+            }
+            (Table::Keyed { .. }, Place::Number(_))
+            | (Table::Rows(_) | Table::Payload(_) | Table::Numbered { .. }, Place::Key(_)) => {
+                Err(FrameError::Kind)
+            }
         }
     }
 
@@ -136,30 +191,27 @@ impl Table {
             }
             visit(value)
         };
-        let counted = match self {
-            Table::Rows(tables) => numbered(snapshot, tables.rows, |first, bytes| {
-                let opened = count(tables, first, bytes);
-                visit(Value { place: Place::Number(first), bytes, opened })
-            })?,
-            Table::Payload(tables) => numbered(snapshot, tables.payload, |first, bytes| {
-                let opened = frame::open(FrameKind::Payload, &tables.place(false, first), bytes).map(|_| 0);
-                visit(Value { place: Place::Number(first), bytes, opened })
-            })?,
-            Table::Numbered { table, opens, .. } => numbered(snapshot, *table, |number, bytes| {
-                let opened = opens(&number.to_le_bytes(), bytes).map(|()| 0);
-                visit(Value { place: Place::Number(number), bytes, opened })
-            })?,
-            Table::Keyed { table, opens, .. } => {
-                let Some(table) = snapshot.keyed_if_there(*table)? else { return Ok(0) };
-                for value in table.iter().map_err(engine)? {
-                    let (key, value) = value.map_err(engine)?;
-                    let (key, bytes) = (key.value(), value.value());
-                    let opened = opens(key, bytes).map(|()| 0);
-                    visit(Value { place: Place::Key(key.to_owned()), bytes, opened })?;
-                }
-                table.len().map_err(engine)?
+        let mut counted = 0;
+        if let Some(table) =
+            self.numbered().map(|table| snapshot.numbered_if_there(table)).transpose()?.flatten()
+        {
+            for value in table.iter().map_err(engine)? {
+                let (number, value) = value.map_err(engine)?;
+                let (place, bytes) = (Place::Number(number.value()), value.value());
+                let opened = self.opened(&place, bytes);
+                visit(Value { place, bytes, opened })?;
             }
-        };
+            counted = table.len().map_err(engine)?;
+        }
+        if let Some(table) = self.keyed().map(|table| snapshot.keyed_if_there(table)).transpose()?.flatten() {
+            for value in table.iter().map_err(engine)? {
+                let (key, value) = value.map_err(engine)?;
+                let (place, bytes) = (Place::Key(key.value().to_owned()), value.value());
+                let opened = self.opened(&place, bytes);
+                visit(Value { place, bytes, opened })?;
+            }
+            counted = table.len().map_err(engine)?;
+        }
         Ok(counted.saturating_sub(found))
     }
 }
@@ -167,20 +219,6 @@ impl Table {
 /// What is said of values that are counted and not found.
 pub(crate) fn cannot_be_found(values: u64) -> String {
     format!("{values} values cannot be found any more")
-}
-
-/// Visits the values of a table; gives how many the engine counts.
-fn numbered(
-    snapshot: &Snapshot,
-    table: Numbered,
-    mut visit: impl FnMut(u64, &[u8]) -> Result<(), Error>,
-) -> Result<u64, Error> {
-    let Some(table) = snapshot.numbered_if_there(table)? else { return Ok(0) };
-    for value in table.iter().map_err(engine)? {
-        let (number, value) = value.map_err(engine)?;
-        visit(number.value(), value.value())?;
-    }
-    table.len().map_err(engine)
 }
 
 /// How many rows a value of rows holds, each of them read.

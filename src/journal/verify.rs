@@ -58,13 +58,7 @@ pub struct Finding {
 pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
     let path = path.as_ref();
     let place = path.display().to_string();
-    let overlay = Overlay::open(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
-        std::io::ErrorKind::WouldBlock => Error::Locked { place: place.clone() },
-        _ => Error::Io { doing: format!("{place} cannot be opened"), source },
-    })?;
-    let bytes =
-        overlay.len().map_err(|source| Error::Io { doing: format!("{place} cannot be measured"), source })?;
+    let (overlay, bytes) = laid_over(path, &place)?;
     let nothing = newborn::why_nothing_is_in(bytes, |offset, out| overlay.read(offset, out));
     if let Some(why) =
         nothing.map_err(|source| Error::Io { doing: format!("{place} cannot be read"), source })?
@@ -82,11 +76,23 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
     done.map(|()| report)
 }
 
+/// A file that is only read, and its length.
+pub(crate) fn laid_over(path: &Path, place: &str) -> Result<(Overlay, u64), Error> {
+    let overlay = Overlay::open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
+        std::io::ErrorKind::WouldBlock => Error::Locked { place: place.to_owned() },
+        _ => Error::Io { doing: format!("{place} cannot be opened"), source },
+    })?;
+    let bytes =
+        overlay.len().map_err(|source| Error::Io { doing: format!("{place} cannot be measured"), source })?;
+    Ok((overlay, bytes))
+}
+
 /// Where the engine's findings are.
 pub(crate) const ENGINE: &str = "the engine's pages";
 
 /// Opens a database on an overlay and lets the engine look at every page of its own; gives what it finds.
-fn looked_over(overlay: Overlay, place: &str) -> Result<(Database, Option<String>), Error> {
+pub(crate) fn looked_over(overlay: impl Storage, place: &str) -> Result<(Database, Option<String>), Error> {
     let mut db = shielded(place, || {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_BYTES_DEFAULT);
@@ -138,7 +144,7 @@ impl Report {
         }
     }
 
-    fn check(&mut self, db: &Database) {
+    pub(crate) fn check(&mut self, db: &Database) {
         let snapshot = match guarded(|| Snapshot::of(db)) {
             Ok(snapshot) => snapshot,
             Err(error) => return self.find("the journal", error),

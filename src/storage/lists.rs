@@ -13,31 +13,31 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use twox_hash::XxHash3_128;
 
-const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 /// The engine's header, and in it: flags, how many pages there are before a region's own, and how many of these.
-const HEADER: usize = 320;
-const FLAGS: usize = 9;
+pub(super) const HEADER: usize = 320;
+pub(super) const FLAGS: usize = 9;
 const REGION_HEADER_PAGES: usize = 16;
 const REGION_PAGES: usize = 20;
 /// The two places that commits go to in turn; a flag says which one counts.
-const SLOTS: usize = 64;
-const SLOT: usize = 128;
-const VERSION: u8 = 3;
+pub(super) const SLOTS: usize = 64;
+pub(super) const SLOT: usize = 128;
+pub(super) const VERSION: u8 = 3;
 /// In such a place: whether the engine has a tree of its own, its root, and the checksum of all before it.
 const HAS_ROOT: usize = 2;
 const ROOT: usize = 40;
-const SLOT_CHECKSUM: usize = 112;
+pub(super) const SLOT_CHECKSUM: usize = 112;
 /// In what a tree of the engine's says of a table: the root, and the widths of keys and values.
-const TABLE: u8 = 3;
-const TABLE_ROOT: usize = 9;
-const KEY_WIDTH: usize = 42;
+pub(super) const TABLE: u8 = 3;
+pub(super) const TABLE_ROOT: usize = 9;
+pub(super) const KEY_WIDTH: usize = 42;
 const VALUE_WIDTH: usize = 47;
 
-const LEAF: u8 = 1;
-const BRANCH: u8 = 2;
+pub(super) const LEAF: u8 = 1;
+pub(super) const BRANCH: u8 = 2;
 /// The engine's own bounds.
 const ORDER_MAX: u64 = 20;
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// Why the engine's own lists cannot be gone by, if they cannot. Nobody may write meanwhile.
 ///
@@ -63,16 +63,16 @@ pub(super) fn why_damaged_in(file: &File) -> io::Result<Option<&'static str>> {
     })
 }
 
-enum Stop {
+pub(super) enum Stop {
     Damaged,
     Io(io::Error),
 }
 
 /// A tree: its root page, and that page's checksum.
-#[derive(Clone, Copy)]
-struct Root {
-    page: u64,
-    checksum: u128,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Root {
+    pub(super) page: u64,
+    pub(super) checksum: u128,
 }
 
 /// How wide the keys and values of a tree are, where all are alike.
@@ -173,26 +173,31 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Lists<R> {
         Ok(())
     }
 
-    /// Reads a page by its number: its place among those of its size in a region, the region, and its size.
+    /// Reads a page by its number.
     fn page(&self, number: u64) -> Result<Vec<u8>, Stop> {
-        let order = number >> 59;
-        if order > ORDER_MAX {
+        let (offset, size) = place(number, self.region_header, self.region).ok_or(Stop::Damaged)?;
+        if offset.checked_add(size).is_none_or(|end| end > self.len) {
             return Err(Stop::Damaged);
         }
-        let size = PAGE << order;
-        let (index, region) = (number & (0xf_ffff >> order), (number >> 20) & 0xf_ffff);
-        let offset = region
-            .checked_mul(self.region)
-            .and_then(|region| region.checked_add(PAGE + self.region_header + index * size))
-            .filter(|offset| offset.checked_add(size).is_some_and(|end| end <= self.len))
-            .ok_or(Stop::Damaged)?;
         let mut page = vec![0; usize::try_from(size).map_err(|_| Stop::Damaged)?];
         (self.read)(offset, &mut page).map_err(Stop::Io)?;
         Ok(page)
     }
 }
 
-fn slice(bytes: &[u8], begin: usize, len: usize) -> Result<&[u8], Stop> {
+/// Where a page is and its size, by its number: its place among those of its size in a region, the region, and its size.
+pub(super) fn place(number: u64, region_header: u64, region: u64) -> Option<(u64, u64)> {
+    let order = number >> 59;
+    if order > ORDER_MAX {
+        return None;
+    }
+    let size = PAGE << order;
+    let (index, at) = (number & (0xf_ffff >> order), (number >> 20) & 0xf_ffff);
+    let offset = at.checked_mul(region)?.checked_add(PAGE + region_header + index * size)?;
+    Some((offset, size))
+}
+
+pub(super) fn slice(bytes: &[u8], begin: usize, len: usize) -> Result<&[u8], Stop> {
     bytes.get(begin..).and_then(|rest| rest.get(..len)).ok_or(Stop::Damaged)
 }
 
@@ -200,11 +205,11 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Stop> {
     slice(bytes, at, N)?.try_into().map_err(|_| Stop::Damaged)
 }
 
-fn byte_at(bytes: &[u8], at: usize) -> Result<u8, Stop> {
+pub(super) fn byte_at(bytes: &[u8], at: usize) -> Result<u8, Stop> {
     array(bytes, at).map(|[byte]| byte)
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Result<u16, Stop> {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Result<u16, Stop> {
     array(bytes, at).map(u16::from_le_bytes)
 }
 
@@ -212,23 +217,23 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Stop> {
     array(bytes, at).map(u32::from_le_bytes)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Result<u64, Stop> {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> Result<u64, Stop> {
     array(bytes, at).map(u64::from_le_bytes)
 }
 
-fn u128_at(bytes: &[u8], at: usize) -> Result<u128, Stop> {
+pub(super) fn u128_at(bytes: &[u8], at: usize) -> Result<u128, Stop> {
     array(bytes, at).map(u128::from_le_bytes)
 }
 
-fn usize_at(bytes: &[u8], at: usize) -> Result<usize, Stop> {
+pub(super) fn usize_at(bytes: &[u8], at: usize) -> Result<usize, Stop> {
     usize::try_from(u32_at(bytes, at)?).map_err(|_| Stop::Damaged)
 }
 
 /// A width that need not be there.
-fn width_at(bytes: &[u8], at: usize) -> Result<Option<usize>, Stop> {
+pub(super) fn width_at(bytes: &[u8], at: usize) -> Result<Option<usize>, Stop> {
     Ok(if byte_at(bytes, at)? == 0 { None } else { Some(usize_at(bytes, at + 1)?) })
 }
 
-fn root_at(bytes: &[u8], at: usize) -> Result<Root, Stop> {
+pub(super) fn root_at(bytes: &[u8], at: usize) -> Result<Root, Stop> {
     Ok(Root { page: u64_at(bytes, at)?, checksum: u128_at(bytes, at + 8)? })
 }

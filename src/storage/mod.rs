@@ -8,6 +8,7 @@
 //! | `open` | opening an engine's file, and telling clearly why it cannot be |
 //! | `newborn` | what a crash leaves of a file that was just being made |
 //! | `lists` | the engine's own lists of its pages, looked at before it writes by them |
+//! | `trees` | the engine's trees, read without the engine |
 //! | `guard` | the wall between the engine and its user: a panic inside becomes an error |
 //! | `commit` | group commit: who comes while another one commits shares the next one |
 //!
@@ -23,6 +24,7 @@ pub(crate) mod newborn;
 pub(crate) mod open;
 pub(crate) mod overlay;
 pub(crate) mod pages;
+pub(crate) mod trees;
 
 pub use backend::Storage;
 pub(crate) use backend::{Arced, Backend};

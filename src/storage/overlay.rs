@@ -63,6 +63,11 @@ impl Overlay {
         Ok(Overlay { file, layers: Mutex::new(layers) })
     }
 
+    /// The same file once more, as it is, under the same lock.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Self::over(self.file.try_clone()?)
+    }
+
     fn layers(&self) -> MutexGuard<'_, Layers> {
         // Nothing in here panics, and what is here is never trusted further than a file is.
         self.layers.lock().unwrap_or_else(PoisonError::into_inner)
