@@ -6,7 +6,7 @@
 //! | rows of a newer level of the run | what older levels hold may be done with, so it is parked |
 //! | a piece of payload | every entry whose fields are elsewhere or not needed |
 //! | anything of the open bunch | its effects, as far as they or its text open, are pending again, on bases that may be there |
-//! | base knowledge | the entity, as one of which nothing is known; nor is any other taken for absent any more |
+//! | base knowledge | the entity, as one of which nothing is known; nor is any other taken for absent any more; a replica fetches everything anew |
 //! | a trigger | the cursor goes back to the start, so that it is asked for again |
 //! | what is parked, waits or gave way | all others |
 //!
@@ -24,13 +24,14 @@ use super::rebuild::{Damage, Lists, Sealed};
 use super::set_aside::records;
 use super::stored::{TABLES, Table, cannot_be_found};
 use super::tables::{
-    BASE, BUNCH, ColumnTables, IDENTITY_KEY, INBOX, META, REFERENCES, REPLICA_KEY, SET_ASIDE, Snapshot,
-    UNIQUE, damaged, put_record, put_state,
+    BASE, BUNCH, CURSORS, ColumnTables, FETCHED, IDENTITY_KEY, INBOX, META, REFERENCES, REPLICA_KEY,
+    SET_ASIDE, Snapshot, UNIQUE, damaged, put_record, put_state, record_in,
 };
 use super::{bases, open, seal, verify};
 use crate::algebra::{Base, EntityKey, Held, Knowledge, Millis};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
+use crate::codec::kept::ReplicaRecord;
 use crate::codec::records::{JournalState, OpenBunch, SetAsideRecord};
 
 /// The most bytes in one record: one that is larger could not be read back.
@@ -53,8 +54,8 @@ pub(crate) struct Known {
 /// What was written to another database.
 pub(crate) struct Kept {
     pub(crate) state: JournalState,
-    /// How many values of each table did not go on.
-    pub(crate) gone: Missing,
+    /// Whether something is gone that says what the authority holds, or how far that was read.
+    pub(crate) is_knowledge_gone: bool,
     /// How many values were set aside before.
     pub(crate) set_aside_before: u64,
 }
@@ -86,7 +87,11 @@ pub(crate) fn salvaged(source: &Database, target: &Database, known: Known) -> Re
         }
     }
     salvage.rebuild(&damage)?;
-    let Salvage { state, count, .. } = salvage;
+    let Salvage { mut state, count, .. } = salvage;
+    let is_knowledge_gone = is_knowledge_gone(&gone);
+    if is_knowledge_gone && replica_in(&txn)?.is_some() {
+        read_anew(&txn, &mut state)?;
+    }
     put_record(&txn, META, FrameKind::Identity, IDENTITY_KEY, &snapshot.identity()?)?;
     put_state(&txn, &state)?;
     drop(snapshot);
@@ -95,7 +100,32 @@ pub(crate) fn salvaged(source: &Database, target: &Database, known: Known) -> Re
         return Ok(None);
     }
     txn.commit().map_err(engine)?;
-    Ok(Some(Kept { state, gone, set_aside_before }))
+    Ok(Some(Kept { state, is_knowledge_gone, set_aside_before }))
+}
+
+/// Whether something is gone that says what the authority holds, or how far that was read.
+fn is_knowledge_gone(gone: &Missing) -> bool {
+    let is_knowledge =
+        |table: &Table| [BASE.name(), CURSORS.name(), FETCHED.name()].iter().any(|name| table.is(name));
+    TABLES.iter().zip(gone).any(|(table, gone)| *gone > 0 && is_knowledge(table))
+}
+
+fn replica_in(txn: &WriteTransaction) -> Result<Option<ReplicaRecord>, Error> {
+    record_in(txn, META, FrameKind::Replica, REPLICA_KEY)
+}
+
+/// Sees to it that all that the authority holds is read again: nothing else tells of what does not change there.
+pub(super) fn read_anew(txn: &WriteTransaction, state: &mut JournalState) -> Result<(), Error> {
+    if let Some(record) = replica_in(txn)? {
+        // As where a replica begins to fetch everything anew.
+        let record = ReplicaRecord { is_fetching_all: true, ..record };
+        put_record(txn, META, FrameKind::Replica, REPLICA_KEY, &record)?;
+        for table in [CURSORS, FETCHED] {
+            txn.open_table(table).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
+        }
+    }
+    (state.cursor, state.is_complete) = (0, false);
+    Ok(())
 }
 
 /// Setting aside, inside its transaction.

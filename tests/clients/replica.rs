@@ -254,6 +254,41 @@ fn whatever_bit_is_flipped_a_replica_is_whole_again_after_mending_or_is_refused(
     assert!(mended > 20 && refused < 60, "{mended} mended, {whole} whole, {refused} refused");
 }
 
+/// What is known of the authority's side and cannot be read is read again, though it does not change there.
+#[test]
+fn what_was_set_aside_of_the_authoritys_side_is_fetched_anew() {
+    let mut store = MemoryStore::new(schema(SCHEMA), Generation(Uuid::from_u128(1)));
+    let storage = FaultyStorage::new();
+    let notes: Vec<Operation> = (1..6).map(|n| note(n, &format!("note {n}"))).collect();
+    {
+        let other = opened(&FaultyStorage::new());
+        commit(&other, &[Operation::create(key("folders", 1), state("{}"))]);
+        commit(&other, &notes);
+        run(&mut store, &other, Want::SYNC);
+        run(&mut store, &opened(&storage), Want::SYNC);
+    }
+    let bytes = storage.bytes();
+    let mut mended = 0;
+    // A frame's head is of 24 bytes, two of a mark, one of the kind: 5 is base knowledge.
+    for place in (0..bytes.len() - 24).filter(|place| bytes[*place..].starts_with(b"fl\x05\x01")) {
+        let mut damaged = bytes.clone();
+        damaged[place + 24] ^= 1;
+        let replica = opened(&FaultyStorage::from_bytes(&damaged));
+        if replica.journal().mend().unwrap() == 0 {
+            // In a page that is free.
+            continue;
+        }
+        mended += 1;
+        run(&mut store.clone(), &replica, Want::SYNC);
+        for expected in &notes {
+            let seen = replica.get(&expected.key).unwrap();
+            assert!(seen.is_some(), "byte {place}: {} is gone for good", expected.key);
+        }
+        assert_eq!(replica.check().unwrap(), [""; 0], "byte {place}");
+    }
+    assert!(mended > 4, "{mended}");
+}
+
 #[test]
 fn a_new_unique_key_over_duplicates_is_refused_with_their_names() {
     let storage = FaultyStorage::new();

@@ -3,15 +3,12 @@
 use redb::{Database, ReadableTable, TableHandle};
 use uuid::Uuid;
 
-use super::super::aside::{Kept, Known, Missing, salvaged};
+use super::super::aside::{Known, Missing, read_anew, salvaged};
 use super::super::error::{Error, engine};
 use super::super::open::shielded;
 use super::super::options::CACHE_BYTES_DEFAULT;
 use super::super::stored::{Place, Table};
-use super::super::tables::{
-    BASE, CURSORS, FETCHED, IDENTITY_KEY, LOG, META, REPLICA_KEY, Snapshot, put_record, put_state, record_in,
-    state_in,
-};
+use super::super::tables::{IDENTITY_KEY, LOG, META, REPLICA_KEY, Snapshot, put_record, put_state, state_in};
 use super::by_engine::OF_AUTHORITY;
 use super::collect::{Collected, Collecting};
 use super::commit::{Commit, Meta};
@@ -20,7 +17,6 @@ use super::scan::{Scan, number_of};
 use super::{Judged, LostName, Made, Reading, Salvage, said};
 use crate::codec::columns::{ORDINAL_MAX, ROWS_MAX};
 use crate::codec::frame::FrameKind;
-use crate::codec::kept::ReplicaRecord;
 use crate::codec::records::{Identity, JournalState};
 use crate::storage::guard::closed;
 use crate::storage::overlay::Overlay;
@@ -62,7 +58,13 @@ impl Salvage<'_> {
             let known = Known { now: self.now, next_seq, met: Some(why), missing };
             let kept = salvaged(&source, &target, known)?;
             let is_doubted = judged.iter().any(|judged| matches!(judged, Judged::Parked { .. }));
-            if read_anew(&target, kept.as_ref(), is_doubted)? {
+            let is_known = !is_doubted && kept.as_ref().is_none_or(|kept| !kept.is_knowledge_gone);
+            if !is_known {
+                let txn = target.begin_write().map_err(engine)?;
+                let mut state = state_in(&txn)?;
+                read_anew(&txn, &mut state)?;
+                put_state(&txn, &state)?;
+                txn.commit().map_err(engine)?;
                 judged.push(Judged::ReadAnew);
             }
             Ok((judged, kept.map_or(0, |kept| kept.set_aside_before)))
@@ -168,29 +170,4 @@ fn log_end(db: &Database) -> Result<u64, Error> {
         }
     }
     Ok(end.saturating_add(damaged.saturating_mul(ROWS_MAX)))
-}
-
-/// Sees to it that what is not known any more of the authority's side is read again, and says whether anything is.
-fn read_anew(db: &Database, kept: Option<&Kept>, is_doubted: bool) -> Result<bool, Error> {
-    let is_gone = |name| {
-        let gone = kept.and_then(|kept| kept.gone.get(number_of(name))).copied();
-        gone.unwrap_or(0) > 0
-    };
-    if !(is_doubted || [BASE.name(), CURSORS.name(), FETCHED.name()].into_iter().any(is_gone)) {
-        return Ok(false);
-    }
-    let txn = db.begin_write().map_err(engine)?;
-    let record: Option<ReplicaRecord> = record_in(&txn, META, FrameKind::Replica, REPLICA_KEY)?;
-    if let Some(record) = record {
-        // As where a replica begins to fetch everything anew.
-        let record = ReplicaRecord { is_fetching_all: true, ..record };
-        put_record(&txn, META, FrameKind::Replica, REPLICA_KEY, &record)?;
-        for table in [CURSORS, FETCHED] {
-            txn.open_table(table).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
-        }
-    }
-    let state = JournalState { cursor: 0, is_complete: false, ..state_in(&txn)? };
-    put_state(&txn, &state)?;
-    txn.commit().map_err(engine)?;
-    Ok(true)
 }
