@@ -52,14 +52,8 @@ pub(crate) fn encode_behind<T: Serialize>(record: &T, buffer: &mut Vec<u8>) -> R
 /// # Errors
 /// Bytes that are no such record, or more than one.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
-    whole(
-        bytes,
-        if bytes.len() <= SHORT_BYTES_MAX {
-            decode_from_slice(bytes, SHORT)
-        } else {
-            decode_from_slice(bytes, LAYOUT)
-        },
-    )
+    let is_short = bytes.len() <= SHORT_BYTES_MAX;
+    whole(bytes, if is_short { decode_from_slice(bytes, SHORT) } else { decode_from_slice(bytes, LAYOUT) })
 }
 
 /// Decodes a record whose texts stay where they are.
@@ -67,14 +61,13 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable
 /// # Errors
 /// As [`decode`].
 pub(crate) fn decode_borrowed<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Undecodable> {
-    whole(
-        bytes,
-        if bytes.len() <= SHORT_BYTES_MAX {
-            borrow_decode_from_slice(bytes, SHORT)
-        } else {
-            borrow_decode_from_slice(bytes, LAYOUT)
-        },
-    )
+    let is_short = bytes.len() <= SHORT_BYTES_MAX;
+    let decoded = if is_short {
+        borrow_decode_from_slice(bytes, SHORT)
+    } else {
+        borrow_decode_from_slice(bytes, LAYOUT)
+    };
+    whole(bytes, decoded)
 }
 
 fn whole<T>(bytes: &[u8], decoded: Result<(T, usize), DecodeError>) -> Result<T, Undecodable> {

@@ -262,15 +262,7 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         cause: Cause,
         is_own_delete: bool,
     ) -> Result<(), Error> {
-        let local = self.local(key)?;
-        // Told again what it was told before, nothing of it is forgotten.
-        let is_told_again = local.as_ref().is_some_and(|local| local.is_kept)
-            && base.epoch().is_some()
-            && self.base(key)?.0.epoch() == base.epoch();
-        let before = match local {
-            Some(local) => local.version,
-            None => self.base(key).map(|(base, stamps)| version_of(&base, stamps))?,
-        };
+        let before = self.visible(key)?;
         let mut under = version_of(base, stamps.clone());
         let tells_tombstone = matches!(base, Base::Dead(held) if held.state.state().is_some());
         if let (Existence::Dead(_), false, Some(last)) =
@@ -286,9 +278,7 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
             (None, Existence::Dead(_)) if matches!(base, Base::Absent | Base::Unknown) => {
                 Some(Local { version: before.clone(), is_kept: true })
             }
-            (None, Existence::Dead(_))
-                if (is_own_delete || is_told_again) && matches!(base, Base::Dead(_)) =>
-            {
+            (None, Existence::Dead(_)) if is_own_delete && matches!(base, Base::Dead(_)) => {
                 (before.existence != now.existence).then(|| Local { version: before.clone(), is_kept: true })
             }
             (None, _) if matches!(base, Base::Dead(_)) && !tells_tombstone => {
