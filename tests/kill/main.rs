@@ -124,11 +124,12 @@ impl Reached {
     /// What is shown is what was done; what had only begun may be there whole, and then it was done.
     fn require_shown(&mut self, shown: &BTreeMap<EntityKey, State>, place: &str) {
         let found = [self.begun, self.done].into_iter().find(|seq| shown_up_to(*seq) == *shown);
-        let expected = shown_up_to(self.done);
-        let keys: BTreeSet<&EntityKey> = shown.keys().chain(expected.keys()).collect();
-        let differs = keys.into_iter().filter(|key| shown.get(key) != expected.get(key));
-        let differing: Vec<_> = differs.map(|key| (key, shown.get(key), expected.get(key))).take(3).collect();
         let seq = found.unwrap_or_else(|| {
+            let expected = shown_up_to(self.done);
+            let keys: BTreeSet<&EntityKey> = shown.keys().chain(expected.keys()).collect();
+            let differs = keys.into_iter().filter(|key| shown.get(key) != expected.get(key));
+            let differing: Vec<_> =
+                differs.map(|key| (key, shown.get(key), expected.get(key))).take(3).collect();
             panic!("{place}: not what {} of {} operations make: {differing:?}", self.done, self.begun)
         });
         self.end(seq);
