@@ -45,6 +45,11 @@ fn hostile_file() {
 }
 
 #[test]
+fn salvaged() {
+    corpus("salvaged", fuzz::salvaged);
+}
+
+#[test]
 fn documents() {
     corpus("documents", fuzz::documents);
 }

@@ -46,6 +46,7 @@ fn hostile_bytes_are_refused_in_little_memory() {
         ("hostile_authority", fuzz::hostile_authority as fn(&[u8])),
         ("hostile_client", fuzz::hostile_client),
         ("hostile_file", fuzz::hostile_file),
+        ("salvaged", fuzz::salvaged),
     ] {
         let held = most(target, body, 6);
         assert!(held < 24 * MIB, "{target} holds {held} bytes");

@@ -84,6 +84,11 @@ proptest! {
     }
 
     #[test]
+    fn a_hostile_file_salvaged(bytes in changed("salvaged")) {
+        fuzz::salvaged(&bytes);
+    }
+
+    #[test]
     fn a_hostile_document(bytes in changed("documents")) {
         fuzz::documents(&bytes);
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::frame::FrameError;
-use super::records::{StampsRecord, state_of};
-use crate::algebra::{Existence, Patch, Version};
+use super::records::{StampsRecord, key_of, state_of};
+use crate::algebra::{EntityKey, Existence, Patch, Version};
 
 /// An entity as a program sees it, where that is not just what the authority holds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -114,7 +114,18 @@ pub(crate) struct LostRecord {
     pub(crate) why: u8,
 }
 
+/// For so many reasons something loses; each is a number below.
+pub(crate) const LOST_WHYS: usize = 5;
+
 impl LostRecord {
+    /// The entity that had it; an error too where it lost for no reason that is known.
+    pub(crate) fn key(&self) -> Result<EntityKey, FrameError> {
+        if usize::from(self.why) >= LOST_WHYS {
+            return Err(FrameError::Body { why: "it lost for no known reason".to_owned() });
+        }
+        key_of(&self.collection, self.id)
+    }
+
     pub(crate) fn patch(&self) -> Result<Patch, FrameError> {
         Patch::from_json(&self.fields).map_err(|error| FrameError::Body { why: error.to_string() })
     }

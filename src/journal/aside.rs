@@ -10,7 +10,8 @@
 //! | a trigger | the cursor goes back to the start, so that it is asked for again |
 //! | what is parked, waits or gave way | all others |
 //!
-//! The identity and the state have nothing that could go on in their place.
+//! The identity and the state have nothing that could go on in their place. A replica has what came of it beside what was done, and
+//! parks that where nothing is left of what was done to an entity.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};

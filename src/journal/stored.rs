@@ -6,8 +6,8 @@ use super::entry;
 use super::error::{Error, engine};
 use super::tables::{
     BASE, BUNCH, CONFLICTS, CURSORS, ColumnTables, FETCHED, IDENTITY_KEY, INBOX, Keyed, LOCAL, LOG, LOST,
-    MERGED, META, Numbered, PARKED, REPLICA_KEY, RUN, SET_ASIDE, SUPERSEDED, Snapshot, WAITS, entity_of,
-    key_name,
+    MERGED, META, Numbered, PARKED, REPLICA_KEY, RUN, SET_ASIDE, SUPERSEDED, Snapshot, WAITS, collection_of,
+    entity_of, key_name,
 };
 use crate::algebra::Index;
 use crate::codec::FrameError;
@@ -254,12 +254,15 @@ fn meta(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
 }
 
 fn conflict(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
-    entity_of(place)?;
+    let key = entity_of(place)?;
     match frame::open_record(FrameKind::Conflict, place, bytes)? {
-        ConflictRecord::Concurrent { before }
-        | ConflictRecord::Decided { before }
-        | ConflictRecord::Clash { before: Some(before), .. } => before.version().map(drop),
-        ConflictRecord::Clash { before: None, .. } => Ok(()),
+        ConflictRecord::Concurrent { before } | ConflictRecord::Decided { before } => {
+            before.version().map(drop)
+        }
+        ConflictRecord::Clash { holder, before, .. } => {
+            records::key_of(key.collection().as_str(), holder)?;
+            before.map_or(Ok(()), |before| before.version().map(drop))
+        }
     }
 }
 
@@ -275,6 +278,7 @@ fn merged(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
 }
 
 fn cursor(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    collection_of(place)?;
     frame::open_record::<(u64, u64)>(FrameKind::Cursor, place, bytes).map(drop)
 }
 
@@ -283,7 +287,9 @@ fn fetched(place: &[u8], _: &[u8]) -> Result<(), FrameError> {
 }
 
 fn lost(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
-    frame::open_record::<LostRecord>(FrameKind::Lost, place, bytes)?.patch().map(drop)
+    let record: LostRecord = frame::open_record(FrameKind::Lost, place, bytes)?;
+    record.key()?;
+    record.patch().map(drop)
 }
 
 fn bunch(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{Error, engine};
-use crate::algebra::EntityKey;
+use crate::algebra::{CollectionName, EntityKey};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::records::{Identity, JournalState};
@@ -117,6 +117,13 @@ pub(crate) fn entity_of(bytes: &[u8]) -> Result<EntityKey, FrameError> {
     let (name, id) = bytes.split_last_chunk::<16>().ok_or_else(wrong)?;
     let name = name.strip_suffix(&[0]).and_then(|name| std::str::from_utf8(name).ok()).ok_or_else(wrong)?;
     crate::codec::records::key_of(name, *id)
+}
+
+/// The collection of a cursor's key.
+pub(crate) fn collection_of(bytes: &[u8]) -> Result<CollectionName, FrameError> {
+    let wrong = || FrameError::Body { why: "a key names no collection".to_owned() };
+    let name = std::str::from_utf8(bytes).map_err(|_| wrong())?;
+    CollectionName::new(name).map_err(|_| wrong())
 }
 
 /// A place that is damaged, for the error.

@@ -16,6 +16,7 @@ use super::{Replica, Tables};
 use crate::algebra::{EntityKey, State, Version, key_values, live_key_values};
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{ConflictRecord, VersionRecord};
+use crate::codec::records::key_of;
 use crate::journal::error::engine;
 use crate::journal::tables::{self, CONFLICTS, Snapshot, damaged, entity_bytes, entity_of};
 use crate::journal::{self, parked};
@@ -156,8 +157,7 @@ fn kind_of(record: ConflictRecord, key: &EntityKey) -> Result<Option<ConflictKin
         }
         ConflictRecord::Decided { .. } => return Ok(None),
         ConflictRecord::Clash { unique, values, holder, before } => {
-            let holder = EntityKey::new(key.collection().clone(), Uuid::from_bytes(holder));
-            let holder = holder.map_err(|source| journal::Error::Invalid { source })?;
+            let holder = key_of(key.collection().as_str(), holder).map_err(damaged(name()))?;
             let before = before.map(VersionRecord::version).transpose().map_err(damaged(name()))?;
             ConflictKind::Clash { unique, values, holder, before }
         }

@@ -5,13 +5,13 @@ use uuid::Uuid;
 
 use super::Replica;
 use super::error::Error;
-use crate::algebra::{CollectionName, Cursors, Epoch, Generation, Millis, Page};
+use crate::algebra::{Cursors, Epoch, Generation, Millis, Page};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::ReplicaRecord;
 use crate::journal;
 use crate::journal::error::engine;
-use crate::journal::tables::{self, CURSORS, META, REPLICA_KEY, Snapshot, damaged};
+use crate::journal::tables::{self, CURSORS, META, REPLICA_KEY, Snapshot, collection_of, damaged};
 
 /// Where a replica stands with its authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,8 +101,7 @@ fn cursors(snapshot: &Snapshot) -> Result<(Cursors, Cursors), journal::Error> {
         let (name, value) = row.map_err(engine)?;
         let opened = frame::open_record::<(u64, u64)>(FrameKind::Cursor, name.value(), value.value());
         let (epoch, floor) = opened.map_err(damaged("a cursor"))?;
-        let name = String::from_utf8_lossy(name.value()).into_owned();
-        let name = CollectionName::new(&name).map_err(|source| journal::Error::Invalid { source })?;
+        let name = collection_of(name.value()).map_err(damaged("a cursor"))?;
         cursors.insert(name.clone(), Epoch(epoch));
         floors.insert(name, Epoch(floor));
     }

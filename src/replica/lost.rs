@@ -1,7 +1,6 @@
 //! The conflict record: every value that lost, until it is forgotten on purpose.
 
 use redb::{ReadableTable, WriteTransaction};
-use uuid::Uuid;
 
 use super::Replica;
 use super::error::Error;
@@ -9,8 +8,7 @@ use super::keep::{put_record, record_in};
 use crate::algebra::{EntityKey, Millis, Operation, Patch, State};
 use crate::codec::FrameError;
 use crate::codec::frame::{self, FrameKind};
-use crate::codec::kept::LostRecord;
-use crate::codec::records::key_of;
+use crate::codec::kept::{LOST_WHYS, LostRecord};
 use crate::journal::error::engine;
 use crate::journal::tables::{LOST, damaged};
 use crate::journal::{self, Appended, Durability};
@@ -61,7 +59,7 @@ pub enum Why {
 }
 
 impl Why {
-    const ALL: [Why; 5] = [Why::Overwritten, Why::Policy, Why::Unit, Why::Resolved, Why::Restored];
+    const ALL: [Why; LOST_WHYS] = [Why::Overwritten, Why::Policy, Why::Unit, Why::Resolved, Why::Restored];
 
     fn number(self) -> u8 {
         match self {
@@ -193,7 +191,7 @@ fn lost_of(number: u64, bytes: &[u8]) -> Result<Lost, journal::Error> {
         Ok(Lost {
             number,
             decision: record.decision,
-            key: key_of(&record.collection, *Uuid::from_bytes(record.id).as_bytes())?,
+            key: record.key()?,
             side: if record.side == 0 { Side::Local } else { Side::Remote },
             why: why.ok_or_else(|| FrameError::Body { why: "it lost for no known reason".to_owned() })?,
             fields: record.patch()?,

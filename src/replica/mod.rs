@@ -11,6 +11,7 @@
 //! it.
 
 mod ahead;
+mod between;
 mod check;
 mod conflicts;
 mod constraints;

@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use redb::{ReadableTable, ReadableTableMetadata};
+use uuid::Uuid;
 
-use super::Replica;
-use super::conflicts;
 use super::error::Error;
 use super::keep::{self, forget_cursors, put_record};
-use super::view::{Cause, View};
-use crate::algebra::{EntityKey, Existence, Schema, key_values};
+use super::view::{Cause, View, version_of};
+use super::{Replica, between, conflicts};
+use crate::algebra::{Base, EntityKey, Existence, ReplicaId, Schema, Stamps, Version, key_values};
 use crate::codec::frame::FrameKind;
 use crate::codec::kept::{ConflictRecord, ReplicaRecord};
+use crate::codec::records::CauseRecord;
+use crate::journal::entry::Entry;
 use crate::journal::error::engine;
-use crate::journal::tables::{CONFLICTS, CURSORS, FETCHED, LOCAL, LOST, META, REPLICA_KEY, UNIQUE};
+use crate::journal::parked;
+use crate::journal::tables::{BASE, CONFLICTS, CURSORS, FETCHED, LOCAL, LOST, META, REPLICA_KEY, UNIQUE};
 use crate::journal::{self, Journal, Options, Work};
 
 impl Replica {
@@ -139,35 +142,57 @@ fn named(file: String, error: Error) -> Error {
     }
 }
 
-/// The record of a replica that has none: a new one, or one whose record was damaged and set aside. Then it is not
-/// known how far the authority was read, so all of it is fetched anew; and numbers are not given out twice.
+/// Why an effect is parked that was taken from what is seen.
+const WHAT_CAME_OF_IT: &str = "what was done here was damaged: this is what came of it, and a part of it may have been sent; \
+                               retry it, edit it or drop it";
+
+/// The record of a replica that has none: a new one, or one whose record was damaged and set aside. Where something is known
+/// of the authority, but not how far it was read, all of it is fetched anew; and numbers are not given out twice.
 fn without_record(work: &mut Work<'_>) -> Result<ReplicaRecord, Error> {
     let last =
         work.txn.open_table(LOST).map_err(engine)?.last().map_err(engine)?.map(|(number, _)| number.value());
     let next = last.map_or(0, |last| last + 1);
-    let was_read = !work.txn.open_table(CURSORS).map_err(engine)?.is_empty().map_err(engine)?;
+    // Of what is known and not listed by the authority nothing would tell that it is gone.
+    let is_known = !work.snapshot.keyed(BASE)?.is_empty().map_err(engine)?;
     forget_cursors(work.txn)?;
+    work.txn.open_table(FETCHED).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
     Ok(ReplicaRecord {
         next_lost: next,
         next_decision: next,
-        is_fetching_all: was_read,
+        is_fetching_all: is_known,
         ..ReplicaRecord::default()
     })
 }
 
-/// Lays what the journal holds unsent over what it knows, and nothing else.
+/// Lays what the journal holds unsent over what it knows, and nothing else. What was unsent and is gone from the journal is
+/// still seen: what leads there is parked.
 fn show_unsent(work: &mut Work<'_>, view: &mut View<'_, super::Tables<'_>>) -> Result<(), Error> {
-    let own = work.snapshot.identity()?.replica;
-    let own = crate::algebra::ReplicaId(uuid::Uuid::from_bytes(own));
+    let own = ReplicaId(Uuid::from_bytes(work.snapshot.identity()?.replica));
+    let effects = super::rebase::unsent_effects(work.snapshot, &work.state)?;
     for key in view.unsent()? {
+        let seen = view.visible(&key)?;
         let (base, stamps) = view.base(&key)?;
         view.lay(&key, &base, &stamps, None, Cause::Local)?;
+        if effects.binary_search_by(|(other, _)| other.cmp(&key)).is_err()
+            && let Some(entry) = leading_to(&key, &seen, &base, &stamps)
+        {
+            tracing::warn!(%key, "what was done to it is gone, and what came of it parked");
+            parked::put(work.txn, &entry, CauseRecord::Refused { reason: WHAT_CAME_OF_IT.to_owned() }, 0)?;
+            view.lay(&key, &base, &stamps, Some((&entry.effect, own)), Cause::Local)?;
+        }
     }
-    for (key, effect) in super::rebase::unsent_effects(work.snapshot, &work.state)? {
+    for (key, effect) in effects {
         let (base, stamps) = view.base(&key)?;
         view.lay(&key, &base, &stamps, Some((&effect, own)), Cause::Local)?;
     }
     Ok(())
+}
+
+/// What leads from what the authority is known to hold to what is seen, if anything has to.
+fn leading_to(key: &EntityKey, seen: &Version, base: &Base, stamps: &Stamps) -> Option<Entry> {
+    let held = version_of(base, stamps.clone());
+    let operations = between::operations(key, &held, seen, base, base, false);
+    operations.iter().map(Entry::of_text).reduce(|first, second| first.then(&second))
 }
 
 /// Builds the indexes from what is seen, as the schema asks for.

@@ -78,8 +78,12 @@ impl Replica {
     /// Records an outcome for each operation of the open bunch, in its order. Settling a bunch twice is harmless.
     ///
     /// # Errors
-    /// As [`Journal::settle`](crate::Journal::settle).
+    /// As [`Journal::settle`](crate::Journal::settle); and a clash with what no entity can be.
     pub fn settle(&self, outcomes: &Outcomes) -> Result<Settled, Error> {
+        let is_nobodys = |told: &Outcome| matches!(told, Outcome::Clash { holder, .. } if holder.is_nil());
+        if outcomes.outcomes.iter().any(is_nobodys) {
+            return Err(Error::WrongAnswer { why: "the holder of a key is the nil UUID".to_owned() });
+        }
         let (own, now) = (self.id(), (self.journal.inner.options.clock)());
         self.maintain(|work, view| {
             let Some(settling) = work.settling(outcomes)? else {

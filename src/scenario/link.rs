@@ -23,6 +23,12 @@ impl Link {
         Link { store, schema, refusals: RefCell::default() }
     }
 
+    /// One that holds something already.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of(store: MemoryStore, schema: Schema) -> Self {
+        Link { store, schema, refusals: RefCell::default() }
+    }
+
     pub(crate) fn refuse(&mut self, key: EntityKey, reason: String) {
         self.refusals.borrow_mut().insert(key, reason);
     }

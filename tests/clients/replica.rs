@@ -289,6 +289,54 @@ fn what_was_set_aside_of_the_authoritys_side_is_fetched_anew() {
     assert!(mended > 4, "{mended}");
 }
 
+/// What was done here is stored twice: as what was done, and as what came of it. Where the one is damaged, the other goes on.
+#[test]
+fn what_is_seen_of_an_entity_goes_on_where_what_was_done_to_it_is_damaged() {
+    let mut store = MemoryStore::new(schema(SCHEMA), Generation(Uuid::from_u128(1)));
+    let storage = FaultyStorage::new();
+    let touched = [note(4, "made"), note(1, "changed"), Operation::delete(key("notes", 2))];
+    let seen = |replica: &Replica| touched.clone().map(|touched| replica.get(&touched.key).unwrap());
+    let expected = {
+        let replica = opened(&storage);
+        commit(&replica, &[Operation::create(key("folders", 1), state("{}"))]);
+        commit(&replica, &[note(1, "one"), note(2, "two"), note(3, "three")]);
+        run(&mut store, &replica, Want::SYNC);
+        commit(&replica, &touched[..1]);
+        commit(&replica, &[patch(key("notes", 1), r#"{"title":"changed"}"#)]);
+        commit(&replica, &touched[2..]);
+        seen(&replica)
+    };
+    let bytes = storage.bytes();
+    let mut parked = 0;
+    for place in
+        (0..bytes.len() - 24).filter(|place| bytes[*place..].starts_with(b"fl") && bytes[place + 3] == 1)
+    {
+        let mut damaged = bytes.clone();
+        damaged[place + 24] ^= 1;
+        let journal = options().schema(schema(SCHEMA)).on(FaultyStorage::from_bytes(&damaged));
+        // The identity and the state have nothing that could go on in their place.
+        let Ok(replica) = journal.map_err(Error::from).and_then(Replica::of) else { continue };
+        if replica.journal().mend().unwrap() == 0 && replica.journal().set_aside().unwrap().is_empty() {
+            continue;
+        }
+        assert_eq!(replica.check().unwrap(), [""; 0], "byte {place}");
+        for waiting in replica.journal().parked().unwrap() {
+            parked += 1;
+            replica.journal().retry(&waiting.key).unwrap();
+        }
+        let mut store = store.clone();
+        run(&mut store, &replica, Want::SYNC);
+        assert!(seen(&replica) == expected, "byte {place}: {:?}", seen(&replica));
+        for (operation, expected) in touched.iter().zip(&expected) {
+            let held = store.entities().find(|(key, _)| **key == operation.key);
+            let held = held.and_then(|(_, stored)| stored.version.existence.live());
+            assert!(held == expected.as_ref(), "byte {place}: {held:?} of {}", operation.key);
+        }
+        assert_eq!(replica.check().unwrap(), [""; 0], "byte {place}");
+    }
+    assert!(parked >= 3, "{parked}");
+}
+
 #[test]
 fn a_new_unique_key_over_duplicates_is_refused_with_their_names() {
     let storage = FaultyStorage::new();

@@ -40,8 +40,9 @@ pub use account::{Judged, LostName, Reading, Salvaged, UNREADABLE_LISTED_MAX};
 /// What is pending, sealed, parked and known goes on as it is. What does not open is set aside in the new journal, where
 /// [`Journal::set_aside`](super::Journal::set_aside) lists it. Where not even the storage engine opens the file, its pages are
 /// read one by one. Where the file does not tell any more where the journal stood, everything unsent is parked, so that nothing
-/// is lost and nothing sent twice unasked. The files of replicas are salvaged like any journal; what the authority holds and
-/// cannot be read is fetched anew.
+/// is lost and nothing sent twice unasked. The files of replicas are salvaged like any journal: what was done to
+/// an entity and cannot be read is parked as what is seen of it, and what the authority holds and cannot be read is fetched anew,
+/// when the replica is opened.
 ///
 /// The damaged file is never written. Its cost follows the size of the file.
 ///

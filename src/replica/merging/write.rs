@@ -8,8 +8,8 @@ use redb::ReadableTable;
 use super::ReadTable;
 use super::side::{Side, Sides, merged_of, seen_record, stamp_parts};
 use crate::algebra::{
-    Base, Change, Collection, EntityKey, Existence, Group, Held, Knowledge, Millis, Operation, Patch, Policy,
-    ReplicaId, Stamp, Stamps, State, Update, Version,
+    Base, Collection, EntityKey, Existence, Group, Held, Knowledge, Millis, Operation, Policy, ReplicaId,
+    Stamps, Version,
 };
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{MergedRecord, VersionRecord};
@@ -17,6 +17,7 @@ use crate::journal::append::LogWriter;
 use crate::journal::error::engine;
 use crate::journal::tables::{MERGED, damaged, entity_bytes};
 use crate::merge::{Board, Files, Loss, Slot, Why};
+use crate::replica::between::operations;
 use crate::replica::error::Error;
 use crate::replica::lost::{self, Loss as Lost, Side as Whose, Why as LostWhy};
 use crate::replica::transact::{Touched, look_at_what_waited};
@@ -162,91 +163,6 @@ fn give(record: &mut MergedRecord, by: ReplicaId, version: VersionRecord) -> boo
             true
         }
     }
-}
-
-/// What must be pending so that the authority comes to what is seen now, whatever is pending already.
-fn operations(
-    key: &EntityKey,
-    was: &Version,
-    now: &Version,
-    known: &Base,
-    base: &Base,
-    unsent_before: bool,
-) -> Vec<Operation> {
-    let at = |stamp: Option<Stamp>| stamp.or(now.stamps.latest()).map(|stamp| stamp.at);
-    match &now.existence {
-        Existence::Absent => Vec::new(),
-        Existence::Live(state) => {
-            let there = base.live_state();
-            let is_there = there == Some(state);
-            let is_as_it_was = was.existence.live() == Some(state) && known == base;
-            // What is unsent may carry stamps of its own: those of the merge go with it.
-            let is_stamped_alike = was.stamps == now.stamps || !unsent_before;
-            if (is_there && !unsent_before) || (is_as_it_was && is_stamped_alike) {
-                return Vec::new();
-            }
-            let change = match (there, &was.existence) {
-                (Some(there), Existence::Live(was) | Existence::Dead(was)) => {
-                    patch(there.changes_to(state).then(&was.changes_to(state)))
-                }
-                (None, Existence::Live(before)) if unsent_before && !matches!(base, Base::Dead(_)) => {
-                    let restamped = state.only(|field| was.stamps.of(field) != now.stamps.of(field));
-                    let restamped = State::empty().changes_to(&restamped);
-                    patch(restamped.then(&before.changes_to(state)))
-                }
-                _ => Change::Create(state.clone()),
-            };
-            let turned = now.stamps.turned.max(now.stamps.created);
-            let when = if matches!(change, Change::Create(_)) { at(turned) } else { at(None) };
-            vec![stamped(Operation { at: when, ..Operation::new(key.clone(), change) }, &now.stamps)]
-        }
-        Existence::Dead(state) => {
-            // Where the authority has a tombstone already, only the last state that is seen here changes.
-            let goes = matches!(base, Base::Live(_)) || (unsent_before && was.existence != now.existence);
-            if !goes {
-                return Vec::new();
-            }
-            // A delete that is pending already brings about the state that it was made on.
-            let is_pending = unsent_before && matches!(was.existence, Existence::Dead(_));
-            if is_pending && was.existence == now.existence && known == base {
-                return Vec::new();
-            }
-            let from =
-                |before: Option<&State>| before.map_or_else(Patch::empty, |before| before.changes_to(state));
-            let there = match base {
-                Base::Live(held) | Base::Dead(held) => held.state.state(),
-                Base::Absent | Base::Unknown => None,
-            };
-            let last = from(there).then(&from(was.existence.state()));
-            let mut all = Vec::new();
-            if !last.is_empty() {
-                let operation = Operation { at: at(None), ..Operation::new(key.clone(), patch(last)) };
-                all.push(stamped(operation, &now.stamps));
-            } else if is_pending {
-                return all;
-            }
-            all.push(Operation { at: at(now.stamps.turned), ..Operation::delete(key.clone()) });
-            all
-        }
-    }
-}
-
-fn patch(patch: Patch) -> Change {
-    Change::Update(Update::Patch(patch))
-}
-
-/// The operation with the stamps of the fields that it writes.
-fn stamped(mut operation: Operation, stamps: &Stamps) -> Operation {
-    let names: Vec<String> = match &operation.change {
-        Change::Create(state) | Change::Update(Update::State(state)) => {
-            state.iter().map(|(name, _)| name).collect()
-        }
-        Change::Update(Update::Patch(patch)) => patch.iter().map(|(name, _)| name).collect(),
-        Change::Delete => Vec::new(),
-    };
-    let of = |name: String| stamps.of(&name).map(|stamp| (name, stamp));
-    operation.stamps = names.into_iter().filter_map(of).collect();
-    operation
 }
 
 /// Writes it, and gives the number behind the last operation.

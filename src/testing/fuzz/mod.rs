@@ -22,7 +22,7 @@ pub use doors::doors;
 pub use frames::frames;
 pub use hostile_authority::hostile_authority;
 pub use hostile_client::hostile_client;
-pub use hostile_file::hostile_file;
+pub use hostile_file::{hostile_file, salvaged};
 pub use lines::lines;
 pub use wire::wire;
 

@@ -25,6 +25,10 @@ impl Scratch {
     pub(super) fn path(&self) -> &Path {
         &self.file
     }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
 }
 
 impl Drop for Scratch {

@@ -8,6 +8,7 @@ use crate::algebra::{
     Action, CollectionName, EntityKey, Epoch, Index, Limits, Millis, Operation, Patch, ReplicaId, Schema,
     State, Trigger,
 };
+use crate::authority::MemoryStore;
 use crate::journal::{self, Durability, Options};
 use crate::merge::{Children, Keep, Resolutions, With};
 use crate::replica::{self, Replica};
@@ -23,6 +24,8 @@ pub(super) struct Base {
     pub(super) source: Vec<u8>,
     /// The one that it is merged into.
     pub(super) dest: Vec<u8>,
+    /// What the authority of both of them holds.
+    pub(super) store: MemoryStore,
 }
 
 /// Units with plots with trees, each decided in another way.
@@ -127,7 +130,7 @@ fn made() -> Base {
     drop(engine);
     let Side { storage: dest, engine } = dest;
     drop(engine);
-    Base { schema, source: source.bytes(), dest: dest.bytes() }
+    Base { schema, source: source.bytes(), dest: dest.bytes(), store: link.store }
 }
 
 /// Conflicts, losers, something parked, something that waits for it, tombstones.

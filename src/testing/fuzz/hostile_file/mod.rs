@@ -15,6 +15,7 @@
 mod base;
 mod damage;
 mod lies;
+mod salvaged;
 
 use std::path::Path;
 
@@ -28,6 +29,7 @@ use crate::replica::{Error, Replica};
 use crate::sync::{self, Engine};
 use crate::testing::FaultyStorage;
 use base::{Base, base, create, opened, patch};
+pub use salvaged::salvaged;
 
 /// The name of the destination, and of nobody else.
 const DEST: u128 = 1;
@@ -39,14 +41,7 @@ const DEST: u128 = 1;
 pub fn hostile_file(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let base = base();
-    let how = bytes.below(4);
-    let mut file = base.source.clone();
-    if how > 0 {
-        file = lies::told(&mut bytes, &file);
-    }
-    if how < 2 {
-        damage::done(&mut bytes, &mut file);
-    }
+    let (file, _) = hurt(&mut bytes, base);
     let scratch = Scratch::new(&file);
     let path = scratch.path();
     if let Err(error) = verify(path) {
@@ -62,6 +57,26 @@ pub fn hostile_file(data: &[u8]) {
     if let Ok(replica) = Replica::open(path, options()) {
         use_it(base, &replica);
     }
+}
+
+/// What became of the source's file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hurt {
+    Damaged,
+    LiedTo,
+    Both,
+}
+
+fn hurt(bytes: &mut Bytes<'_>, base: &Base) -> (Vec<u8>, Hurt) {
+    let hurt = [Hurt::Damaged, Hurt::Both, Hurt::LiedTo].get(bytes.below(4)).copied().unwrap_or(Hurt::LiedTo);
+    let mut file = base.source.clone();
+    if hurt != Hurt::Damaged {
+        file = lies::told(bytes, &file);
+    }
+    if hurt != Hurt::LiedTo {
+        damage::done(bytes, &mut file);
+    }
+    (file, hurt)
 }
 
 fn options() -> Options {

@@ -165,6 +165,10 @@ fn what_is_no_answer_is_refused_with_a_reason() {
             r#"{"bunch":1,"outcomes":[{"clash":{"unique":["name"]}}]}"#,
             r#"outcome 1: "clash" needs the key "holder""#,
         ),
+        (
+            r#"{"bunch":1,"outcomes":[{"clash":{"unique":["name"],"holder":"00000000-0000-0000-0000-000000000000"}}]}"#,
+            "outcome 1: the nil UUID cannot name an entity; use a version 4 or 7 UUID",
+        ),
         (r#"{"bunch":1,"outcomes":[{"refused":{}}]}"#, r#"outcome 1: "refused" needs the key "reason""#),
         (
             r#"{"bunch":1,"outcomes":[{"refused":{"reason":7}}]}"#,
