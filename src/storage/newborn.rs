@@ -78,7 +78,7 @@ pub(crate) fn clear_file(path: &Path) -> io::Result<()> {
 
 /// Gives a lock back before the file is closed: a process that another thread starts at this moment has a copy of the
 /// file until it runs its program, and would keep the lock from the engine that long.
-fn let_go(file: &File) {
+pub(super) fn let_go(file: &File) {
     // Where there was none to give back there is nothing to do.
     let _ = file.unlock();
 }

@@ -11,14 +11,15 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Storage;
+use super::newborn::let_go;
 use super::pages::{Pages, out_of_range};
 
 /// A file, and what would have been written to it.
 pub(crate) struct Overlay {
-    file: File,
+    file: Arc<ReadFile>,
     layers: Mutex<Layers>,
 }
 
@@ -27,6 +28,15 @@ struct Layers {
     file_len: u64,
     pages: Pages,
     len: u64,
+}
+
+/// A file whose lock is given back before it is closed, for else a process that is started at this moment would keep it.
+struct ReadFile(File);
+
+impl Drop for ReadFile {
+    fn drop(&mut self) {
+        let_go(&self.0);
+    }
 }
 
 impl Overlay {
@@ -57,15 +67,19 @@ impl Overlay {
 
     /// Lays an overlay over a file that the caller keeps others from writing to.
     pub(crate) fn over(file: File) -> io::Result<Self> {
+        Self::laid(Arc::new(ReadFile(file)))
+    }
+
+    fn laid(file: Arc<ReadFile>) -> io::Result<Self> {
         // The length may have changed before the lock was held.
-        let len = file.metadata()?.len();
+        let len = file.0.metadata()?.len();
         let layers = Layers { file_len: len, pages: Pages::default(), len };
         Ok(Overlay { file, layers: Mutex::new(layers) })
     }
 
     /// The same file once more, as it is, under the same lock.
     pub(crate) fn again(&self) -> io::Result<Self> {
-        Self::over(self.file.try_clone()?)
+        Self::laid(Arc::clone(&self.file))
     }
 
     fn layers(&self) -> MutexGuard<'_, Layers> {
@@ -77,7 +91,10 @@ impl Overlay {
 impl fmt::Debug for Overlay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layers = self.layers();
-        f.debug_struct("Overlay").field("file", &self.file).field("len", &layers.len).finish_non_exhaustive()
+        f.debug_struct("Overlay")
+            .field("file", &self.file.0)
+            .field("len", &layers.len)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,9 +112,9 @@ impl Storage for Overlay {
         if !layers.pages.has_any(offset, out.len())? {
             // Mostly: then it is one read, and nobody waits for it.
             drop(layers);
-            return below(&self.file, file_len, offset, out);
+            return below(&self.file.0, file_len, offset, out);
         }
-        layers.pages.read(offset, out, |offset, out| below(&self.file, file_len, offset, out))
+        layers.pages.read(offset, out, |offset, out| below(&self.file.0, file_len, offset, out))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -114,7 +131,7 @@ impl Storage for Overlay {
         let layers = &mut *self.layers();
         let end = end(offset, data)?;
         let file_len = layers.file_len;
-        layers.pages.write(offset, data, |offset, out| below(&self.file, file_len, offset, out))?;
+        layers.pages.write(offset, data, |offset, out| below(&self.file.0, file_len, offset, out))?;
         layers.len = layers.len.max(end);
         Ok(())
     }
@@ -246,6 +263,20 @@ mod tests {
         assert!(matches!(Builder::new().open(file.path()), Err(redb::DatabaseError::DatabaseAlreadyOpen)));
         drop((overlay, another));
         drop(Builder::new().open(file.path()).unwrap());
+    }
+
+    #[test]
+    fn a_copy_of_its_file_in_a_process_that_is_being_started_keeps_nobody_from_writing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        drop(Builder::new().create(file.path()).unwrap());
+        let overlay = Overlay::open(file.path()).unwrap();
+        let again = overlay.again().unwrap();
+        let copy = overlay.file.0.try_clone().unwrap();
+        drop(overlay);
+        assert!(Builder::new().open(file.path()).is_err(), "it is still read");
+        drop(again);
+        drop(Builder::new().open(file.path()).unwrap());
+        drop(copy);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod pass;
 mod prepared;
 mod reclaimed;
 mod reopened;
+mod ripgrep;
 mod schedules;
 mod set_aside;
 mod threads;

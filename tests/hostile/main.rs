@@ -2,6 +2,8 @@
 //! bodies are those of the fuzz targets; the bytes are their corpora, cut, joined and changed at random.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod corpora;
+#[path = "../corpus/mod.rs"]
 mod corpus;
 
 use foldlog::testing::fuzz;

@@ -11,9 +11,9 @@ use foldlog::algebra::{
 use foldlog::codec::lines::{Line, read_all};
 use foldlog::journal::{Durability, Journal, Listing};
 
-const OPERATIONS: &[u8] = include_bytes!("data/ripgrep.ops.ndjson");
-const BASELINE: &[u8] = include_bytes!("data/ripgrep.base.ndjson");
-const EXPECTED: &[u8] = include_bytes!("data/ripgrep.expect.ndjson");
+const OPERATIONS: &[u8] = include_bytes!("../data/ripgrep.ops.ndjson");
+const BASELINE: &[u8] = include_bytes!("../data/ripgrep.base.ndjson");
+const EXPECTED: &[u8] = include_bytes!("../data/ripgrep.expect.ndjson");
 
 fn lines<T: Line>(input: &[u8]) -> Vec<T> {
     read_all(input).unwrap()

@@ -1,13 +1,11 @@
 //! `foldlog merge` as a person and a script use it: real processes on real files, which are compared byte for byte.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-mod cli;
-
 use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use cli::{Ran, done, run, text};
+use crate::cli::{Ran, done, run, text};
 use foldlog::Uuid;
 use foldlog::algebra::{CollectionName, EntityKey, Millis, Operation, Schema, State};
 use foldlog::journal::{Durability, Options};
@@ -399,7 +397,7 @@ fn files_that_cannot_be_used_are_named_and_nothing_is_merged() {
     fs::write(&garbage, "just a text. ".repeat(2_000)).unwrap();
     refused(&place, 1, &est, &[&one, &garbage], &prefer, &[&format!("{garbage} is no replica"), nothing]);
     let create = r#"{"op":"create","collection":"notes","id":"ID","state":{}}"#;
-    done(&["append", &journal], cli::line(create));
+    done(&["append", &journal], crate::cli::line(create));
     refused(
         &place,
         1,
@@ -542,7 +540,8 @@ fn killed_at_any_moment_the_destination_is_as_it_was_or_merged_whole() {
         fs::copy(&sound, &est).unwrap();
         let mut args = vec!["merge", "--into", &est];
         args.extend(&sources);
-        let mut child = cli::command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            crate::cli::command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // Mostly where it is written, which is late.
         let wait =

@@ -3,13 +3,11 @@
 //! neither a byte of the damaged file is written nor a new one left behind that is not whole.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
-mod cli;
-mod prepared;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use cli::{ID, done, line, run, text};
+use crate::cli::{ID, done, line, run, text};
+use crate::prepared::{key, observed, options, patch, prepared, state, trigger};
 use foldlog::algebra::{
     CollectionName, EntityKey, Epoch, Limits, Operation, Outcome, Outcomes, Resulting, Row, Schema,
 };
@@ -18,7 +16,6 @@ use foldlog::journal::{
     Durability, Error, Journal, Judged, Listing, LostName, Options, Reading, Salvaged, salvage, verify,
 };
 use foldlog::replica::Replica;
-use prepared::{key, observed, options, patch, prepared, state, trigger};
 use redb::ReadableTable;
 use serde_json::Value;
 
@@ -303,7 +300,7 @@ fn a_sound_file_is_copied_with_an_empty_account() {
     let place = Place::new();
     for has_open_bunch in [false, true] {
         let storage = prepared(has_open_bunch);
-        let before = observed(&prepared::open(&storage.snapshot()).unwrap());
+        let before = observed(&crate::prepared::open(&storage.snapshot()).unwrap());
         let account = place.salvaged(&storage.bytes(), "sound").unwrap();
         assert_eq!(
             (account.reading, account.unreadable_count, account.judged.len()),
@@ -330,7 +327,7 @@ fn with_its_header_gone_everything_of_a_journal_is_still_there() {
     let place = Place::new();
     for has_open_bunch in [false, true] {
         let storage = prepared(has_open_bunch);
-        let before = observed(&prepared::open(&storage.snapshot()).unwrap());
+        let before = observed(&crate::prepared::open(&storage.snapshot()).unwrap());
         for gone in [9, 320, PAGE] {
             let mut bytes = storage.bytes();
             bytes[..gone].fill(0);

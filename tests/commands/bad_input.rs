@@ -1,13 +1,11 @@
 //! Bad input gets a clear error and changes nothing: real processes, and every message by heart.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-mod cli;
-
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use cli::{ID, Ran, command, done, line, ran, run, text};
+use crate::cli::{ID, Ran, command, done, line, ran, run, text};
 
 /// A journal with something in it, and everything that the command shows of it.
 struct Journal {

@@ -1,14 +1,12 @@
 //! The command, as a person and a script use it: real processes, real files.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
-mod cli;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use cli::{ID, command, done, line, ran, run, text};
+use crate::cli::{ID, command, done, line, ran, run, text};
 use foldlog::algebra::{Change, EntityKey, Operation, Row, State, Update};
 use foldlog::codec::lines::{Line, read};
 use serde_json::Value;

@@ -2,13 +2,11 @@
 //! conflicts are made by two real replicas and their authority.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
-mod cli;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use cli::{ID, Ran, command, done, ran, run, text};
+use crate::cli::{ID, Ran, command, done, ran, run, text};
 use foldlog::Uuid;
 use foldlog::algebra::{CollectionName, EntityKey, Generation, Millis, Operation, Patch, Schema, State};
 use foldlog::authority::{MemoryStore, Rules, answer};
@@ -191,7 +189,8 @@ fn only_init_makes_a_file_and_a_file_that_is_no_replica_is_told_from_one() {
     let place = Place::new();
     let (missing, other, journal) = (place.path("none"), place.path("text"), place.path("my.journal"));
     fs::write(&other, "just a text, and long enough to be looked at. ".repeat(200)).unwrap();
-    let create = cli::line(r#"{"op":"create","collection":"notes","id":"ID","state":{"title":"milk"}}"#);
+    let create =
+        crate::cli::line(r#"{"op":"create","collection":"notes","id":"ID","state":{"title":"milk"}}"#);
     done(&["append", &journal], create);
     let entity = format!("notes/{ID}");
     let commands: [&[&str]; 8] = [
@@ -255,8 +254,8 @@ fn the_schema_stays_with_the_replica_and_journal_commands_say_who_may_change_it(
     let schema = Replica::open(&path, Options::new()).unwrap().schema().to_json();
     assert_eq!(schema, Schema::from_json(SCHEMA).unwrap().to_json());
     let entity = format!("notes/{ID}");
-    let delete = cli::line(r#"{"op":"delete","collection":"notes","id":"ID"}"#);
-    let row = cli::line(r#"{"collection":"notes","id":"ID","state":{}}"#);
+    let delete = crate::cli::line(r#"{"op":"delete","collection":"notes","id":"ID"}"#);
+    let row = crate::cli::line(r#"{"collection":"notes","id":"ID","state":{}}"#);
     for (args, input) in [
         (&["append", &path][..], &delete),
         (&["append", &path, "--each"], &delete),
