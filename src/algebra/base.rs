@@ -167,3 +167,84 @@ impl Bases for BaseMap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::fields::Patch;
+    use super::super::names::CollectionName;
+    use super::*;
+
+    fn state(json: &str) -> State {
+        State::from_json(json).unwrap()
+    }
+
+    fn held(epoch: Option<u64>, state: Knowledge) -> Held {
+        Held { epoch: epoch.map(Epoch), state }
+    }
+
+    #[test]
+    fn what_is_told_is_newer_unless_both_have_an_epoch_and_its_is_lower() {
+        let of = |epoch| Base::Live(held(epoch, Knowledge::Nothing));
+        assert!(of(Some(4)).is_newer_than(&of(Some(3))));
+        assert!(of(Some(3)).is_newer_than(&of(Some(3))));
+        assert!(!of(Some(2)).is_newer_than(&of(Some(3))));
+        assert!(of(Some(1)).is_newer_than(&Base::Unknown) && Base::Unknown.is_newer_than(&of(Some(1))));
+        assert!(!Base::Absent.is_newer_than(&of(Some(1))), "known to be absent is epoch 0");
+    }
+
+    #[test]
+    fn as_much_is_known_of_a_state_as_is_held_of_it() {
+        let (one, two) = (state(r#"{"a":1}"#), state(r#"{"a":2}"#));
+        for (knowledge, is_one, told) in [
+            (Knowledge::Nothing, false, None),
+            (Knowledge::Digest(one.digest()), true, None),
+            (Knowledge::State(one.clone()), true, Some(&one)),
+        ] {
+            assert_eq!((knowledge.is(&one), knowledge.is(&two)), (is_one, false), "{knowledge:?}");
+            assert_eq!(knowledge.state(), told);
+            assert_eq!(Base::Live(held(None, knowledge.clone())).live_state(), told);
+            assert_eq!(Base::Dead(held(None, knowledge)).live_state(), None);
+        }
+    }
+
+    #[test]
+    fn after_a_change_as_much_is_known_as_follows_from_it() {
+        let (one, both) = (state(r#"{"a":1}"#), state(r#"{"a":1,"b":2}"#));
+        let patch = Change::Update(Update::Patch(Patch::from_json(r#"{"b":2}"#).unwrap()));
+        let epoch = Some(Epoch(7));
+        let live = |state: &State| Base::live(state.clone(), epoch);
+        let known = Knowledge::State(one.clone());
+        for base in [Base::Unknown, Base::Absent, Base::Dead(held(Some(3), Knowledge::Nothing))] {
+            assert_eq!(base.after(&Change::Create(one.clone()), epoch), live(&one));
+            assert_eq!(base.after(&Change::Update(Update::State(one.clone())), epoch), live(&one));
+        }
+        assert_eq!(Base::Absent.after(&patch, epoch), live(&state(r#"{"b":2}"#)));
+        assert_eq!(Base::Live(held(Some(3), known.clone())).after(&patch, epoch), live(&both));
+        assert_eq!(Base::Dead(held(Some(3), known.clone())).after(&patch, epoch), live(&both));
+        for base in [Base::Unknown, Base::Live(held(Some(3), Knowledge::Digest(one.digest())))] {
+            assert_eq!(base.after(&patch, epoch), Base::Live(held(Some(7), Knowledge::Nothing)));
+        }
+        assert_eq!(Base::Absent.after(&Change::Delete, epoch), Base::Absent);
+        assert_eq!(
+            Base::Unknown.after(&Change::Delete, epoch),
+            Base::Dead(held(Some(7), Knowledge::Nothing))
+        );
+        let dead = |epoch| Base::Dead(held(Some(epoch), known.clone()));
+        assert_eq!(Base::Live(held(Some(3), known.clone())).after(&Change::Delete, epoch), dead(7));
+        assert_eq!(dead(3).after(&Change::Delete, None), dead(3), "what is gone keeps its epoch");
+    }
+
+    #[test]
+    fn what_is_not_listed_is_absent_where_the_list_is_complete_and_unknown_elsewhere() {
+        let key = |n| EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(n)).unwrap();
+        for (is_complete, other) in [(true, Base::Absent), (false, Base::Unknown)] {
+            let mut map = BaseMap::new(is_complete);
+            map.insert(key(1), Base::live(State::empty(), None));
+            assert_eq!(*map.base(&key(1)), Base::live(State::empty(), None));
+            assert_eq!(*map.base(&key(2)), other);
+            assert_eq!(map.iter().count(), 1);
+        }
+    }
+}

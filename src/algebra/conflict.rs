@@ -56,7 +56,7 @@ pub enum Decision {
 #[must_use]
 pub fn decide(policy: Policy, local: &Effect, writer: ReplicaId, other: &Other<'_>) -> Decision {
     let there = &other.version.existence;
-    if local.apply(there) == *there || local.shape.liveness == Liveness::Keep {
+    if local.apply(there) == *there {
         return Decision::Agreed;
     }
     let stays = || Decision::Local {
@@ -282,5 +282,18 @@ mod tests {
         };
         assert_eq!(newest(&mine, OWN, &theirs, THEIRS), Decision::Other);
         assert!(matches!(newest(&theirs, THEIRS, &mine, OWN), Decision::Local { .. }));
+    }
+
+    #[test]
+    fn what_is_not_there_overwrites_nothing_and_is_made_under_every_policy() {
+        let version = Version::default();
+        let other = Other { version: &version, has_changed: &|_| true, was_absent: true };
+        for policy in ALL {
+            let local = create(r#"{"a":1}"#, 5);
+            let stays =
+                Decision::Local { effect: local.clone(), overwrites: State::empty(), loses: Patch::empty() };
+            assert_eq!(decide(policy, &local, OWN, &other), stays, "{policy:?}");
+            assert_eq!(decide(policy, &Effect::identity(), OWN, &other), Decision::Agreed, "{policy:?}");
+        }
     }
 }

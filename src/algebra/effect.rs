@@ -381,3 +381,56 @@ pub(crate) fn joined(a: &[Group], b: &[Group]) -> Vec<Group> {
     all.dedup();
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::names::{CollectionName, EntityKey};
+    use super::*;
+
+    fn effect(seq: u64, change: Change) -> Effect {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        Effect::of(Seq(seq), &Operation::new(key, change).at(seq * 10).unwrap())
+    }
+
+    /// A shape of something that leaves alone whether the entity is there.
+    fn keeping(seq: u64) -> Shape {
+        Shape { first: Seq(seq), last: Seq(seq), operations: 1, ..Shape::default() }
+    }
+
+    #[test]
+    fn nothing_before_or_after_an_effect_is_that_effect() {
+        let state = State::from_json(r#"{"a":1}"#).unwrap();
+        let patch = Patch::from_json(r#"{"a":2}"#).unwrap();
+        for change in [Change::Create(state.clone()), Change::Update(Update::Patch(patch)), Change::Delete] {
+            let effect = effect(1, change);
+            assert_eq!(Effect::identity().then(&effect), effect);
+            assert_eq!(effect.then(&Effect::identity()), effect);
+        }
+        for before in [Existence::Absent, Existence::Live(state.clone()), Existence::Dead(state)] {
+            assert_eq!(Effect::identity().apply(&before), before);
+        }
+    }
+
+    /// The later one that is not `Keep`; what keeps it neither turns it nor says when it turned.
+    #[test]
+    fn what_keeps_liveness_leaves_when_and_whether_it_turned() {
+        let created = effect(1, Change::Create(State::empty())).shape;
+        let deleted = effect(4, Change::Delete).shape;
+        for (first, second, liveness, turned) in [
+            (created, keeping(2), Liveness::Live, false),
+            (keeping(0), created, Liveness::Live, false),
+            (created.then(deleted), keeping(5), Liveness::Dead, true),
+            (created, keeping(2).then(deleted), Liveness::Dead, true),
+            (keeping(1), keeping(2), Liveness::Keep, false),
+        ] {
+            let both = first.then(second);
+            assert_eq!((both.liveness, both.has_turned), (liveness, turned), "{first:?} {second:?}");
+            assert_eq!(both.operations, first.operations + second.operations);
+        }
+        let since = created.then(deleted).since;
+        assert_eq!(created.then(deleted).then(keeping(5)).since, since);
+        assert_eq!(since.time(), Some(super::super::names::Millis(40)));
+    }
+}

@@ -202,11 +202,46 @@ mod tests {
     use crate::algebra::State;
     use std::collections::BTreeMap;
 
+    #[derive(serde::Serialize)]
+    struct Wrapped(f64);
+
+    #[derive(serde::Serialize)]
+    enum Nested {
+        Wrapped(Wrapped),
+        Named { of: Wrapped },
+        Unit,
+    }
+
+    /// What says of itself that it has no JSON.
+    struct Unwilling;
+
+    impl Serialize for Unwilling {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(ser::Error::custom("not today"))
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_taken_and_what_refuses_says_why() {
+        let address = std::net::Ipv4Addr::LOCALHOST;
+        let text = State::from_serialize(&BTreeMap::from([("a", (address, Nested::Unit, [b'x']))])).unwrap();
+        assert_eq!(text.as_json(), r#"{"a":["127.0.0.1","Unit",[120]]}"#);
+        let error = State::from_serialize(&BTreeMap::from([("a", Unwilling)])).unwrap_err();
+        assert!(matches!(&error, Error::Json { .. }) && error.to_string().contains("not today"), "{error}");
+        assert_eq!(Refusal::NotFinite(f64::INFINITY).to_string(), "inf is not a JSON number");
+        let custom: Refusal = ser::Error::custom("not today");
+        assert_eq!(custom.to_string(), "not today");
+    }
+
     #[test]
     fn a_nan_is_refused_wherever_it_hides() {
         let hidden: BTreeMap<&str, Vec<Option<(u8, f32)>>> =
             BTreeMap::from([("a", vec![None, Some((1, 1.5))]), ("b", vec![Some((2, f32::NAN))])]);
         assert!(matches!(State::from_serialize(&hidden), Err(Error::NotANumber { .. })));
+        for hidden in [Nested::Wrapped(Wrapped(f64::INFINITY)), Nested::Named { of: Wrapped(f64::NAN) }] {
+            let hidden = BTreeMap::from([("a", hidden)]);
+            assert!(matches!(State::from_serialize(&hidden), Err(Error::NotANumber { .. })));
+        }
         let plain = BTreeMap::from([("a", 0.1_f32)]);
         assert_eq!(State::from_serialize(&plain).unwrap().as_json(), r#"{"a":0.1}"#);
     }

@@ -203,3 +203,56 @@ impl Existence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::fields::Patch;
+    use super::super::names::{CollectionName, ReplicaId};
+    use super::*;
+
+    /// What is wrong with an operation that writes the fields a and b, as somebody states it.
+    fn why(stamped: &[(&str, u64, u128)], groups: &[&str], at: u64) -> Option<&'static str> {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        let mut operation = Operation::patch(key, Patch::from_json(r#"{"a":1,"b":null}"#).unwrap());
+        operation.at = Some(Millis(at));
+        operation.groups = groups.iter().map(|name| Group::new(name).unwrap()).collect();
+        let stamps = stamped.iter().map(|(name, at, replica)| {
+            let replica = Some(ReplicaId(Uuid::from_u128(*replica)));
+            ((*name).to_owned(), Stamp { at: Millis(*at), replica })
+        });
+        operation.stamps = stamps.collect();
+        match operation.require_valid() {
+            Ok(()) => None,
+            Err(Error::Operation { why, .. }) => Some(why),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_stated_out_of_order_too_late_or_of_nobody_is_refused() {
+        let most = Millis::MAX.0;
+        assert_eq!(why(&[("a", most, 1), ("b", 1, 2)], &["g", "h"], most), None);
+        for twice in [["g", "g"], ["h", "g"]] {
+            assert_eq!(why(&[], &twice, 1), Some("names its groups out of order, or one twice"));
+        }
+        for (first, second) in [("a", "a"), ("b", "a")] {
+            let stamped = [(first, 1, 1), (second, 1, 1)];
+            let expected = "names the fields of its stamps out of order, or one twice";
+            assert_eq!(why(&stamped, &[], 1), Some(expected));
+        }
+        assert_eq!(why(&[("a", 1, 0)], &[], 1), Some("has a stamp of the nil replica"));
+        let late = Some("has a time after the year 9999");
+        assert_eq!([why(&[], &[], most + 1), why(&[("a", most + 1, 1)], &[], 1)], [late, late]);
+        assert_eq!(why(&[("c", 1, 1)], &[], 1), Some("has a stamp of a field that it does not write"));
+    }
+
+    #[test]
+    fn a_group_is_named_once() {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        let [g, h] = ["g", "h"].map(|name| Group::new(name).unwrap());
+        let grouped = Operation::delete(key).in_group(h.clone()).in_group(g.clone()).in_group(h.clone());
+        assert_eq!(grouped.groups, [g, h]);
+    }
+}

@@ -187,3 +187,43 @@ pub fn rank(change: &Change, first: Seq, last: Seq) -> (u8, Seq) {
         Change::Update(_) => (2, last),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::base::BaseMap;
+    use super::super::fold::Fold;
+    use super::super::names::CollectionName;
+    use super::*;
+
+    fn operation(n: u128, change: Change) -> Operation {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(n)).unwrap();
+        Operation::new(key, change)
+    }
+
+    #[test]
+    fn an_operation_of_another_log_has_no_fate() {
+        let log = [
+            operation(1, Change::Create(State::empty())),
+            operation(2, Change::Create(State::empty())),
+            operation(1, Change::Delete),
+            operation(2, Change::Update(super::super::operation::Update::State(State::empty()))),
+        ];
+        let mut fold = Fold::new();
+        for operation in &log {
+            fold.push(operation);
+        }
+        let plan = plan(fold.effects(), &BaseMap::new(true), None);
+        let mut asked = log.to_vec();
+        asked.push(operation(3, Change::Delete));
+        let expected = [
+            Some(Fate::Annihilated { with: Seq(3) }),
+            Some(Fate::FoldedInto(Seq(4))),
+            Some(Fate::Annihilated { with: Seq(1) }),
+            Some(Fate::Sent),
+            None,
+        ];
+        assert_eq!(plan.fates(&asked), expected);
+    }
+}

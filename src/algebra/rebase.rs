@@ -70,5 +70,7 @@ mod tests {
         assert_eq!(rebased(&delete, &Base::Unknown, &seen), Rebased::Stays(delete.clone()));
         assert_eq!(rebased(&delete, &seen, &live(r#"{"a":2}"#, 4)), Rebased::DeleteDropped);
         assert_eq!(rebased(&delete, &seen, &Base::Dead(Default::default())), Rebased::Agreed);
+        assert_eq!(rebased(&delete, &seen, &Base::Unknown), Rebased::Stays(delete.clone()));
+        assert_eq!(rebased(&Effect::identity(), &seen, &seen), Rebased::Agreed);
     }
 }

@@ -385,6 +385,9 @@ mod tests {
         let a = name("a");
         let referrers: Vec<_> = schema.referrers(&a).collect();
         let expected = Reference { to: a.clone(), on_delete: OnDelete::Restrict, is_required: false };
+        assert_eq!(Reference::to(a.clone()), expected);
+        let required = Reference { is_required: true, ..expected.clone() };
+        assert_eq!(Reference::to(a.clone()).required(), required);
         assert_eq!(referrers, [(&name("b"), "x", &expected)]);
     }
 

@@ -135,7 +135,7 @@ mod tests {
             (1..=9).map(|n| trigger(n, u128::from(n % 3) + 1, Action::Upsert, n)).collect();
         triggers.reverse();
         let plan = coalesce(&triggers, |_| None, |_| false);
-        assert_eq!(plan.len(), 3);
+        assert_eq!((plan.len(), plan.is_empty()), (3, false));
         assert_eq!(plan.reads.len(), 1);
     }
 
@@ -157,6 +157,7 @@ mod tests {
         let triggers = [trigger(1, 1, Action::Upsert, 5), trigger(2, 2, Action::Upsert, 6)];
         let plan = coalesce(&triggers, |_| Some(Epoch(5)), |key| key.id() == Uuid::from_u128(2));
         assert_eq!((plan.needless.as_slice(), plan.waiting.len(), plan.len()), (&[Index(1)][..], 1, 0));
+        assert!(plan.is_empty());
     }
 
     #[test]

@@ -3,8 +3,9 @@
 
 use foldlog::Uuid;
 use foldlog::algebra::{
-    Answer, Ask, BunchNumber, CollectionName, Cursors, EntityKey, Epoch, Existence, FullRow, Generation,
-    Index, Limits, Millis, Operation, Outcome, Outcomes, Page, Patch, Resulting, Schema, State, Version,
+    Action, Answer, Ask, BunchNumber, CollectionName, Cursors, EntityKey, Epoch, Existence, FullRow,
+    Generation, Index, Limits, Millis, Operation, Outcome, Outcomes, Page, Patch, Resulting, Schema, State,
+    Trigger, Version,
 };
 use foldlog::authority::{MemoryStore, Rules, answer};
 use foldlog::journal::{Durability, Options};
@@ -168,7 +169,7 @@ fn outcomes_that_belong_to_no_question_change_nothing() {
 }
 
 #[test]
-fn rows_that_were_not_asked_for_are_refused_and_unknown_collections_are_harmless() {
+fn unknown_collections_are_harmless() {
     let mut engine = engine();
     let strange = EntityKey::new(CollectionName::new("never declared").unwrap(), Uuid::from_u128(1)).unwrap();
     engine.want_only(Want::DOWN);
@@ -178,6 +179,49 @@ fn rows_that_were_not_asked_for_are_refused_and_unknown_collections_are_harmless
     assert!(matches!(engine.answer(number, Answer::Changes(page), NOW, 0).unwrap(), Taken::Rows(_)));
     assert_eq!(engine.replica().get(&strange).unwrap(), Some(state("{}")));
     assert_eq!(engine.replica().check().unwrap(), [""; 0]);
+}
+
+/// An answer that does not fit its question changes nothing, and the question is asked again.
+#[test]
+fn triggers_and_rows_that_were_not_asked_for_are_refused() {
+    let trigger = |index: u64, n: u128| Trigger {
+        index: Index(index),
+        key: key(n),
+        action: Action::Upsert,
+        epoch: Epoch(index),
+        sender: None,
+    };
+    let mut engine = engine();
+    // What is refused counts as a failure, which is waited out.
+    let ask_anew = |engine: &mut Engine, want: Want| {
+        engine.online().unwrap();
+        engine.want_only(want);
+        asked(engine)
+    };
+    let refused = |engine: &mut Engine, want: Want, answer: Answer, expected: &str| {
+        let (number, _) = ask_anew(engine, want);
+        match engine.answer(number, answer, NOW, 0) {
+            Err(sync::Error::WrongAnswer { why }) => assert!(why.contains(expected), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(engine.replica().known().unwrap(), []);
+        engine.replica().journal().reads().unwrap().plan.len()
+    };
+    let (triggers, reads) =
+        (Want { triggers: true, ..Want::default() }, Want { reads: true, ..Want::default() });
+    let low = Answer::Triggers(vec![trigger(0, 1)]);
+    assert_eq!(refused(&mut engine, triggers, low, "trigger 0 is not above 0"), 0);
+    let many = Answer::Triggers((1..=11).map(|n| trigger(n, u128::from(n))).collect());
+    assert_eq!(refused(&mut engine, triggers, many, "11 triggers where at most 10 were asked for"), 0);
+    let (number, _) = ask_anew(&mut engine, triggers);
+    engine.answer(number, Answer::Triggers(vec![trigger(1, 1), trigger(2, 2)]), NOW, 0).unwrap();
+    for rows in [vec![row(3, 1)], vec![row(1, 1), row(1, 1)]] {
+        let left = refused(&mut engine, reads, Answer::Rows(rows), "was not asked for, or stands twice");
+        assert_eq!(left, 2, "they are still to be read");
+    }
+    let (number, _) = ask_anew(&mut engine, reads);
+    engine.answer(number, Answer::Rows(vec![row(1, 1), row(2, 2)]), NOW, 0).unwrap();
+    assert_eq!(engine.replica().known().unwrap(), [key(1), key(2)]);
 }
 
 #[test]

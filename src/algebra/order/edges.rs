@@ -88,10 +88,11 @@ impl<'s> Edge<'s> {
 
     /// The field that the later operation can leave out at first, to set it when the other is done.
     pub(super) fn cuttable(&self) -> Option<&'s str> {
-        match (self.worth(), self.why) {
-            (Worth::SetNull | Worth::Optional, Why::Refers { field, .. }) => Some(field),
-            (Worth::SetNull | Worth::Optional, Why::Drops | Why::Takes { .. }) => None,
-            (Worth::Uncertain | Worth::Needed, _) => None,
+        match self.why {
+            Why::Refers { field, .. } if matches!(self.worth(), Worth::SetNull | Worth::Optional) => {
+                Some(field)
+            }
+            Why::Refers { .. } | Why::Drops | Why::Takes { .. } => None,
         }
     }
 

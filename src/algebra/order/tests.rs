@@ -211,6 +211,25 @@ fn stamps_go_where_their_fields_go() {
     assert_eq!(stamped(2), [("cleared", 5)]);
 }
 
+/// Of a whole state that is cut, the first part removes the field, and so states its time, too.
+#[test]
+fn a_whole_state_that_is_cut_is_that_state_in_two_steps() {
+    let replica = Some(ReplicaId(Uuid::from_u128(9)));
+    let whole = state(r#"{"cleared":#2,"name":"a"}"#);
+    let mut update = Operation::update(key(1), whole);
+    update.stamps = [("cleared", 5), ("name", 6)]
+        .map(|(name, at)| (name.to_owned(), Stamp { at: Millis(at), replica }))
+        .to_vec();
+    let cut = arrange([drafted(1, update, Some(state(r#"{"name":"b"}"#))), create(2, 2, r#"{"name":"b"}"#)]);
+    assert_eq!(order(&cut), "1 2 1+", "{:?}", cut.operations);
+    let first = &cut.operations[0].operation;
+    assert_eq!(first.change, Change::Update(Update::State(state(r#"{"name":"a"}"#))));
+    assert_eq!(first.stamps.len(), 2);
+    let completion = Patch::from_json(&json(r#"{"cleared":#2}"#)).unwrap();
+    assert_eq!(cut.operations[2].operation.change, Change::Update(Update::Patch(completion)));
+    assert_eq!(cut.operations[2].operation.stamps.len(), 1);
+}
+
 /// A list of many, linked both ways: as many circles as there are links.
 fn linked(count: u64, (back, forth): (&str, &str)) -> Vec<Draft> {
     let fields = |n: u64| match n {
