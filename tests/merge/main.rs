@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod clashes;
+mod decided;
 mod faults;
 mod history;
 mod joint;
