@@ -8,8 +8,8 @@ use foldlog::algebra::{
     Trigger, Version,
 };
 use foldlog::authority::{MemoryStore, Rules, answer};
-use foldlog::journal::{Durability, Options};
-use foldlog::replica::{Replica, Standing};
+use foldlog::journal::{Cause, Durability, Options};
+use foldlog::replica::{self, Replica, Standing};
 use foldlog::sync::{self, Compared, Engine, Next, Taken, Want};
 use foldlog::testing::FaultyStorage;
 
@@ -222,6 +222,46 @@ fn triggers_and_rows_that_were_not_asked_for_are_refused() {
     let (number, _) = ask_anew(&mut engine, reads);
     engine.answer(number, Answer::Rows(vec![row(1, 1), row(2, 2)]), NOW, 0).unwrap();
     assert_eq!(engine.replica().known().unwrap(), [key(1), key(2)]);
+}
+
+/// Who drives a replica without the engine is told, too.
+#[test]
+fn a_page_of_other_data_or_before_an_answer_is_refused() {
+    let mut authority = Authority::new();
+    let mut engine = engine();
+    authority.sync(&mut engine);
+    let replica = engine.replica();
+    let refused = |page: &Page, expected: &str| match replica.take_page(page) {
+        Err(replica::Error::WrongAnswer { why }) => assert!(why.contains(expected), "{why}"),
+        other => panic!("{other:?}"),
+    };
+    let other = Page { generation: Generation(Uuid::from_u128(9)), ..page(vec![row(1, 1)], 1) };
+    refused(&other, "it is of another generation");
+    replica.commit(&[create(2)], Durability::Durable).unwrap();
+    replica.seal(Limits::default()).unwrap().unwrap();
+    refused(&page(vec![row(1, 1)], 1), "a bunch is open, whose answer comes first");
+    assert_eq!(replica.known().unwrap(), [key(2)]);
+}
+
+/// Nothing that is done here could end such a clash, so somebody is asked.
+#[test]
+fn a_clash_about_a_key_that_an_entity_does_not_have_is_parked() {
+    let engine = engine();
+    let replica = engine.replica();
+    replica.commit(&[create(1)], Durability::Durable).unwrap();
+    let bunch = replica.seal(Limits::default()).unwrap().unwrap();
+    let clash = |holder| Outcomes {
+        bunch: bunch.number,
+        outcomes: vec![Outcome::Clash { unique: vec!["title".to_owned()], holder, of: None }],
+    };
+    assert!(matches!(replica.settle(&clash(Uuid::nil())), Err(replica::Error::WrongAnswer { .. })));
+    let holder = Uuid::from_u128(2);
+    assert_eq!(replica.settle(&clash(holder)).unwrap().parked, [key(1)]);
+    let parked = replica.journal().parked().unwrap();
+    let cause = Cause::Clash { unique: vec!["title".to_owned()], holder };
+    assert_eq!(parked.into_iter().map(|one| (one.key, one.cause)).collect::<Vec<_>>(), [(key(1), cause)]);
+    assert_eq!(replica.get(&key(1)).unwrap(), Some(state(r#"{"n":1}"#)), "it is still seen");
+    assert_eq!(replica.check().unwrap(), [""; 0]);
 }
 
 #[test]

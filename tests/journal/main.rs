@@ -9,6 +9,7 @@ mod pass;
 #[path = "../prepared/mod.rs"]
 mod prepared;
 mod reclaimed;
+mod refusals;
 mod reopened;
 mod ripgrep;
 mod schedules;
