@@ -386,7 +386,7 @@ pub(crate) fn joined(a: &[Group], b: &[Group]) -> Vec<Group> {
 mod tests {
     use uuid::Uuid;
 
-    use super::super::names::{CollectionName, EntityKey};
+    use super::super::names::{CollectionName, EntityKey, Millis};
     use super::*;
 
     fn effect(seq: u64, change: Change) -> Effect {
@@ -431,6 +431,6 @@ mod tests {
         }
         let since = created.then(deleted).since;
         assert_eq!(created.then(deleted).then(keeping(5)).since, since);
-        assert_eq!(since.time(), Some(super::super::names::Millis(40)));
+        assert_eq!(since.time(), Some(Millis(40)));
     }
 }

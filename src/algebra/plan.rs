@@ -195,6 +195,7 @@ mod tests {
     use super::super::base::BaseMap;
     use super::super::fold::Fold;
     use super::super::names::CollectionName;
+    use super::super::operation::Update;
     use super::*;
 
     fn operation(n: u128, change: Change) -> Operation {
@@ -208,7 +209,7 @@ mod tests {
             operation(1, Change::Create(State::empty())),
             operation(2, Change::Create(State::empty())),
             operation(1, Change::Delete),
-            operation(2, Change::Update(super::super::operation::Update::State(State::empty()))),
+            operation(2, Change::Update(Update::State(State::empty()))),
         ];
         let mut fold = Fold::new();
         for operation in &log {

@@ -26,7 +26,7 @@ use super::set_aside::records;
 use super::stored::{TABLES, Table, cannot_be_found};
 use super::tables::{
     BASE, BUNCH, CURSORS, ColumnTables, FETCHED, IDENTITY_KEY, INBOX, META, REFERENCES, REPLICA_KEY,
-    SET_ASIDE, Snapshot, UNIQUE, damaged, put_record, put_state, record_in,
+    SET_ASIDE, Snapshot, UNIQUE, damaged, forget_what_was_read, put_record, put_state, record_in,
 };
 use super::{bases, open, seal, verify};
 use crate::algebra::{Base, EntityKey, Held, Knowledge, Millis};
@@ -121,9 +121,7 @@ pub(super) fn read_anew(txn: &WriteTransaction, state: &mut JournalState) -> Res
         // As where a replica begins to fetch everything anew.
         let record = ReplicaRecord { is_fetching_all: true, ..record };
         put_record(txn, META, FrameKind::Replica, REPLICA_KEY, &record)?;
-        for table in [CURSORS, FETCHED] {
-            txn.open_table(table).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
-        }
+        forget_what_was_read(txn)?;
     }
     (state.cursor, state.is_complete) = (0, false);
     Ok(())

@@ -119,6 +119,14 @@ pub(crate) fn entity_of(bytes: &[u8]) -> Result<EntityKey, FrameError> {
     crate::codec::records::key_of(name, *id)
 }
 
+/// Forgets how far a replica read, and what it read of a fetch of everything that was not at its end.
+pub(crate) fn forget_what_was_read(txn: &WriteTransaction) -> Result<(), Error> {
+    for table in [CURSORS, FETCHED] {
+        txn.open_table(table).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
+    }
+    Ok(())
+}
+
 /// The collection of a cursor's key.
 pub(crate) fn collection_of(bytes: &[u8]) -> Result<CollectionName, FrameError> {
     let wrong = || FrameError::Body { why: "a key names no collection".to_owned() };

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use super::error::Error;
-use super::keep::{forget_cursors, put_cursors, put_record, record_in, record_of_cursor};
+use super::keep::{put_cursors, put_record, record_in, record_of_cursor};
 use super::taking::{Taking, Told};
 use super::view::View;
 use super::{Replica, Tables};
@@ -17,7 +17,7 @@ use crate::algebra::{
 use crate::codec::kept::ReplicaRecord;
 use crate::journal::Work;
 use crate::journal::error::engine;
-use crate::journal::tables::{FETCHED, entity_bytes};
+use crate::journal::tables::{FETCHED, entity_bytes, forget_what_was_read};
 
 /// So many pages are taken without waiting for the disk, at most, one after another: the space that each frees is
 /// free for others only after the next that is waited for.
@@ -199,8 +199,7 @@ fn anew(work: &mut Work<'_>, mut record: ReplicaRecord, generation: Option<Gener
     record.is_fetching_all = true;
     record.generation = generation_bytes;
     put_record(work.txn, &record)?;
-    forget_cursors(work.txn)?;
-    work.txn.open_table(FETCHED).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
+    forget_what_was_read(work.txn)?;
     work.heard_until(Index(0))?;
     work.has_written = true;
     Ok(())

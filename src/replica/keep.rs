@@ -127,8 +127,3 @@ pub(super) fn record_of_cursor(
 ) -> Result<Option<(u64, u64)>, journal::Error> {
     tables::record_in(txn, CURSORS, FrameKind::Cursor, place)
 }
-
-/// Forgets how far was read.
-pub(super) fn forget_cursors(txn: &WriteTransaction) -> Result<(), journal::Error> {
-    txn.open_table(CURSORS).map_err(engine)?.retain(|_, _| false).map_err(engine)
-}

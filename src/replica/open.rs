@@ -9,7 +9,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use uuid::Uuid;
 
 use super::error::Error;
-use super::keep::{self, forget_cursors, put_record};
+use super::keep::{self, put_record};
 use super::view::{Cause, View, version_of};
 use super::{Replica, between, conflicts};
 use crate::algebra::{Base, EntityKey, Existence, ReplicaId, Schema, Stamps, Version, key_values};
@@ -19,7 +19,9 @@ use crate::codec::records::CauseRecord;
 use crate::journal::entry::Entry;
 use crate::journal::error::engine;
 use crate::journal::parked;
-use crate::journal::tables::{BASE, CONFLICTS, CURSORS, FETCHED, LOCAL, LOST, META, REPLICA_KEY, UNIQUE};
+use crate::journal::tables::{
+    BASE, CONFLICTS, CURSORS, FETCHED, LOCAL, LOST, META, REPLICA_KEY, UNIQUE, forget_what_was_read,
+};
 use crate::journal::{self, Journal, Options, Work};
 
 impl Replica {
@@ -154,8 +156,7 @@ fn without_record(work: &mut Work<'_>) -> Result<ReplicaRecord, Error> {
     let next = last.map_or(0, |last| last + 1);
     // Of what is known and not listed by the authority nothing would tell that it is gone.
     let is_known = !work.snapshot.keyed(BASE)?.is_empty().map_err(engine)?;
-    forget_cursors(work.txn)?;
-    work.txn.open_table(FETCHED).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
+    forget_what_was_read(work.txn)?;
     Ok(ReplicaRecord {
         next_lost: next,
         next_decision: next,
@@ -169,6 +170,7 @@ fn without_record(work: &mut Work<'_>) -> Result<ReplicaRecord, Error> {
 fn show_unsent(work: &mut Work<'_>, view: &mut View<'_, super::Tables<'_>>) -> Result<(), Error> {
     let own = ReplicaId(Uuid::from_bytes(work.snapshot.identity()?.replica));
     let effects = super::rebase::unsent_effects(work.snapshot, &work.state)?;
+    let mut kept = Vec::new();
     for key in view.unsent()? {
         let seen = view.visible(&key)?;
         let (base, stamps) = view.base(&key)?;
@@ -178,10 +180,10 @@ fn show_unsent(work: &mut Work<'_>, view: &mut View<'_, super::Tables<'_>>) -> R
         {
             tracing::warn!(%key, "what was done to it is gone, and what came of it parked");
             parked::put(work.txn, &entry, CauseRecord::Refused { reason: WHAT_CAME_OF_IT.to_owned() }, 0)?;
-            view.lay(&key, &base, &stamps, Some((&entry.effect, own)), Cause::Local)?;
+            kept.push((key, entry.effect));
         }
     }
-    for (key, effect) in effects {
+    for (key, effect) in effects.into_iter().chain(kept) {
         let (base, stamps) = view.base(&key)?;
         view.lay(&key, &base, &stamps, Some((&effect, own)), Cause::Local)?;
     }

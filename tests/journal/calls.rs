@@ -9,15 +9,15 @@ use foldlog::journal::{Durability, Error, Journal, Listing, Options};
 use foldlog::workload::Workload;
 use uuid::Uuid;
 
-fn key(n: u128) -> EntityKey {
+pub(super) fn key(n: u128) -> EntityKey {
     EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(n)).unwrap()
 }
 
-fn state(json: &str) -> State {
+pub(super) fn state(json: &str) -> State {
     State::from_json(json).unwrap()
 }
 
-fn patch(json: &str) -> Patch {
+pub(super) fn patch(json: &str) -> Patch {
     Patch::from_json(json).unwrap()
 }
 

@@ -1,19 +1,13 @@
 //! What the journal refuses, and leaves as it was; and what its smaller calls come to.
 
-use foldlog::algebra::{CollectionName, EntityKey, Kind, Limits, Operation, Outcome, Outcomes, Patch, State};
+use foldlog::algebra::{EntityKey, Kind, Limits, Operation, Outcome, Outcomes};
 use foldlog::journal::{APPEND_OPERATIONS_MAX, Durability, Error, Journal};
 use uuid::Uuid;
 
-fn key(n: u128) -> EntityKey {
-    EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(n)).unwrap()
-}
+use super::calls::{key, patch, state};
 
 fn create(n: u128) -> Operation {
-    Operation::create(key(n), State::from_json(r#"{"a":1}"#).unwrap())
-}
-
-fn patch(n: u128) -> Operation {
-    Operation::patch(key(n), Patch::from_json(r#"{"b":2}"#).unwrap())
+    Operation::create(key(n), state(r#"{"a":1}"#))
 }
 
 fn append(journal: &Journal, operation: Operation) {
@@ -31,11 +25,12 @@ fn only_what_is_parked_is_retried_or_edited_and_what_is_pending_or_parked_is_dis
     let journal = Journal::in_memory().unwrap();
     append(&journal, create(1));
     append(&journal, create(2));
+    let edit = Operation::patch(key(1), patch(r#"{"b":2}"#));
     let is_refused = |done: Result<(), Error>, n| {
         assert!(matches!(&done, Err(Error::NotParked { key: refused }) if *refused == key(n)), "{done:?}");
     };
     is_refused(journal.retry(&key(1)), 1);
-    is_refused(journal.edit_parked(&patch(1)).map(drop), 1);
+    is_refused(journal.edit_parked(&edit).map(drop), 1);
     assert_eq!(planned(&journal), [(key(1), Kind::Create), (key(2), Kind::Create)]);
 
     let bunch = journal.seal(Limits::default()).unwrap().unwrap();
@@ -44,7 +39,7 @@ fn only_what_is_parked_is_retried_or_edited_and_what_is_pending_or_parked_is_dis
     journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
     assert_eq!(journal.parked().unwrap().len(), 2);
     // What is appended mends it; what is given up is gone, parked or pending.
-    journal.edit_parked(&patch(1)).unwrap();
+    journal.edit_parked(&edit).unwrap();
     assert_eq!(planned(&journal), [(key(1), Kind::Create)]);
     assert!(journal.discard(&key(1)).unwrap());
     assert!(journal.discard(&key(2)).unwrap());

@@ -59,24 +59,17 @@ pub fn hostile_file(data: &[u8]) {
     }
 }
 
-/// What became of the source's file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hurt {
-    Damaged,
-    LiedTo,
-    Both,
-}
-
-fn hurt(bytes: &mut Bytes<'_>, base: &Base) -> (Vec<u8>, Hurt) {
-    let hurt = [Hurt::Damaged, Hurt::Both, Hurt::LiedTo].get(bytes.below(4)).copied().unwrap_or(Hurt::LiedTo);
+/// The source's file with damage, lies or both, and whether it lies.
+fn hurt(bytes: &mut Bytes<'_>, base: &Base) -> (Vec<u8>, bool) {
+    let how = bytes.below(4);
     let mut file = base.source.clone();
-    if hurt != Hurt::Damaged {
+    if how > 0 {
         file = lies::told(bytes, &file);
     }
-    if hurt != Hurt::LiedTo {
+    if how < 2 {
         damage::done(bytes, &mut file);
     }
-    (file, hurt)
+    (file, how > 0)
 }
 
 fn options() -> Options {

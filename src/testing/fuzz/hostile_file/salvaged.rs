@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::base::{base, create, patch};
-use super::{Hurt, hurt, options, seen};
+use super::{hurt, options, seen};
 use crate::algebra::{EntityKey, Millis};
 use crate::journal::{Durability, LostName, Salvaged, salvage, verify};
 use crate::replica::{Error, Replica};
@@ -30,7 +30,7 @@ const ASKS_MAX: u64 = 400;
 pub fn salvaged(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let base = base();
-    let (file, hurt) = hurt(&mut bytes, base);
+    let (file, lied) = hurt(&mut bytes, base);
     let lost_name = if bytes.below(2) == 0 { LostName::Refused } else { LostName::Drawn };
     let scratch = Scratch::new(&file);
     let (damaged, new) = (scratch.path(), scratch.path().with_file_name("new"));
@@ -48,7 +48,6 @@ pub fn salvaged(data: &[u8]) {
     };
     let report = verify(&new).expect("a sound file");
     assert!(report.findings.is_empty(), "{account:?}: {report:#?}");
-    let lied = hurt != Hurt::Damaged;
     // Where its record is gone it is a journal, of which a replica is made again by who has the schema.
     let journal = options().schema(base.schema.clone()).open(&new).expect("a sound file");
     let replica = match Replica::of(journal) {
