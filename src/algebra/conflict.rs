@@ -67,7 +67,7 @@ pub fn decide(policy: Policy, local: &Effect, writer: ReplicaId, other: &Other<'
     let later = |mine: Option<Stamp>, theirs: Option<Stamp>| {
         if mine.map(|stamp| by(stamp, writer)) > theirs { stays() } else { Decision::Other }
     };
-    let since = local.shape.since.time().map(|at| Stamp { at, replica: None });
+    let since = local.shape.since.time().map(Stamp::own);
     match (local.shape.liveness, there) {
         (Liveness::Dead, Existence::Live(_)) => match policy {
             Policy::LastOperation if sabotaged!(delete_beats_change) => stays(),
@@ -114,7 +114,7 @@ pub fn written(effect: &Effect) -> Patch {
 /// The time of the last thing that an effect wrote.
 fn latest(effect: &Effect) -> Option<Stamp> {
     let stamps = written(effect).iter().filter_map(|(name, _)| effect.stamp_of(&name).stamp()).max();
-    stamps.max(effect.shape.clock.time().map(|at| Stamp { at, replica: None }))
+    stamps.max(effect.shape.clock.time().map(Stamp::own))
 }
 
 fn by(stamp: Stamp, writer: ReplicaId) -> Stamp {
@@ -261,6 +261,12 @@ mod tests {
             &create(r#"{"a":1,"x":1}"#, 5),
             [created, "other", joined, "held"],
         );
+        // a whole state / update: it removes what the other one added before it, and not what was added after
+        let anew = |at| delete(at - 1).then(&create(r#"{"a":2}"#, at));
+        let alone = r#"{"a":2} over {"x":1} without {}"#;
+        let beside = r#"{"a":2,"x":1} over {} without {"x":null}"#;
+        rows(&base, &anew(9), &update(r#"{"x":1}"#, 5), [alone, "other", alone, "held"]);
+        rows(&base, &anew(4), &update(r#"{"x":1}"#, 5), [alone, "other", beside, "held"]);
         // create / tombstone
         let born_dead = create("{}", 5).then(&delete(6));
         let stays = r#"{"a":2} over {} without {}"#;

@@ -340,7 +340,7 @@ impl Effect {
             Change::Update(Update::Patch(patch)) => (patch.as_json(), false),
             Change::Delete => return Vec::new(),
         };
-        let own = self.shape.clock.time().map(|at| Stamp { at, replica: None });
+        let own = self.shape.clock.time().map(Stamp::own);
         let stated = |stamp: FieldStamp| stamp.stamp().filter(|stamp| Some(*stamp) != own);
         let exceptions = std::mem::take(&mut self.exceptions);
         let mut all = Vec::with_capacity(exceptions.len());
@@ -411,6 +411,24 @@ mod tests {
         for before in [Existence::Absent, Existence::Live(state.clone()), Existence::Dead(state)] {
             assert_eq!(Effect::identity().apply(&before), before);
         }
+    }
+
+    #[test]
+    fn what_is_deleted_before_it_was_ever_there_leaves_what_was_written_and_else_nothing() {
+        let state = State::from_json(r#"{"a":1}"#).unwrap();
+        let delete = effect(2, Change::Delete);
+        assert_eq!(delete.apply(&Existence::Absent), Existence::Absent);
+        let both = effect(1, Change::Create(state.clone())).then(&delete);
+        assert_eq!(both.apply(&Existence::Absent), Existence::Dead(state.clone()));
+        assert_eq!(delete.apply(&Existence::Live(state.clone())), Existence::Dead(state));
+    }
+
+    #[test]
+    fn an_effect_that_touches_some_fields_sets_what_it_has_of_them_and_removes_the_others() {
+        let state = State::from_json(r#"{"a":1,"b":2,"c":3}"#).unwrap();
+        let touching = effect(1, Change::Create(state)).touching(&["b".to_owned(), "x".to_owned()]);
+        let patch = Patch::from_json(r#"{"b":2,"x":null}"#).unwrap();
+        assert_eq!(touching.content, Content::Merge(patch));
     }
 
     /// The later one that is not `Keep`; what keeps it neither turns it nor says when it turned.

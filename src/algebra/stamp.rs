@@ -18,6 +18,13 @@ pub struct Stamp {
     pub replica: Option<ReplicaId>,
 }
 
+impl Stamp {
+    /// Of the journal's own.
+    pub(crate) fn own(at: Millis) -> Self {
+        Stamp { at, replica: None }
+    }
+}
+
 /// The time after a run of operations, as a function of the entity's time before it.
 // 12 bytes, not 16: each entity that is folded has three of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -90,7 +97,7 @@ impl FieldStamp {
     #[must_use]
     pub fn stamp(self) -> Option<Stamp> {
         match self {
-            FieldStamp::Clock(clock) => clock.time().map(|at| Stamp { at, replica: None }),
+            FieldStamp::Clock(clock) => clock.time().map(Stamp::own),
             FieldStamp::Stated(stamp) => Some(stamp),
         }
     }

@@ -62,10 +62,10 @@ impl Version {
         let existence = effect.apply(&self.existence);
         let by = |stamp: Stamp| Stamp { replica: stamp.replica.or(Some(writer)), ..stamp };
         let mut stamps = self.stamps.clone();
-        let turned = effect.shape.since.time().map(|at| by(Stamp { at, replica: None }));
+        let turned = effect.shape.since.time().map(|at| by(Stamp::own(at)));
         match (&self.existence, existence.state()) {
             (Existence::Absent, Some(state)) => {
-                let created = effect.written.time().map(|at| by(Stamp { at, replica: None }));
+                let created = effect.written.time().map(|at| by(Stamp::own(at)));
                 stamps.created = created;
                 for (name, _) in state.iter() {
                     match effect.stamp_of(&name).stamp().map(by) {

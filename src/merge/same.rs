@@ -354,7 +354,7 @@ pub(super) fn edited(joint: &Joint, to: &Patch, (editor, now): (ReplicaId, Milli
 impl Seen {
     /// As of somebody who has seen all of it, and deletes it at once.
     pub(super) fn all_of(content: &Content) -> Seen {
-        let latest = content.latest().map(|at| Stamp { at, replica: None });
+        let latest = content.latest().map(Stamp::own);
         Seen {
             at: latest,
             created: time(content.created),

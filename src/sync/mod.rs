@@ -52,11 +52,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod asking;
 mod backoff;
 mod engine;
 mod fitting;
+mod taking;
 
+pub use asking::{Next, Request, Want};
 #[cfg(any(feature = "client", feature = "client-async"))]
 pub(crate) use backoff::delay_ms;
 pub use backoff::{ATTEMPT_DELAY_MS_MAX, ATTEMPT_DELAY_MS_MIN};
-pub use engine::{Compared, Engine, Error, Next, Options, Request, Taken, Want};
+pub use engine::{Engine, Error, Options};
+pub use taking::{Compared, Taken};

@@ -10,7 +10,7 @@
 //!
 //! | law | check |
 //! |---|---|
-//! | 1 equivalence | [`equivalence`], [`equivalence_at_cuts`] |
+//! | 1 equivalence | [`equivalence`], [`equivalence_at_cuts`], [`timekeeping`] |
 //! | 2 associativity | [`associativity`], [`fold_is_composition`], [`gathering_is_composition`] |
 //! | 3 idempotence | [`idempotence`] |
 //! | 4 smallest | [`smallest`] |
@@ -26,7 +26,7 @@ use super::baseline::Baseline;
 use super::oracle::World;
 use crate::algebra::{
     Base, BaseMap, Bases, Change, Clock, Effect, EntityKey, Existence, Fate, Fold, Held, Kind, Knowledge,
-    Millis, Operation, Plan, Seq, Shape, plan,
+    Millis, Operation, Plan, Planned, Seq, Shape, Stamp, Update, plan,
 };
 
 /// A law that does not hold, and what was found instead. In the body of a property, `?` makes it a failure.
@@ -241,6 +241,70 @@ pub fn gathering_is_composition(
     require(law, seen(&found) == seen(&expected), || format!("gathered {found:?}, one by one {expected:?}"))
 }
 
+/// What law 1 is to those who decide by time: an operation of the plan has the time of the last one that it is made
+/// of, and each of its fields the one at which it was written last, or what was stated of it then.
+///
+/// # Errors
+/// The first time that differs.
+pub fn timekeeping(log: &[Operation], bases: &impl Bases) -> Result<(), Violation> {
+    let law = "timekeeping";
+    let mut histories: HashMap<&EntityKey, Times> = HashMap::new();
+    for operation in log {
+        histories.entry(&operation.key).or_default().note(operation);
+    }
+    for Planned { operation, .. } in planned(log, bases).operations {
+        let Some(times) = histories.get(&operation.key) else { continue };
+        require(law, operation.at == times.last, || format!("{operation:?} was made at {:?}", times.last))?;
+        for name in named(&operation.change) {
+            let stated = operation.stamps.iter().find(|(field, _)| *field == name).map(|(_, stamp)| *stamp);
+            let told = stated.or(operation.at.map(Stamp::own));
+            // Nobody can be told that a field has no time, where the operation has one.
+            let expected = times.fields.get(&name).copied().unwrap_or(times.rest);
+            require(law, expected.is_none() || expected == told, || {
+                format!("{name} of {operation:?} was written at {expected:?}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// When one entity was written, operation by operation; nothing where no time is known, or none that matters.
+#[derive(Default)]
+struct Times {
+    last: Option<Millis>,
+    fields: HashMap<String, Option<Stamp>>,
+    /// Of every field that is not listed.
+    rest: Option<Stamp>,
+}
+
+impl Times {
+    fn note(&mut self, operation: &Operation) {
+        // Later than what it saw, whatever the clock says.
+        let next = self.last.map(|last| Millis(last.0 + 1));
+        self.last = operation.at.map(|at| next.map_or(at, |next| at.max(next))).or(self.last);
+        let own = self.last.map(Stamp::own);
+        if matches!(operation.change, Change::Create(_) | Change::Update(Update::State(_))) {
+            self.fields.clear();
+            self.rest = own;
+        }
+        let named: BTreeSet<String> = named(&operation.change).collect();
+        // What is stated of a field that is not written matters to nobody.
+        let unnamed = operation.stamps.iter().map(|(name, _)| name).filter(|name| !named.contains(*name));
+        self.fields.extend(unnamed.map(|name| (name.clone(), None)));
+        for name in named {
+            let stated = operation.stamps.iter().find(|(field, _)| *field == name).map(|(_, stamp)| *stamp);
+            self.fields.insert(name, stated.or(own));
+        }
+    }
+}
+
+/// The fields that a change names.
+fn named(change: &Change) -> impl Iterator<Item = String> + use<> {
+    let fields: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(change.fields_json()).unwrap_or_default();
+    fields.into_iter().map(|(name, _)| name)
+}
+
 /// Law 3: the plan of a plan is that plan: entities, changes, order, times, stamps and groups.
 ///
 /// # Errors
@@ -351,6 +415,7 @@ pub fn all(log: &[Operation], cuts: &[usize], baseline: &Baseline) -> Result<(),
     let bases: &BaseMap = baseline.bases();
     equivalence(log, baseline)?;
     equivalence_at_cuts(log, cuts, baseline)?;
+    timekeeping(log, bases)?;
     fold_is_composition(log)?;
     idempotence(log, bases)?;
     smallest(log, bases)?;

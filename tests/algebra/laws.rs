@@ -1,16 +1,12 @@
 //! The laws by property: 10,000 cases each; and by one long log.
 
 use foldlog::algebra::{CollectionName, Effect, EntityKey, Fold, Millis, Operation};
-use foldlog::testing::{laws, strategies};
+use foldlog::testing::{cases, laws, strategies};
 use foldlog::workload::Workload;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-
-fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
 
 proptest! {
     #![proptest_config(cases(10_000))]
@@ -30,6 +26,14 @@ proptest! {
         baseline in strategies::baseline(),
     ) {
         laws::equivalence_at_cuts(&log, &cuts, &baseline)?;
+    }
+
+    #[test]
+    fn law_1_also_of_the_times_at_which_fields_were_written(
+        log in vec(strategies::stating_operation_on(strategies::key()), 0..16),
+        baseline in strategies::baseline(),
+    ) {
+        laws::timekeeping(&log, baseline.bases())?;
     }
 
     #[test]

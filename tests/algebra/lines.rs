@@ -9,6 +9,7 @@ use foldlog::algebra::{
 };
 use foldlog::codec::lines::{Line, ReadList, read_all};
 use foldlog::journal::{Durability, Journal};
+use foldlog::testing::cases;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -180,7 +181,7 @@ fn there_and_back<T: Line + PartialEq + std::fmt::Debug>(values: &[T]) -> Result
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn operations_come_back(operations in vec(operation(), 0..4)) {

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use foldlog::algebra::*;
+use foldlog::testing::cases;
 use foldlog::testing::prefixes::{
     Standing, Standings, apply, faults, has_valid_order, is_valid_at_every_prefix, prefixes,
 };
@@ -268,7 +269,7 @@ fn operations(planned: &[Planned]) -> Vec<Operation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(20_000) })]
+    #![proptest_config(cases(20_000))]
 
     #[test]
     fn every_prefix_is_valid_wherever_an_order_exists(case in case()) {

@@ -9,12 +9,12 @@ use foldlog::algebra::{
     Row, State, Trigger,
 };
 use foldlog::journal::{Durability, Journal, Options, Reads};
-use foldlog::testing::{FaultyStorage, Unsynced, reading, strategies};
+use foldlog::testing::{FaultyStorage, Unsynced, cases, reading, strategies};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]
+    #![proptest_config(cases(10_000))]
 
     #[test]
     fn every_entity_is_read_once_at_its_latest_or_not_at_all(

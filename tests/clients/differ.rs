@@ -7,7 +7,7 @@ use foldlog::algebra::{EntityKey, Operation, Version};
 use foldlog::authority::MemoryStore;
 use foldlog::replica::Replica;
 use foldlog::sync::Want;
-use foldlog::testing::strategies;
+use foldlog::testing::{cases, strategies};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -45,7 +45,7 @@ fn compared(one: &Replica, other: &Replica) -> Vec<(EntityKey, Version, Version)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn what_differs_is_what_comparing_one_by_one_finds(

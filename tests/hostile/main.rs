@@ -6,7 +6,7 @@ mod corpora;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 
-use foldlog::testing::fuzz;
+use foldlog::testing::{cases, fuzz};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -42,7 +42,7 @@ fn changed(target: &str) -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]
+    #![proptest_config(cases(10_000))]
 
     #[test]
     fn bytes_from_disk(bytes in changed("frames")) {
@@ -61,14 +61,8 @@ proptest! {
     }
 }
 
-/// Whole sessions take longer: so many cases, or as many times that as FOLDLOG_ROUNDS says.
-fn sessions() -> ProptestConfig {
-    let rounds = std::env::var("FOLDLOG_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200 * rounds) }
-}
-
 proptest! {
-    #![proptest_config(sessions())]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn a_hostile_authority(bytes in changed("hostile_authority")) {

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use foldlog::testing::player::{self, Played};
-use foldlog::testing::strategies;
+use foldlog::testing::{self, strategies};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 
@@ -20,7 +20,7 @@ fn play<S: Strategy>(
     strategy: impl Fn() -> S + Sync,
     play: impl Fn(S::Value) -> Result<Played, TestCaseError> + Sync,
 ) -> Played {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases / THREADS) };
+    let config = testing::cases(cases / THREADS);
     let played = |thread: u32| {
         let rng_seed = match config.rng_seed {
             RngSeed::Fixed(seed) => RngSeed::Fixed(seed.wrapping_mul(THREADS.into()) + u64::from(thread)),
@@ -44,7 +44,7 @@ fn play<S: Strategy>(
             all += thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
     });
-    println!("{cases} schedules: {all:?}");
+    println!("{} schedules: {all:?}", config.cases * THREADS);
     all
 }
 

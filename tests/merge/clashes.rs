@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use foldlog::Uuid;
 use foldlog::algebra::{CollectionName, EntityKey, Schema, State, key_values, referred};
 use foldlog::merge::{Clashes, Pair, World, clashes};
+use foldlog::testing::cases;
 use proptest::collection::btree_map;
 use proptest::prelude::*;
 
@@ -156,7 +157,7 @@ fn searched(files: &Files) -> Clashes {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(10_000))]
 
     #[test]
     fn what_is_found_by_looking_up_is_what_looking_at_every_pair_finds(files in files()) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use foldlog::algebra::{Existence, Policy, Version};
 use foldlog::merge::Joint;
+use foldlog::testing::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -27,7 +28,7 @@ fn joint(sides: &[&Side]) -> Joint {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(20_000))]
 
     #[test]
     fn the_order_and_number_of_the_sides_do_not_matter(events in events()) {

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use foldlog::algebra::Existence;
 use foldlog::merge::Resolutions;
+use foldlog::testing::cases;
 use proptest::prelude::*;
 
-use super::world::{World, acts, config, is_refused, schemas, schemas_of_marks};
+use super::world::{World, acts, is_refused, schemas, schemas_of_marks};
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn a_merge_leaves_what_is_whole_changes_no_source_and_done_again_changes_nothing(

@@ -12,9 +12,10 @@ use foldlog::journal::Durability;
 use foldlog::merge::{Children, How, Keep, Resolution, Resolutions, With};
 use foldlog::replica::Replica;
 use foldlog::sync::{self, Engine, Next, Want};
+use foldlog::testing::cases;
 use proptest::prelude::*;
 
-use super::world::{Act, World, acts, config, key, schema, schemas_of_marks};
+use super::world::{Act, World, acts, key, schema, schemas_of_marks};
 
 const NOW: Millis = Millis(100);
 
@@ -225,7 +226,7 @@ fn what_is_seen_of_a_deletion_that_waits_stays_what_follows_from_it_when_a_later
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn after_merges_and_syncs_all_see_what_the_authority_holds(

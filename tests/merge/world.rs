@@ -13,12 +13,6 @@ use foldlog::replica::{Checked, Error, Replica};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// So many cases, or as many times that as FOLDLOG_ROUNDS says.
-pub(crate) fn config() -> ProptestConfig {
-    let rounds = std::env::var("FOLDLOG_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400 * rounds) }
-}
-
 pub(crate) const REPLICAS: usize = 4;
 /// How many entities a collection has at most.
 const ENTITIES: u128 = 3;

@@ -142,7 +142,7 @@ pub(in crate::codec) fn stamp(raw: &str) -> Result<Stamp, Problem> {
     }
     let expected = "a time in ms, or {\"at\":…,\"replica\":…}, for each field";
     let at = whole("stamps", raw).map_err(|_| wrong("stamps", expected, raw))?;
-    Ok(Stamp { at: Millis::new(at)?, replica: None })
+    Ok(Stamp::own(Millis::new(at)?))
 }
 
 pub(in crate::codec) fn wrong(key: &'static str, expected: &'static str, raw: &str) -> Problem {
