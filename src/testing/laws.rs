@@ -11,7 +11,7 @@
 //! | law | check |
 //! |---|---|
 //! | 1 equivalence | [`equivalence`], [`equivalence_at_cuts`], [`timekeeping`] |
-//! | 2 associativity | [`associativity`], [`fold_is_composition`], [`gathering_is_composition`] |
+//! | 2 associativity | [`associativity`], [`fold_is_composition`], [`gathering_is_composition`](super::gathering::gathering_is_composition) |
 //! | 3 idempotence | [`idempotence`] |
 //! | 4 smallest | [`smallest`] |
 //! | 5 accounting | [`accounting`] |
@@ -25,8 +25,8 @@ use std::fmt;
 use super::baseline::Baseline;
 use super::oracle::World;
 use crate::algebra::{
-    Base, BaseMap, Bases, Change, Clock, Effect, EntityKey, Existence, Fate, Fold, Held, Kind, Knowledge,
-    Millis, Operation, Plan, Planned, Seq, Shape, Stamp, Update, plan,
+    Base, BaseMap, Bases, Change, Effect, EntityKey, Existence, Fate, Fold, Held, Knowledge, Millis,
+    Operation, Plan, Planned, Seq, Stamp, Update, plan,
 };
 
 /// A law that does not hold, and what was found instead. In the body of a property, `?` makes it a failure.
@@ -164,7 +164,7 @@ fn presumptuous(part: &[Operation], bases: &impl Bases) -> Vec<EntityKey> {
         .collect()
 }
 
-fn parts<'l>(log: &'l [Operation], cuts: &[usize]) -> Vec<&'l [Operation]> {
+pub(super) fn parts<'l>(log: &'l [Operation], cuts: &[usize]) -> Vec<&'l [Operation]> {
     let mut places: Vec<usize> = cuts.iter().map(|cut| (*cut).min(log.len())).collect();
     places.extend([0, log.len()]);
     places.sort_unstable();
@@ -211,34 +211,6 @@ pub fn fold_is_composition(log: &[Operation]) -> Result<(), Violation> {
     require("folding is composition", folded == one_by_one, || {
         format!("folded {folded:?}, one by one {one_by_one:?}")
     })
-}
-
-/// Law 2 for a journal: an entity's stored parts, gathered and composed at once, are what composing them one by one
-/// gives, however many of them there is room for. The parts are the run between cuts, behind somebody who wrote
-/// at some time.
-///
-/// # Errors
-/// What was gathered, where it differs.
-pub fn gathering_is_composition(
-    run: &[Operation],
-    cuts: &[usize],
-    before: Option<Millis>,
-    gathered_bytes: usize,
-) -> Result<(), Violation> {
-    let law = "gathering is composition";
-    let of = |part: &[Operation]| {
-        let effects = part.iter().map(|operation| Effect::of(Seq(1), operation));
-        effects.reduce(|before, effect| before.then(&effect))
-    };
-    let parts: Vec<Effect> = parts(run, cuts).into_iter().filter_map(of).collect();
-    let mut expected = Effect::identity();
-    expected.shape = Shape::of(Seq(1), Kind::Patch, Clock::of(before));
-    let clock = expected.shape.clock;
-    expected = parts.iter().fold(expected, |before, effect| before.then(effect));
-    let found = crate::journal::gathered(clock, &parts, gathered_bytes)
-        .map_err(|error| Violation { law, found: error.to_string() })?;
-    let seen = |effect: &Effect| (effect.content.clone(), effect.written, effect.exceptions.clone());
-    require(law, seen(&found) == seen(&expected), || format!("gathered {found:?}, one by one {expected:?}"))
 }
 
 /// What law 1 is to those who decide by time: an operation of the plan has the time of the last one that it is made

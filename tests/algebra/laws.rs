@@ -1,12 +1,10 @@
 //! The laws by property: 10,000 cases each; and by one long log.
 
-use foldlog::algebra::{CollectionName, Effect, EntityKey, Fold, Millis, Operation};
+use foldlog::algebra::{CollectionName, Effect, EntityKey, Fold, Operation};
 use foldlog::testing::{cases, laws, strategies};
 use foldlog::workload::Workload;
 use proptest::collection::vec;
-use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
 
 proptest! {
     #![proptest_config(cases(10_000))]
@@ -46,16 +44,6 @@ proptest! {
     #[test]
     fn law_2_folding_is_composing(log in strategies::log(24)) {
         laws::fold_is_composition(&log)?;
-    }
-
-    #[test]
-    fn law_2_gathering_is_composing(
-        run in vec(strategies::stating_operation_on(Just(strategies::entity(0))), 0..12),
-        cuts in vec(0..12_usize, 0..8),
-        before in option::of((0..20_u64).prop_map(Millis)),
-        gathered_bytes in select(vec![0, 100, 300, 4096]),
-    ) {
-        laws::gathering_is_composition(&run, &cuts, before, gathered_bytes)?;
     }
 
     #[test]

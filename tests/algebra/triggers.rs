@@ -9,30 +9,7 @@ use foldlog::algebra::{
     Row, State, Trigger,
 };
 use foldlog::journal::{Durability, Journal, Options, Reads};
-use foldlog::testing::{FaultyStorage, Unsynced, cases, reading, strategies};
-use proptest::collection::{btree_map, btree_set, vec};
-use proptest::prelude::*;
-
-proptest! {
-    #![proptest_config(cases(10_000))]
-
-    #[test]
-    fn every_entity_is_read_once_at_its_latest_or_not_at_all(
-        triggers in vec(strategies::trigger(), 0..16),
-        held in btree_map(strategies::key(), (0..9_u64).prop_map(Epoch), 0..4),
-        open in btree_set(strategies::key(), 0..2),
-    ) {
-        reading::coalescing(&triggers, &held, &open)?;
-    }
-
-    #[test]
-    fn the_cursor_stops_before_the_first_gap_and_every_gap_is_named(
-        cursor in (0..8_u64).prop_map(Index),
-        indexes in btree_set((1..24_u64).prop_map(Index), 0..16),
-    ) {
-        reading::hearing(cursor, &indexes)?;
-    }
-}
+use foldlog::testing::{FaultyStorage, Unsynced};
 
 fn key(number: u64) -> EntityKey {
     let id = Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0000 + u128::from(number));
