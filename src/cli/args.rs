@@ -40,6 +40,20 @@ pub(super) struct Args {
     pub(super) command: Command,
 }
 
+impl Command {
+    /// Whether its exit code says more than that it wrote what there is: then it does not end with whoever reads that.
+    pub(super) fn is_asked_how_it_ends(&self) -> bool {
+        matches!(
+            self,
+            Command::Merge(_)
+                | Command::Salvage(_)
+                | Command::Scenario(_)
+                | Command::Sync(_)
+                | Command::Verify(_)
+        )
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Fold operations to the plan of what is to be sent: a filter without a journal.

@@ -33,7 +33,7 @@ use clap::Parser;
 
 use args::{Args, Command};
 use failure::Failure;
-use output::Output;
+use output::{Output, say};
 
 /// Runs the command that the process was called with. The exit code is 0 if it was done, 1 if a check or an
 /// operation failed, 2 if it was not called right.
@@ -48,18 +48,18 @@ pub fn run() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let mut output = Output::new(args.json);
+    let mut output = Output::new(args.json, args.command.is_asked_how_it_ends());
     let done = dispatch(args.command, &mut output).and_then(|()| output.flush());
     match done {
         // Whoever read the output has seen enough.
         Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Err(Failure::Failed(why)) => {
             let _ = output.flush();
-            eprintln!("foldlog: {why}");
+            say(&format!("foldlog: {why}"));
             ExitCode::from(1)
         }
         Err(Failure::Usage(why)) => {
-            eprintln!("foldlog: {why}");
+            say(&format!("foldlog: {why}"));
             ExitCode::from(2)
         }
     }

@@ -12,11 +12,14 @@ pub(super) struct Output {
     data: BufWriter<Stdout>,
     line: String,
     is_json: bool,
+    goes_on_unread: bool,
 }
 
 impl Output {
-    pub(super) fn new(is_json: bool) -> Self {
-        Output { data: BufWriter::with_capacity(1 << 16, io::stdout()), line: String::new(), is_json }
+    /// One that goes on where nobody reads it any more comes to its end, for what that says; another one breaks off.
+    pub(super) fn new(is_json: bool, goes_on_unread: bool) -> Self {
+        let data = BufWriter::with_capacity(1 << 16, io::stdout());
+        Output { data, line: String::new(), is_json, goes_on_unread }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -28,12 +31,14 @@ impl Output {
         self.line.clear();
         line.write_line(&mut self.line);
         self.line.push('\n');
-        self.data.write_all(self.line.as_bytes()).map_err(|error| Failure::output(&error))
+        let written = self.data.write_all(self.line.as_bytes());
+        self.written(written)
     }
 
     /// Writes a line of text as data.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
-        writeln!(self.data, "{text}").map_err(|error| Failure::output(&error))
+        let written = writeln!(self.data, "{text}");
+        self.written(written)
     }
 
     /// Says what was done: in words on standard error, or as JSON. Where standard output carries data the
@@ -55,7 +60,15 @@ impl Output {
     }
 
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        self.data.flush().map_err(|error| Failure::output(&error))
+        let flushed = self.data.flush();
+        self.written(flushed)
+    }
+
+    fn written(&self, done: io::Result<()>) -> Result<(), Failure> {
+        match done.map_err(|error| Failure::output(&error)) {
+            Err(Failure::BrokenPipe) if self.goes_on_unread => Ok(()),
+            done => done,
+        }
     }
 }
 

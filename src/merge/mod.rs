@@ -31,7 +31,7 @@ pub use refusal::Refusal;
 pub use resolution::{Children, How, Keep, Resolution, Resolutions, Side, With};
 pub use written::Unread;
 #[cfg(any(feature = "cli", feature = "testing"))]
-pub(crate) use written::{Naming, Written};
+pub(crate) use written::{Naming, Written, WrittenDefault, WrittenOne};
 
 /// What a merge comes to, beside what is on its board.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -305,7 +305,7 @@ impl Player<'_> {
 
     /// Merges files of clients, or only looks.
     fn merge(&mut self, merging: &Merging, only_looks: bool) -> Result<String, StepError> {
-        let resolutions = merging.decided.read(&mut self.names).map_err(broken)?;
+        let resolutions = merging.decided().read(&mut self.names).map_err(broken)?;
         let refused = |error: replica::Error| StepError::Refused(error.to_string());
         let mut replicas = Vec::new();
         for name in merging.from.iter().chain([&merging.into]) {

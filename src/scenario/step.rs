@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::algebra::Schema;
-use crate::merge::Written;
+use crate::merge::{Written, WrittenDefault, WrittenOne};
 
 /// A scenario, read and checked.
 #[derive(Debug)]
@@ -111,11 +111,19 @@ pub(super) enum Step {
 
 /// A step of merging files.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Merging {
     pub(super) from: Vec<String>,
     pub(super) into: String,
-    #[serde(flatten)]
-    pub(super) decided: Written,
+    #[serde(default)]
+    resolve: Vec<WrittenOne>,
+    default: Option<WrittenDefault>,
+}
+
+impl Merging {
+    pub(super) fn decided(&self) -> Written {
+        Written { resolve: self.resolve.clone(), default: self.default }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -160,6 +168,35 @@ pub(super) struct Expect {
     pub(super) refused: Option<bool>,
 }
 
+impl Expect {
+    /// What is missing for something that is expected to be looked at.
+    fn lacks(&self) -> Option<&'static str> {
+        let of_client = self.sent.is_some()
+            || self.sent_set.is_some()
+            || self.pending.is_some()
+            || self.parked.is_some()
+            || self.conflicts.is_some()
+            || self.losers.is_some()
+            || self.reads.is_some()
+            || self.status.is_some();
+        let of_entity = self.state.is_some() || self.status.is_some();
+        let of_all = self.converged.is_some() || self.clashes.is_some() || self.downstream.is_some();
+        if of_client && self.client.is_none() {
+            Some("`client` is missing: whose it is")
+        } else if of_entity != self.entity.is_some() {
+            Some("`entity` and its `state` or `status` belong together")
+        } else if self.live.is_some() != self.collection.is_some() {
+            Some("`live` and `collection` belong together")
+        } else if self.state.is_some() && self.client.is_none() && !self.authority {
+            Some("`client` or `authority` is missing: where the `state` is looked for")
+        } else if !(of_client || of_entity || of_all || self.live.is_some() || self.refused.is_some()) {
+            Some("nothing is expected")
+        } else {
+            None
+        }
+    }
+}
+
 /// Tells a field that is null from one that is not there.
 fn named<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<Fields>>, D::Error> {
     Option::<Fields>::deserialize(from).map(Some)
@@ -197,6 +234,11 @@ impl Scenario {
                     line: number,
                     why: "an update has a `state` or a `patch`".to_owned(),
                 });
+            }
+            if let Step::Expect(expect) = &step
+                && let Some(lacks) = expect.lacks()
+            {
+                return Err(bad(number)(lacks.to_owned()));
             }
             steps.push((number, line.to_owned(), step));
         }

@@ -71,6 +71,13 @@ fn a_line_that_is_no_step_is_named() {
         ("{\"scenario\":\"x\"}\n{\"do\":\"psh\",\"client\":\"a\"}", 2),
         ("{\"scenario\":\"x\"}\n\n{\"do\":\"push\",\"client\":\"a\",\"more\":1}", 3),
         ("{\"scenario\":\"x\"}\n{\"do\":\"update\",\"client\":\"a\",\"entity\":\"notes/x\"}", 2),
+        ("{\"scenario\":\"x\"}\n{\"do\":\"merge\",\"from\":[\"a\"],\"into\":\"b\",\"defualt\":{}}", 2),
+        ("{\"scenario\":\"x\"}\n{\"do\":\"expect\"}", 2),
+        ("{\"scenario\":\"x\"}\n{\"do\":\"expect\",\"entity\":\"notes/x\",\"state\":null}", 2),
+        ("{\"scenario\":\"x\"}\n{\"do\":\"expect\",\"client\":\"a\",\"entity\":\"notes/x\"}", 2),
+        ("{\"scenario\":\"x\"}\n{\"do\":\"expect\",\"client\":\"a\",\"state\":null}", 2),
+        ("{\"scenario\":\"x\"}\n{\"do\":\"expect\",\"authority\":true,\"pending\":0}", 2),
+        ("{\"scenario\":\"x\"}\n{\"do\":\"expect\",\"client\":\"a\",\"live\":[]}", 2),
         ("{\"scenario\":\"x\",\"schema\":{\"collections\":{\"a\":{\"unique\":[[]]}}}}", 1),
     ] {
         assert_eq!(Scenario::read(text).unwrap_err().line, line, "{text}");

@@ -187,6 +187,27 @@ fn what_is_no_journal_is_refused_by_every_command() {
     }
 }
 
+/// Runs a command whose words nobody reads: both pipes have no other end.
+fn unread(args: &[&str]) -> i32 {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = command(args);
+    command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
+    command.status().unwrap().code().expect("no signal")
+}
+
+#[test]
+fn how_a_command_ends_does_not_depend_on_who_reads_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let [scenario, missing] = ["a.ndjson", "missing.ndjson"].map(|name| folder.path().join(name));
+    fs::write(&scenario, "{\"scenario\":\"a\"}\n{\"do\":\"expect\",\"client\":\"a\",\"pending\":1}\n")
+        .unwrap();
+    assert_eq!(unread(&["scenario", text(&scenario)]), 1);
+    assert_eq!(unread(&["fold", text(&missing)]), 1);
+    assert_eq!(unread(&["fold", "--no-such-option"]), 2);
+    assert_eq!(unread(&["generate", "--operations", "100000"]), 0, "who read enough is no failure");
+}
+
 #[test]
 fn a_flipped_bit_inside_is_found_and_named() {
     let journal = Journal::new();
@@ -204,6 +225,7 @@ fn a_flipped_bit_inside_is_found_and_named() {
     assert!(found.out.contains("checksum") || found.err.contains("damaged"), "{}{}", found.out, found.err);
     assert!(fs::read(journal.path()).unwrap() == whole, "verify never writes");
     let path = journal.path();
+    assert_eq!(unread(&["verify", &path]), 1, "it is damaged though nobody reads that");
     let refused = run(&["plan", &path], "");
     assert!(refused.code == 1 && refused.err.contains("--mend"), "{}", refused.err);
     let mended = run(&["compact", &path, "--mend"], "");

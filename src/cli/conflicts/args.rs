@@ -79,11 +79,11 @@ pub(super) struct ResolveArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum With {
-    /// This side's, on top of the other.
+    /// This side's, on top of the other; of a clash, the entity that has the key is deleted.
     Local,
     /// The other side's.
     Remote,
-    /// Of each field the value that was changed later; of a clash, the entity that was.
+    /// Of each field the value that was changed later; of a clash, the entity that was, and the other is deleted.
     Newest,
     /// Neither: the entity is deleted.
     Delete,

@@ -20,9 +20,10 @@ const QUESTION: &str =
     "(l)ocal, (r)emote, (n)ewest, (e)dit, (d)elete, delete (a)ll, (s)kip, (q)uit, (?) what these mean: ";
 
 const MEANINGS: &str = "\
-  l  local: this side's is kept, on top of the other
+  l  local: this side's is kept, on top of the other; of a clash, the entity that has the key is deleted
   r  remote: the other side's is taken
-  n  newest: of each field what was changed later; of a clash, the entity that was changed later keeps the key
+  n  newest: of each field what was changed later; of a clash, the entity that was changed later keeps the key,
+     and the other is deleted
   e  edit: your editor opens the state, and what you save is what the entity becomes
   d  delete: the entity is deleted
   a  delete all: the entities of all these conflicts are deleted, those that were skipped too
