@@ -27,8 +27,10 @@ pub(super) fn operations(
                 return Vec::new();
             }
             let change = match (there, &was.existence) {
-                (Some(there), Existence::Live(was) | Existence::Dead(was)) => {
-                    patch(there.changes_to(state).then(&was.changes_to(state)))
+                (Some(there), was) => {
+                    // What the authority has of it and nobody changed stays as it is by then.
+                    let changed = was.state().map_or_else(Patch::empty, |was| was.changes_to(state));
+                    patch(there.changes_to(state).then(&changed))
                 }
                 (None, Existence::Live(before)) if unsent_before && !matches!(base, Base::Dead(_)) => {
                     let restamped = state.only(|field| was.stamps.of(field) != now.stamps.of(field));
