@@ -58,11 +58,12 @@ pub enum ConflictKind {
 /// How a conflict is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// This side's is kept, on top of the other.
+    /// This side's is kept, on top of the other; of a clash, the entity that has the key is deleted.
     Local,
     /// The other side's is taken.
     Remote,
-    /// Each field of the later stamp; of a clash the entity that was changed later keeps the key.
+    /// Each field of the later stamp; of a clash the entity that was changed later keeps the key,
+    /// and the other one is deleted.
     Newest,
     /// The entity is deleted here.
     Delete,

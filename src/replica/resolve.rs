@@ -14,7 +14,7 @@ use super::view::{Cause, View};
 use super::{Replica, Tables};
 use crate::algebra::{
     Decision, Effect, EntityKey, Existence, Liveness, Millis, OnDelete, Operation, Other, Patch, Policy,
-    Schema, State, Version, decide, overwritten, written,
+    Schema, State, Version, decide, live_key_values, overwritten, written,
 };
 use crate::codec::kept::ConflictRecord;
 use crate::journal::entry::Entry;
@@ -86,17 +86,31 @@ impl Replica {
         Ok(theirs.map(|theirs| conflict.local.stamps.latest() > Some(theirs)))
     }
 
-    /// Keeps this side's, on top of the other, with what goes with it.
+    /// Keeps this side's, on top of the other, with what goes with it. Where another entity is in its way, that goes.
     fn keep_local(&self, conflict: &Conflict) -> Result<(), Error> {
         let lost = against_remote(conflict, |other| overwritten(&conflict.local.existence, other));
         let losses = losses(&lost, Patch::empty(), Why::Resolved, Why::Resolved);
-        self.close(conflict, None, |_| losses)
+        let keeps = |edit: &mut Edit<'_, '_, '_>| match &conflict.kind {
+            ConflictKind::Concurrent { .. } => edit.stand_by(&conflict.key),
+            ConflictKind::Clash { unique, values, holder, .. } => {
+                let there = edit.view.visible(holder)?;
+                if live_key_values(&there.existence, unique).as_ref() == Some(values) {
+                    edit.carry_out(&Operation::delete(holder.clone()))?;
+                }
+                Ok(())
+            }
+        };
+        self.close(conflict, keeps, |_| losses)
     }
 
     /// Resolves by an operation of now, in one transaction with it.
     fn resolve_by(&self, conflict: &Conflict, operation: Operation) -> Result<(), Error> {
         operation.require_valid()?;
-        self.close(conflict, Some(&operation), |after| {
+        let carries_out = |edit: &mut Edit<'_, '_, '_>| {
+            edit.carry_out(&operation)?;
+            edit.stand_by(&conflict.key)
+        };
+        self.close(conflict, carries_out, |after| {
             let kept = after.existence.live().cloned().unwrap_or_else(State::empty);
             let differs = |state: &State| state.only(|field| kept.raw(field) != state.raw(field));
             let before = before_of(conflict);
@@ -116,24 +130,17 @@ impl Replica {
         })
     }
 
-    /// Closes a conflict for this side, by an operation or as it is, and takes in what goes with it. What the other side
-    /// did need not be seen here yet: then that is waited for.
+    /// Closes a conflict for this side with these edits, which take in what goes with it. What the other side did need
+    /// not be seen here yet: then that is waited for.
     fn close(
         &self,
         conflict: &Conflict,
-        operation: Option<&Operation>,
+        edits: impl Fn(&mut Edit<'_, '_, '_>) -> Result<(), Error>,
         losses: impl FnOnce(&Version) -> Vec<Loss>,
     ) -> Result<(), Error> {
         let key = &conflict.key;
         let now = (self.journal.inner.options.clock)();
         let is_concurrent = matches!(conflict.kind, ConflictKind::Concurrent { .. });
-        let edits = |edit: &mut Edit<'_, '_, '_>| {
-            if let Some(operation) = operation {
-                edit.carry_out(operation)?;
-            }
-            // A clash of what is only needed by others is not about anything that is unsent of it.
-            if is_concurrent || operation.is_some() { edit.stand_by(key) } else { Ok(()) }
-        };
         self.commit_with(Durability::Durable, edits, |txn, view, touched| {
             let before = before_both(txn, key)?;
             if !remove(txn, key)? {
@@ -142,7 +149,7 @@ impl Replica {
             let after = view.visible(key)?;
             lost::keep(txn, key, &losses(&after), now)?;
             let was_deleted = !conflict.local.existence.is_live();
-            if was_deleted {
+            if was_deleted || !is_concurrent {
                 keep_taken(txn, view, key, touched, now)?;
             }
             let is_same_side = after.existence.is_live() == conflict.local.existence.is_live();
