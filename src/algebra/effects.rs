@@ -234,3 +234,27 @@ fn word_of(seq: Seq) -> usize {
 fn bit_of(seq: Seq) -> u64 {
     1 << (seq.0 % 64)
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use crate::algebra::{CollectionName, EntityKey, Fold, Operation, State};
+
+    #[test]
+    fn effects_say_how_many_are_left() {
+        let name = CollectionName::new("notes").unwrap();
+        let key = |n| EntityKey::new(name.clone(), Uuid::from_u128(n)).unwrap();
+        let log: Vec<Operation> = (1..=100).map(|n| Operation::create(key(n), State::empty())).collect();
+        let mut fold = Fold::new();
+        assert!(fold.is_empty());
+        fold.extend(&log);
+        assert!(!fold.is_empty());
+        let mut effects = fold.effects();
+        for left in (0..100).rev() {
+            assert_eq!(effects.len(), left + 1);
+            assert!(effects.next().is_some());
+        }
+        assert_eq!((effects.len(), effects.next().is_none()), (0, true));
+    }
+}

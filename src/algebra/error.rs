@@ -115,3 +115,16 @@ pub(crate) fn shortened(text: &str) -> String {
     }
     short
 }
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn what_is_too_long_for_a_message_ends_in_an_ellipsis() {
+        let of = |chars: usize| "é".repeat(chars);
+        assert_eq!(shortened(&of(64)), of(64));
+        assert_eq!(shortened(&of(65)), of(64) + "…");
+        assert_eq!(shortened(""), "");
+    }
+}

@@ -50,7 +50,7 @@ pub use operation::{Change, Existence, Operation, Update};
 pub use order::{Arranged, arranged};
 pub use outcome::{Bunch, FullRow, Outcome, Outcomes, Resulting, Row, Writer};
 pub use plan::{Draft, Fate, Nothing, Plan, Planned, draft, plan, rank};
-pub use protocol::{Answer, Ask, Cursors, Generation, Page};
+pub use protocol::{Answer, Ask, Cursors, Generation, Page, ROWS_MAX};
 pub use rebase::{Rebased, changing, rebased};
 pub use schema::{Collection, OnDelete, Policy, Reference, Schema};
 pub use select::{Limits, selected};

@@ -69,7 +69,7 @@ pub enum Ask {
     },
     /// What are these entities?
     Reads {
-        /// The entities, each once.
+        /// The entities, each once; at most [`ROWS_MAX`].
         keys: Vec<EntityKey>,
     },
     /// What is live?
@@ -78,6 +78,9 @@ pub enum Ask {
         generation: Option<Generation>,
     },
 }
+
+/// The most rows, triggers or entities that are told at once, however many are asked for.
+pub const ROWS_MAX: usize = 10_000;
 
 /// What an authority answers, or what comes in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +105,8 @@ pub enum Answer {
     Rows(Vec<FullRow>),
     /// To [`Ask::LiveSets`]: every collection there is.
     LiveSets(LiveSets),
-    /// To [`Ask::Deliver`]: it is more than is taken at once. Nothing of it was taken.
+    /// To [`Ask::Deliver`]: it is more than is taken at once. Nothing of it was taken. To [`Ask::Reads`]: it is more
+    /// than is told at once; pages of changes tell it part by part.
     TooLarge,
     /// Not now.
     Busy {
