@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 
 use super::deliver::{Delivery, Rules, deliver};
 use super::store::Store;
-use crate::algebra::{Answer, Ask, CollectionName, Cursors, Epoch, FullRow, Generation, Page};
+use crate::algebra::{
+    Answer, Ask, Bunch, Change, CollectionName, Cursors, Epoch, FullRow, Generation, Page, Planned, ROWS_MAX,
+};
 
-/// The most rows on a page, whatever is asked for: what is answered at once stands in memory at once.
-pub(super) const ROWS_MAX: usize = 10_000;
-
-/// The most bytes of states on a page, unless its first row alone has more.
+/// The most bytes of states that are told at once, unless one row alone has more: what is answered at once stands in
+/// memory at once.
 pub(super) const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Answers what a client asks. What it writes to the store is to become durable, all of it, before the answer
@@ -24,6 +24,9 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
             // An answer that was recorded is one, in whatever generation it was given.
             if !known && let Some(now) = other_generation(store, *generation)? {
                 return Ok(Answer::StartOver { generation: now });
+            }
+            if !known && rests_on_what_is_forgotten(store, bunch)? {
+                return Ok(Answer::StartOver { generation: store.generation()? });
             }
             Ok(match deliver(store, rules, *replica, bunch)? {
                 Delivery::Answered(outcomes) => Answer::Delivered(outcomes),
@@ -51,10 +54,19 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
             Ok(found.map_or(Answer::TriggersTooOld, Answer::Triggers))
         }
         Ask::Reads { keys } => {
-            let mut rows = Vec::new();
-            for key in keys.iter().take(ROWS_MAX) {
+            if keys.len() > ROWS_MAX {
+                return Ok(Answer::TooLarge);
+            }
+            // What is not among the rows is gone, so that none may be left out.
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            for key in keys {
                 if let Some(stored) = store.entity(key)? {
-                    rows.push(stored.row(key.clone()));
+                    let row = stored.row(key.clone());
+                    bytes += bytes_of(&row);
+                    if bytes > PAGE_BYTES_MAX && !rows.is_empty() {
+                        return Ok(Answer::TooLarge);
+                    }
+                    rows.push(row);
                 }
             }
             Ok(Answer::Rows(rows))
@@ -70,7 +82,7 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
 fn cut(mut page: Page, above: &Cursors, bytes_max: usize) -> Page {
     let mut bytes = 0_usize;
     let is_too_much = |row: &FullRow| {
-        bytes += row.version.existence.state().map_or(0, |state| state.as_json().len());
+        bytes += bytes_of(row);
         bytes > bytes_max
     };
     let fitting = page.rows.iter().position(is_too_much).unwrap_or(page.rows.len());
@@ -94,6 +106,10 @@ fn cut(mut page: Page, above: &Cursors, bytes_max: usize) -> Page {
     page
 }
 
+fn bytes_of(row: &FullRow) -> usize {
+    row.version.existence.state().map_or(0, |state| state.as_json().len())
+}
+
 /// The generation that there is, if the client knows another one.
 fn other_generation<S: Store>(store: &S, known: Option<Generation>) -> Result<Option<Generation>, S::Error> {
     let now = store.generation()?;
@@ -107,6 +123,21 @@ fn is_below_floor<S: Store>(store: &S, cursors: &Cursors, floors: &Cursors) -> R
         let floor = store.floor(collection)?;
         let began_at = floors.get(collection).copied().unwrap_or_default();
         if cursor.0 > 0 && *cursor < floor && began_at < floor && !sabotaged!(pruned_tombstones_missed) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether something of a bunch was made on what was deleted since, and forgotten with its tombstone: what it was
+/// meant for has to be brought back whole, which only its sender can, or not at all.
+fn rests_on_what_is_forgotten<S: Store>(store: &S, bunch: &Bunch) -> Result<bool, S::Error> {
+    for Planned { operation, base, .. } in &bunch.operations {
+        let was_there = base.is_some_and(|base| base.0 > 0);
+        if was_there
+            && matches!(operation.change, Change::Update(_))
+            && store.entity(&operation.key)?.is_none()
+        {
             return Ok(true);
         }
     }

@@ -139,6 +139,11 @@ impl Work<'_> {
         self.move_cursor()
     }
 
+    /// Forgets every trigger that was heard.
+    pub(crate) fn forget_heard(&mut self) -> Result<(), Error> {
+        self.txn.open_table(INBOX).map_err(engine)?.retain(|_, _| false).map_err(engine)
+    }
+
     /// Removes the triggers below the cursor that have nothing more to say, by the epochs that are held.
     pub(crate) fn clear_heard(
         &mut self,

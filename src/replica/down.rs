@@ -3,7 +3,7 @@
 //! Nothing is taken while a bunch is open: its answer comes first, so that what is known of the authority's side
 //! is never older than what was sent on top of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use super::error::Error;
@@ -95,7 +95,8 @@ impl Replica {
     }
 
     /// Takes rows that were read because of triggers, and what the triggers say themselves; what was asked for
-    /// and is not among the rows is gone.
+    /// and is not among the rows is gone. A row that is older than what was hinted at is what there is: nothing more is
+    /// read for that hint.
     ///
     /// # Errors
     /// Rows while a bunch is open; otherwise what the journal says.
@@ -112,7 +113,8 @@ impl Replica {
             let missing = asked.iter().filter(|(key, _)| !read.contains(key));
             told.extend(missing.map(|(key, epoch)| (key.clone(), gone(*epoch))));
             let applied = taking.take(work, view, told)?;
-            work.clear_heard(&|key| Ok(view.base(key)?.0.epoch()))?;
+            let hinted: HashMap<&EntityKey, Epoch> = asked.iter().map(|(key, epoch)| (key, *epoch)).collect();
+            work.clear_heard(&|key| Ok(view.base(key)?.0.epoch().max(hinted.get(key).copied())))?;
             Ok(applied)
         })
     }
@@ -195,11 +197,16 @@ fn wrong(why: &str) -> Error {
 /// Begins to fetch everything anew.
 fn anew(work: &mut Work<'_>, mut record: ReplicaRecord, generation: Option<Generation>) -> Result<(), Error> {
     let generation_bytes = generation.map(|generation| generation.0.into_bytes());
-    record.is_restored |= record.generation.is_some() && record.generation != generation_bytes;
+    let is_another = record.generation != generation_bytes;
+    record.is_restored |= record.generation.is_some() && is_another;
     record.is_fetching_all = true;
     record.generation = generation_bytes;
     put_record(work.txn, &record)?;
     forget_what_was_read(work.txn)?;
+    if is_another {
+        // What was heard of other data says nothing of these, and its numbers are given out once more.
+        work.forget_heard()?;
+    }
     work.heard_until(Index(0))?;
     work.has_written = true;
     Ok(())

@@ -1,7 +1,7 @@
 //! One entity after another that came from the authority: what is known of it now, and what becomes of what is unsent.
 
 use std::collections::btree_map::Entry as Place;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use redb::ReadableTable;
 
@@ -320,6 +320,10 @@ impl Taking {
             applied.applied.push(key.clone());
         }
         work.txn.open_table(FETCHED).map_err(engine)?.retain(|_, _| false).map_err(engine)?;
+        // What is gone without a trace has given up its keys, too.
+        let gone: HashSet<EntityKey> = rest.into_iter().collect();
+        conflicts::end_clashes(work.txn, view, &|holder| gone.contains(holder))?;
+        conflicts::end_unneeded(work.txn, view)?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The engine itself: what it wants, and what it stands on.
 
-use crate::algebra::{EntityKey, Epoch, Generation, Limits, Millis, Trigger};
+use crate::algebra::{EntityKey, Epoch, Generation, Limits, Millis, ROWS_MAX, Trigger};
 use crate::replica::{self, Replica, Standing};
 
 use super::asking::{Request, Want};
@@ -11,7 +11,7 @@ use super::backoff::delay_ms;
 pub struct Options {
     /// How large a bunch may be.
     pub limits: Limits,
-    /// How many rows or triggers are asked for at once.
+    /// How many rows or triggers are asked for at once: at most [`ROWS_MAX`].
     pub rows_max: usize,
     /// How long what is pending waits at most, in ms.
     pub up_interval_ms: u64,
@@ -75,6 +75,8 @@ impl Engine {
     #[must_use]
     pub fn new(replica: Replica, options: Options) -> Self {
         let (asked, reading) = (None, Vec::new());
+        // Of more than are told at once it would be thought that there are no more.
+        let options = Options { rows_max: options.rows_max.clamp(1, ROWS_MAX), ..options };
         Engine {
             replica,
             options,

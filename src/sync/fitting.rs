@@ -1,9 +1,9 @@
 //! What makes an answer none to what was asked. Nothing here changes anything.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::engine::Error;
-use crate::algebra::{Answer, Ask, Cursors, EntityKey, FullRow, Generation, Page};
+use crate::algebra::{Answer, Ask, Cursors, EntityKey, Epoch, FullRow, Generation, Page};
 use crate::{journal, replica};
 
 /// Refuses a page that cannot follow these cursors.
@@ -50,6 +50,12 @@ pub(super) fn require_read(rows: &[FullRow], keys: Vec<EntityKey>) -> Result<(),
         Some(row) => Err(wrong(format!("{} was not asked for, or stands twice", row.key))),
         None => Ok(()),
     }
+}
+
+/// Whether an entity is older than the triggers hinted at that were read for.
+pub(super) fn is_behind(rows: &[FullRow], hinted: &[(EntityKey, Epoch)]) -> bool {
+    let epochs: HashMap<&EntityKey, Epoch> = rows.iter().map(|row| (&row.key, row.epoch)).collect();
+    hinted.iter().any(|(key, hinted)| epochs.get(key).is_some_and(|epoch| epoch < hinted))
 }
 
 pub(super) fn wrong(why: String) -> Error {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::asking::Request;
 use super::engine::{Engine, Error};
-use super::fitting::{as_wrong_answer, name_of, name_of_ask, require_page, require_read, wrong};
+use super::fitting::{as_wrong_answer, is_behind, name_of, name_of_ask, require_page, require_read, wrong};
 
 /// What taking an answer came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +95,18 @@ impl Engine {
             }
             (Ask::Reads { keys }, Answer::Rows(rows)) => {
                 let reading = std::mem::take(&mut self.reading);
-                require_read(&rows, keys)
-                    .and_then(|()| Ok(Taken::Rows(self.replica.take_reads(&reading, &rows)?)))
+                require_read(&rows, keys).and_then(|()| {
+                    let applied = self.replica.take_reads(&reading, &rows)?;
+                    if is_behind(&rows, &reading) {
+                        // What was hinted at is not there: wherever it is, pages will tell.
+                        self.reads_by_pages();
+                    }
+                    Ok(Taken::Rows(applied))
+                })
+            }
+            (Ask::Reads { .. }, Answer::TooLarge) => {
+                self.reads_by_pages();
+                Ok(Taken::Rows(Applied::default()))
             }
             (Ask::LiveSets { .. }, Answer::LiveSets(there)) => self.compare(&there),
             (ask, answer) => Err(wrong(format!("{} to {}", name_of(&answer), name_of_ask(&ask)))),
@@ -155,6 +165,12 @@ impl Engine {
         self.replica.take_back_bunch(Some(name))?;
         self.want.up = true;
         Ok(Taken::Renamed(name))
+    }
+
+    /// Pages tell all that triggers hint at, and as much at once as goes.
+    fn reads_by_pages(&mut self) {
+        self.want.reads = false;
+        self.want.down = true;
     }
 
     fn take_page(&mut self, page: &Page, now: Millis) -> Result<Taken, Error> {

@@ -1,8 +1,10 @@
 //! Clients and their authority: replica, sync engine, scenarios, simulator. One program, as they share what is slow to
 //! link.
 
+mod authority;
 mod differ;
 mod faults;
+mod gone;
 mod hostile;
 mod principles;
 mod program;
@@ -12,3 +14,4 @@ mod seen;
 mod simulator;
 mod store;
 mod sync;
+mod triggers;

@@ -4,74 +4,16 @@
 use foldlog::Uuid;
 use foldlog::algebra::{
     Action, Answer, Ask, BunchNumber, CollectionName, Cursors, EntityKey, Epoch, Existence, FullRow,
-    Generation, Index, Limits, Millis, Operation, Outcome, Outcomes, Page, Patch, Resulting, Schema, State,
-    Trigger, Version,
+    Generation, Index, Limits, Millis, Operation, Outcome, Outcomes, Page, Patch, Resulting, Schema, Trigger,
+    Version,
 };
-use foldlog::authority::{MemoryStore, Rules, answer};
+use foldlog::authority::MemoryStore;
 use foldlog::journal::{Cause, Durability, Options};
 use foldlog::replica::{self, Replica, Standing};
 use foldlog::sync::{self, Compared, Engine, Next, Taken, Want};
 use foldlog::testing::FaultyStorage;
 
-const NOW: Millis = Millis(1_000_000);
-
-fn key(n: u128) -> EntityKey {
-    EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(n)).unwrap()
-}
-
-fn state(json: &str) -> State {
-    State::from_json(json).unwrap()
-}
-
-fn create(n: u128) -> Operation {
-    Operation::create(key(n), state(&format!(r#"{{"n":{n}}}"#)))
-}
-
-fn opened(storage: &FaultyStorage) -> Engine {
-    let replica = Replica::of(Options::new().clock(|| NOW.0).on(storage.clone()).unwrap()).unwrap();
-    Engine::new(replica, sync::Options { rows_max: 10, ..sync::Options::default() })
-}
-
-fn engine() -> Engine {
-    opened(&FaultyStorage::new())
-}
-
-fn asked(engine: &mut Engine) -> (u64, Ask) {
-    match engine.next(NOW).unwrap() {
-        Next::Ask(request) => (request.number, request.ask),
-        other => panic!("nothing is asked: {other:?}"),
-    }
-}
-
-struct Authority {
-    store: MemoryStore,
-    schema: Schema,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let schema = Schema::default();
-        Authority { store: MemoryStore::new(schema.clone(), Generation(Uuid::from_u128(1))), schema }
-    }
-
-    fn answer(&mut self, ask: &Ask) -> Answer {
-        let rules = Rules { schema: &self.schema, now: NOW, refuses: &|_| None };
-        answer(&mut self.store, &rules, ask).unwrap()
-    }
-
-    /// Syncs, and gives how many questions that took.
-    fn sync(&mut self, engine: &mut Engine) -> usize {
-        engine.online().unwrap();
-        engine.want_only(Want::SYNC);
-        let mut questions = 0;
-        while let Next::Ask(request) = engine.next(NOW).unwrap() {
-            let answer = self.answer(&request.ask);
-            engine.answer(request.number, answer, NOW, u128::from(NOW.0)).unwrap();
-            questions += 1;
-        }
-        questions
-    }
-}
+use crate::authority::{Authority, NOW, asked, create, engine, key, opened, state};
 
 /// Everything that a program and the engine can see of a replica.
 fn observed(replica: &Replica) -> String {

@@ -16,7 +16,6 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::super::account::Account;
-use super::super::answer::ROWS_MAX;
 use super::authority::Shared;
 use super::connect::Session;
 use super::error::{PostgresError, Told};
@@ -27,7 +26,7 @@ use super::reading::{asked, take};
 use super::row::get;
 use super::store::PostgresStore;
 use super::values::uncounted;
-use crate::algebra::{Ask, BunchNumber, Digest, Epoch, Generation, LiveSet, Outcomes, ReplicaId};
+use crate::algebra::{Ask, BunchNumber, Digest, Epoch, Generation, LiveSet, Outcomes, ROWS_MAX, ReplicaId};
 use crate::codec::lines::Line;
 
 /// How many accounts' numbers are remembered: some MiB.

@@ -104,7 +104,7 @@ impl Reply {
             (_, Some(Kind::TriggersTooOld), _) => Ok(Answer::TriggersTooOld),
             // Whoever stands in between may say so too.
             (401 | 403, ..) => Ok(Answer::Unauthorised),
-            (413, ..) if matches!(route, Route::Bunches) => Ok(Answer::TooLarge),
+            (413, ..) if matches!(route, Route::Bunches | Route::Reads) => Ok(Answer::TooLarge),
             (429 | 503, ..) => {
                 let told_ms = self.retry_after_s.map(|seconds| seconds.saturating_mul(1_000));
                 Ok(Answer::Busy { retry_after_ms: told_ms.unwrap_or(RETRY_AFTER_MS_DEFAULT) })

@@ -87,11 +87,13 @@ fn what_stands_in_between_is_understood_by_its_status() {
     let error = reply(200, page).answer(Route::Reads).unwrap_err().to_string();
     assert!(error.contains("is this its address?"), "{error}");
     let known = Details::new(Kind::TooLarge, "at most 100 operations");
-    let error = Reply::problem(&known).answer(Route::Reads).unwrap_err().to_string();
+    let error = Reply::problem(&known).answer(Route::Changes).unwrap_err().to_string();
     assert!(error.contains("413") && error.contains(": at most 100 operations"), "{error}");
-    // A bunch may go in parts, whoever it is too large for.
-    assert_eq!(Reply::problem(&known).answer(Route::Bunches).unwrap(), Answer::TooLarge);
-    assert_eq!(reply(413, page).answer(Route::Bunches).unwrap(), Answer::TooLarge);
+    // These may go in parts, whoever they are too large for.
+    for route in [Route::Bunches, Route::Reads] {
+        assert_eq!(Reply::problem(&known).answer(route).unwrap(), Answer::TooLarge);
+        assert_eq!(reply(413, page).answer(route).unwrap(), Answer::TooLarge);
+    }
 }
 
 #[test]
