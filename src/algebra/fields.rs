@@ -16,8 +16,8 @@ use super::finite::require_finite;
 use super::members::{Builder, Entries, Pair, Zipped};
 use super::text;
 
-/// The largest state or patch, in bytes of canonical JSON: 16 MiB, so that one operation always fits in
-/// memory many times over on the smallest machine that runs this.
+/// The largest state or patch that is read, in bytes of canonical JSON: 16 MiB, so that one operation always fits in
+/// memory many times over on the smallest machine that runs this. What is composed of several may be larger.
 pub const FIELDS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A whole entity: field name → JSON value. A null field is an absent field.
@@ -54,7 +54,13 @@ impl State {
     /// What is no object, names a key twice, holds a number that cannot be carried exactly, is nested
     /// deeper than [`NESTING_MAX`](super::NESTING_MAX), or larger than [`FIELDS_BYTES_MAX`].
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        Fields::read(json, |value| value == "null").map(State)
+        Fields::read(json, FIELDS_BYTES_MAX, |value| value == "null").map(State)
+    }
+
+    /// Reads a state that was composed here: as [`State::from_json`], however large it is. What it was composed of was
+    /// within the limit, and taken.
+    pub(crate) fn composed(json: &str) -> Result<Self, Error> {
+        Fields::read(json, usize::MAX, |value| value == "null").map(State)
     }
 
     /// Reads a state from any serde value that is an object.
@@ -163,7 +169,12 @@ impl Patch {
     /// # Errors
     /// As [`State::from_json`].
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        Fields::read(json, |_| false).map(Patch)
+        Fields::read(json, FIELDS_BYTES_MAX, |_| false).map(Patch)
+    }
+
+    /// Reads a patch that was composed here. See [`State::composed`].
+    pub(crate) fn composed(json: &str) -> Result<Self, Error> {
+        Fields::read(json, usize::MAX, |_| false).map(Patch)
     }
 
     /// Reads a patch from any serde value that is an object.
@@ -290,7 +301,7 @@ impl Fields {
         Fields { text: Arc::from("{}") }
     }
 
-    fn read(json: &str, skip: impl Fn(&str) -> bool) -> Result<Self, Error> {
+    fn read(json: &str, max: usize, skip: impl Fn(&str) -> bool) -> Result<Self, Error> {
         let json = json.trim_ascii();
         let found = match json.as_bytes().first() {
             Some(b'{') => None,
@@ -309,8 +320,8 @@ impl Fields {
         out.push('{');
         text::write_members(&members, 0, &mut out, skip)?;
         out.push('}');
-        if out.len() > FIELDS_BYTES_MAX {
-            return Err(Error::TooLarge { bytes: out.len(), max: FIELDS_BYTES_MAX });
+        if out.len() > max {
+            return Err(Error::TooLarge { bytes: out.len(), max });
         }
         Ok(Fields { text: Arc::from(out) })
     }

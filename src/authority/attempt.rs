@@ -14,8 +14,8 @@ use super::store::{Store, Stored};
 use super::units;
 use super::world::World;
 use crate::algebra::{
-    Decision, Effect, EntityKey, Group, Other, Outcome, Patch, Planned, Policy, ReplicaId, Seq, State,
-    Version, decide,
+    Decision, Effect, EntityKey, Error, FIELDS_BYTES_MAX, Group, Other, Outcome, Patch, Planned, Policy,
+    ReplicaId, Seq, State, Version, decide,
 };
 
 /// The operations of a bunch, with what does not change from one attempt to the next.
@@ -256,7 +256,7 @@ impl<'a, S: Store> Given<'a, S> {
         let mut world = World::new(self.store, self.rules.schema);
         units::supersede(self, &world, &mut out)?;
         let mut out = self.closed(out);
-        let mut overwrote = BTreeMap::new();
+        let (mut overwrote, mut objections) = (BTreeMap::new(), Vec::new());
         for (place, operation) in self.operations.iter().enumerate() {
             if out.failed.contains_key(&place) || out.superseded.contains(&place) {
                 continue;
@@ -267,6 +267,11 @@ impl<'a, S: Store> Given<'a, S> {
                 Decision::Agreed => {}
                 Decision::Local { effect, overwrites, .. } => {
                     let version = now.after(&effect, self.replica);
+                    if let Some(reason) = too_large(&now, &version) {
+                        let outcome = Some(Outcome::Refused { reason });
+                        objections.push(Objection { place, outcome, cause: None });
+                        continue;
+                    }
                     overwrote.insert(place, overwrites);
                     world.put(key, version, place);
                 }
@@ -274,7 +279,7 @@ impl<'a, S: Store> Given<'a, S> {
                 Decision::Other | Decision::Held => drop(out.superseded.insert(place)),
             }
         }
-        let mut objections = self.cascades(&mut world, &out)?;
+        objections.extend(self.cascades(&mut world, &out)?);
         self.require_references(&mut world, &out, &mut objections)?;
         self.require_unique(&world, &out, &mut objections)?;
         if objections.is_empty() {
@@ -305,4 +310,12 @@ impl<'a, S: Store> Given<'a, S> {
         }
         Ok(Err(out))
     }
+}
+
+/// Why an entity cannot be what it would be: nobody could read its row. What was as large before may stay so.
+fn too_large(before: &Version, after: &Version) -> Option<String> {
+    let bytes = |version: &Version| version.existence.state().map_or(0, |state| state.as_json().len());
+    let (before, after) = (bytes(before), bytes(after));
+    let is_too_large = after > FIELDS_BYTES_MAX && after > before;
+    is_too_large.then(|| Error::TooLarge { bytes: after, max: FIELDS_BYTES_MAX }.to_string())
 }

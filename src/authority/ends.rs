@@ -230,11 +230,52 @@ mod tests {
     use uuid::Uuid;
 
     use crate::algebra::{
-        Answer, Ask, BunchNumber, CollectionName, EntityKey, Existence, Generation, Millis, Operation, Patch,
-        Planned, ReplicaId, Schema, Seq, State,
+        Answer, Ask, BunchNumber, CollectionName, EntityKey, Existence, FIELDS_BYTES_MAX, Generation, Millis,
+        Operation, Outcome, Patch, Planned, ReplicaId, Schema, Seq, State,
     };
     use crate::authority::{MemoryStore, Rules, Store, answer};
     use crate::codec::lines;
+
+    fn planned(number: u64, operations: impl IntoIterator<Item = Operation>) -> Ask {
+        let planned = |(seq, operation)| Planned {
+            operation,
+            base: None,
+            first: Seq(seq),
+            last: Seq(seq),
+            operations: 1,
+            touched: None,
+        };
+        let bunch = lines::bunch(BunchNumber(number), (1..).zip(operations).map(planned).collect());
+        Ask::Deliver { replica: ReplicaId(Uuid::from_u128(7)), bunch, generation: None }
+    }
+
+    #[test]
+    fn what_would_be_larger_than_anybody_reads_is_refused() {
+        let notes = CollectionName::new("notes").unwrap();
+        let [one, other] = [1, 2].map(|n| EntityKey::new(notes.clone(), Uuid::from_u128(n)).unwrap());
+        let [a, b] = ["a", "b"].map(|name| {
+            let json = format!(r#"{{"{name}":"{}"}}"#, "x".repeat(FIELDS_BYTES_MAX / 3 * 2));
+            Patch::from_json(&json).unwrap()
+        });
+        let schema = Schema::default();
+        let mut store = MemoryStore::new(schema.clone(), Generation::default());
+        let rules = Rules { schema: &schema, now: Millis(1), refuses: &|_| None };
+        let mut delivered = |ask| match answer(&mut store, &rules, &ask) {
+            Ok(Answer::Delivered(outcomes)) => outcomes.outcomes,
+            other => panic!("{other:?}"),
+        };
+        let made = delivered(planned(1, [Operation::patch(one.clone(), a.clone())]));
+        assert!(matches!(made.as_slice(), [Outcome::Accepted { .. }]), "{made:?}");
+        let too_much = [Operation::patch(one.clone(), b.clone()), Operation::patch(other.clone(), b.clone())];
+        let outcomes = delivered(planned(2, too_much));
+        let [Outcome::Refused { reason }, Outcome::Accepted { .. }] = outcomes.as_slice() else {
+            panic!("not the one alone is refused");
+        };
+        assert!(reason.contains("16 MiB"), "{reason}");
+        let shorter = Patch::removing("a").then(&b);
+        let outcomes = delivered(planned(3, [Operation::patch(one, shorter)]));
+        assert!(matches!(outcomes.as_slice(), [Outcome::Accepted { .. }]));
+    }
 
     #[test]
     fn a_child_that_is_written_as_it_was_keeps_its_parent() {
@@ -253,16 +294,7 @@ mod tests {
         for (number, operations) in
             (1..).zip([made.to_vec(), vec![again.clone(), Operation::delete(parent.clone())]])
         {
-            let planned = |(seq, operation)| Planned {
-                operation,
-                base: None,
-                first: Seq(seq),
-                last: Seq(seq),
-                operations: 1,
-                touched: None,
-            };
-            let bunch = lines::bunch(BunchNumber(number), (1..).zip(operations).map(planned).collect());
-            let ask = Ask::Deliver { replica: ReplicaId(Uuid::from_u128(7)), bunch, generation: None };
+            let ask = planned(number, operations);
             let rules = Rules { schema: &schema, now: Millis(1), refuses: &|_| None };
             let Ok(answer) = answer(&mut store, &rules, &ask);
             assert!(matches!(answer, Answer::Delivered(_)));

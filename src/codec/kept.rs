@@ -127,7 +127,7 @@ impl LostRecord {
     }
 
     pub(crate) fn patch(&self) -> Result<Patch, FrameError> {
-        Patch::from_json(&self.fields).map_err(|error| FrameError::Body { why: error.to_string() })
+        Patch::composed(&self.fields).map_err(|error| FrameError::Body { why: error.to_string() })
     }
 }
 
@@ -147,4 +147,30 @@ pub(crate) struct ReplicaRecord {
     /// When the next attempt may be made, in ms; 0 for at once.
     pub(crate) next_attempt_at: u64,
     pub(crate) is_unauthorised: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::{FIELDS_BYTES_MAX, Stamps, State};
+
+    #[test]
+    fn what_is_seen_of_an_entity_is_read_however_large_patches_made_it() {
+        let large = |name| format!(r#"{{"{name}":"{}"}}"#, "x".repeat(FIELDS_BYTES_MAX / 3 * 2));
+        let [one, other] = ["a", "b"].map(|name| Patch::from_json(&large(name)).unwrap());
+        let existence = Existence::Live(State::empty().with(&one).with(&other));
+        let version = Version { existence, stamps: Stamps::default() };
+        assert_eq!(LocalRecord::of(&version, false).version().unwrap(), version);
+        let lost = LostRecord {
+            collection: "notes".to_owned(),
+            id: [1; 16],
+            decision: 0,
+            side: 0,
+            was_delete: false,
+            fields: one.then(&other).as_json().to_owned(),
+            at: 0,
+            why: 0,
+        };
+        assert_eq!(lost.patch().unwrap(), one.then(&other));
+    }
 }

@@ -208,9 +208,10 @@ impl<'s, S: From<&'s str> + Into<String>> StampsRecord<S> {
     }
 }
 
-/// Reads a stored state as strictly as one that came from outside.
+/// Reads a stored state as strictly as one that came from outside, but that it may be larger: a patch may have been laid
+/// over it here.
 pub(crate) fn state_of(json: &str) -> Result<State, FrameError> {
-    State::from_json(json).map_err(|error| FrameError::Body { why: error.to_string() })
+    State::composed(json).map_err(|error| FrameError::Body { why: error.to_string() })
 }
 
 /// A trigger as it is stored.

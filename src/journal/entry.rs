@@ -142,7 +142,8 @@ pub(crate) fn alone(place: &[u8], entry: &Entry) -> Result<Vec<u8>, FrameError> 
     draft.finish(place, Some(&[parts.fields.as_bytes(), &parts.extra].concat()))
 }
 
-/// The entry of a value of its own. Its fields are read as strictly as if they came from outside.
+/// The entry of a value of its own. Its fields are read as strictly as if they came from outside, but for how many they
+/// are.
 pub(crate) fn from_alone(place: &[u8], bytes: &[u8]) -> Result<Entry, FrameError> {
     let wrong = || FrameError::Body { why: "it does not hold one entry".to_owned() };
     let rows = Rows::open(place, 0, bytes)?;
@@ -154,12 +155,13 @@ pub(crate) fn from_alone(place: &[u8], bytes: &[u8]) -> Result<Entry, FrameError
     Ok(entry)
 }
 
-/// Refuses an effect whose fields are no valid JSON: the last check before they leave the journal.
+/// Refuses an effect whose fields are no valid JSON: the last check before they leave the journal. It was composed of what
+/// was taken, so it is not refused for being large.
 pub(crate) fn require_valid(effect: &Effect) -> Result<(), FrameError> {
     let is_same = match &effect.content {
         Content::Keep => true,
-        Content::Merge(patch) => Patch::from_json(patch.as_json()).is_ok_and(|read| read == *patch),
-        Content::Replace(state) => State::from_json(state.as_json()).is_ok_and(|read| read == *state),
+        Content::Merge(patch) => Patch::composed(patch.as_json()).is_ok_and(|read| read == *patch),
+        Content::Replace(state) => State::composed(state.as_json()).is_ok_and(|read| read == *state),
     };
     if is_same { Ok(()) } else { Err(FrameError::Body { why: "fields are no canonical JSON".to_owned() }) }
 }

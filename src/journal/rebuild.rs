@@ -287,7 +287,7 @@ fn written(
     Ok(Level::between(first, writer.finish()?))
 }
 
-/// An entry, read as strictly as if it came from outside; none where its payload is lost.
+/// An entry, read as strictly as one that leaves the journal; none where its payload is lost.
 pub(crate) fn opened(
     row: &Row,
     preamble: &Preamble,

@@ -113,7 +113,7 @@ async fn answered(
             None => query,
         };
         let request = wire::Request { route, text };
-        let ask = request.ask().map_err(|problem| Details::new(Kind::Malformed, problem.to_string()))?;
+        let ask = request.ask().map_err(|problem| Details::unread(&problem))?;
         drop(request);
         let reply = answer(&state, &account, &ask)?;
         Ok(body::response(reply, body::accepts_gzip(&headers)))

@@ -4,7 +4,8 @@
 
 use foldlog::Uuid;
 use foldlog::algebra::{
-    Answer, Ask, CollectionName, EntityKey, Generation, Limits, Millis, Operation, Patch, Schema, State,
+    Answer, Ask, CollectionName, EntityKey, FIELDS_BYTES_MAX, Generation, Limits, Millis, Operation, Patch,
+    Schema, State,
 };
 use foldlog::authority::{MemoryStore, Rules, answer};
 use foldlog::journal::{Durability, Journal, Options};
@@ -90,6 +91,35 @@ fn a_long_chain_of_deleted_parents_comes_back_with_its_last_child() {
     assert_eq!(live.len(), usize::try_from(LENGTH).unwrap());
     let bunch = replica.seal(Limits::default()).unwrap().unwrap();
     assert_eq!(bunch.operations.len(), live.len());
+}
+
+/// Both sides' parts are within the limit: neither side ends up with what it cannot read, and nothing is lost.
+#[test]
+fn what_edits_made_larger_than_one_may_be_is_seen_parked_and_mended() {
+    let large = |name: &str| format!(r#"{{"{name}":"{}"}}"#, "x".repeat(FIELDS_BYTES_MAX / 8 * 5));
+    let mut store = MemoryStore::new(schema(SCHEMA), Generation(Uuid::from_u128(1)));
+    let storage = FaultyStorage::new();
+    let replica = opened(&storage);
+    commit(&replica, &[patch(key("folders", 1), &large("a"))]);
+    run(&mut store, &replica, Want::SYNC);
+    commit(&replica, &[patch(key("folders", 1), &large("b"))]);
+    drop(replica);
+    let replica = opened(&storage);
+    let both = state(&large("a")).with(&Patch::from_json(&large("b")).unwrap());
+    assert_eq!(replica.get(&key("folders", 1)).unwrap(), Some(both.clone()));
+    run(&mut store, &replica, Want::SYNC);
+    assert_eq!(replica.journal().parked().unwrap().len(), 1);
+    drop(replica);
+    let replica = opened(&storage);
+    assert_eq!(replica.get(&key("folders", 1)).unwrap(), Some(both));
+    commit(&replica, &[patch(key("folders", 1), r#"{"a":null}"#)]);
+    run(&mut store, &replica, Want::SYNC);
+    let other = opened(&FaultyStorage::new());
+    run(&mut store, &other, Want::SYNC);
+    for replica in [&replica, &other] {
+        assert_eq!(replica.get(&key("folders", 1)).unwrap(), Some(state(&large("b"))));
+        assert_eq!(replica.journal().status().unwrap().set_aside, 0);
+    }
 }
 
 /// A replica with something in every table: synchronised, changed, created, deleted, in conflict, clashing, lost; and

@@ -5,6 +5,7 @@ mod birth;
 mod calls;
 mod crash;
 mod damage;
+mod large;
 mod pass;
 #[path = "../prepared/mod.rs"]
 mod prepared;

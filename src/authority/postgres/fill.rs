@@ -54,7 +54,7 @@ pub(super) fn fill(
             let (state, exact): (Option<Jsonb<&str>>, Option<&str>) = (get(row, 2)?, get(row, 3)?);
             let text = exact.or(state.map(|state| state.0)).unwrap_or("{}");
             let damaged = |error| PostgresError::damaged(format!("the row of {collection}/{id}"), error);
-            let state = State::from_json(text).map_err(damaged)?;
+            let state = State::composed(text).map_err(damaged)?;
             let key = EntityKey::new(collection.clone(), id).map_err(damaged)?;
             push_extras(&mut filled, table, schema, &key, &state);
             accounts.push(account);

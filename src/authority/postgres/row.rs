@@ -20,7 +20,7 @@ pub(super) fn stored(row: &Row) -> Result<(Uuid, Stored, Place), PostgresError> 
     let damaged = |why: &dyn ToString| PostgresError::damaged(format!("the row of {id}"), why.to_string());
     let (as_jsonb, exact): (Option<Jsonb<&str>>, Option<&str>) = (get(row, 3)?, get(row, 4)?);
     let text = exact.or(as_jsonb.map(|jsonb| jsonb.0)).ok_or_else(|| damaged(&"it has no state"))?;
-    let state = State::from_json(text).map_err(|error| damaged(&error))?;
+    let state = State::composed(text).map_err(|error| damaged(&error))?;
     let (stamps, fields): Marks = marks_of(get(row, 5)?)?;
     let writer = match (get::<Option<Uuid>>(row, 6)?, get::<Option<i64>>(row, 7)?) {
         (Some(replica), Some(bunch)) => {

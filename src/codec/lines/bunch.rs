@@ -4,6 +4,7 @@ use super::Line;
 use super::error::Problem;
 use super::list::each_named;
 use super::object::{Object, wrong};
+use super::operation::folded;
 use super::read::BUNCH_BYTES_MAX;
 use super::write::{Writer, write_list};
 use crate::algebra::{Bunch, BunchNumber, Digest, Planned};
@@ -18,7 +19,7 @@ impl Line for Bunch {
             let expected = "a blake3 hash in 64 lower-case hexadecimal digits";
             return Err(wrong("id", expected, object.need("id")?));
         }
-        let read = bunch(object.bunch()?, operations(&object)?);
+        let read = bunch(object.bunch()?, operations(&object, Planned::from_line)?);
         if *id == read.id.to_string() { Ok(read) } else { Err(Problem::BunchId) }
     }
 
@@ -47,12 +48,13 @@ pub(crate) fn bunch_text(bunch: &Bunch) -> String {
     out
 }
 
-/// Reads the text that a bunch's id is the hash of.
+/// Reads the text that a bunch's id is the hash of. It was sealed here, so its operations may be larger than any that is
+/// taken: they were folded of several.
 pub(crate) fn parse_bunch_text(text: &str) -> Result<Bunch, Problem> {
     let object = Object::read(text, "a bunch", &["bunch", "operations"])?;
     let number = object.bunch()?;
     let id = Digest(*blake3::hash(text.as_bytes()).as_bytes());
-    Ok(Bunch { number, id, operations: operations(&object)? })
+    Ok(Bunch { number, id, operations: operations(&object, folded)? })
 }
 
 /// How many bytes an operation takes in a bunch, its comma included.
@@ -60,8 +62,11 @@ pub(crate) fn planned_bytes(planned: &Planned) -> usize {
     planned.to_line().len() + 1
 }
 
-fn operations(object: &Object<'_>) -> Result<Vec<Planned>, Problem> {
-    each_named("operations", "operation", object.need("operations")?, Planned::from_line)
+fn operations(
+    object: &Object<'_>,
+    read: impl FnMut(&str) -> Result<Planned, Problem>,
+) -> Result<Vec<Planned>, Problem> {
+    each_named("operations", "operation", object.need("operations")?, read)
 }
 
 fn write(number: BunchNumber, id: Option<Digest>, operations: &[Planned], out: &mut String) {

@@ -125,6 +125,18 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// Whether there is nothing wrong with what was sent but how large it is.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Problem::Invalid { source: algebra::Error::TooLarge { .. } } | Problem::TooLong { .. } => true,
+            Problem::Element { problem, .. } => problem.is_too_large(),
+            _ => false,
+        }
+    }
+}
+
 impl From<algebra::Error> for Problem {
     fn from(source: algebra::Error) -> Self {
         match source {

@@ -7,8 +7,8 @@ use super::object::{Object, string, whole, wrong};
 use super::plain::{Nulls, Plain};
 use super::write::{Writer, quote, write_list};
 use crate::algebra::{
-    Change, CollectionName, EntityKey, Epoch, Group, Millis, Operation, Patch, Planned, Seq, State, Update,
-    parse_id,
+    Change, CollectionName, EntityKey, Epoch, Error, Group, Millis, Operation, Patch, Planned, Seq, State,
+    Update, parse_id,
 };
 
 const KEYS: [&str; 11] =
@@ -31,11 +31,7 @@ impl Line for Operation {
 /// it counts as one operation with places 0.
 impl Line for Planned {
     fn from_line(text: &str) -> Result<Self, Problem> {
-        let object = Object::read(text, "an operation", &KEYS)?;
-        let base = object.optional_whole("base")?.map(Epoch);
-        let (first, last, operations) = (Seq(0), Seq(0), 1);
-        let (operation, touched) = (operation(&object)?, touched(&object)?);
-        Ok(Planned { operation, base, first, last, operations, touched })
+        planned(text, change)
     }
 
     fn write_line(&self, out: &mut String) {
@@ -43,9 +39,26 @@ impl Line for Planned {
     }
 }
 
+/// Reads an operation that was folded here of what was taken, and may be larger than what is.
+pub(super) fn folded(text: &str) -> Result<Planned, Problem> {
+    planned(text, |object| change_by(object, State::composed, Patch::composed))
+}
+
+fn planned(
+    text: &str,
+    change: impl FnOnce(&Object<'_>) -> Result<Change, Problem>,
+) -> Result<Planned, Problem> {
+    let object = Object::read(text, "an operation", &KEYS)?;
+    let base = object.optional_whole("base")?.map(Epoch);
+    let (first, last, operations) = (Seq(0), Seq(0), 1);
+    let (operation, touched) = (operation(&object, change)?, touched(&object)?);
+    Ok(Planned { operation, base, first, last, operations, touched })
+}
+
 /// Reads an operation however it is written.
 pub(super) fn parsed(text: &str) -> Result<Operation, Problem> {
-    operation(&Object::read(text, "an operation", &KEYS)?)
+    let object = Object::read(text, "an operation", &KEYS)?;
+    operation(&object, change)
 }
 
 /// Reads an operation that is written plainly, as most are: several times as quick as with the parser.
@@ -96,7 +109,10 @@ pub(super) fn plain(text: &str) -> Option<Operation> {
     Some(operation)
 }
 
-fn operation(object: &Object<'_>) -> Result<Operation, Problem> {
+fn operation(
+    object: &Object<'_>,
+    change: impl FnOnce(&Object<'_>) -> Result<Change, Problem>,
+) -> Result<Operation, Problem> {
     let key = object.entity()?;
     let change = change(object)?;
     let at = object.optional_whole("at")?.map(Millis::new).transpose()?;
@@ -116,14 +132,22 @@ fn operation(object: &Object<'_>) -> Result<Operation, Problem> {
 }
 
 fn change(object: &Object<'_>) -> Result<Change, Problem> {
+    change_by(object, State::from_json, Patch::from_json)
+}
+
+fn change_by(
+    object: &Object<'_>,
+    state_of: fn(&str) -> Result<State, Error>,
+    patch_of: fn(&str) -> Result<Patch, Error>,
+) -> Result<Change, Problem> {
     let op = object.string("op")?;
     let shape = |why| Err(Problem::Shape { why });
     match (op.as_ref(), object.get("state"), object.get("patch")) {
-        ("create", Some(state), None) => Ok(Change::Create(State::from_json(state)?)),
+        ("create", Some(state), None) => Ok(Change::Create(state_of(state)?)),
         ("create", _, Some(_)) => shape("a create has no \"patch\"; say the whole entity in \"state\""),
         ("create", None, None) => shape("a create needs the whole entity in \"state\""),
-        ("update", Some(state), None) => Ok(Change::Update(Update::State(State::from_json(state)?))),
-        ("update", None, Some(patch)) => Ok(Change::Update(Update::Patch(Patch::from_json(patch)?))),
+        ("update", Some(state), None) => Ok(Change::Update(Update::State(state_of(state)?))),
+        ("update", None, Some(patch)) => Ok(Change::Update(Update::Patch(patch_of(patch)?))),
         ("update", Some(_), Some(_)) => {
             shape("an update has a \"patch\" or a \"state\", not both; keep one of them")
         }

@@ -108,6 +108,13 @@ impl Details {
         Details { kind: Some(kind), status, title: title.to_owned(), detail: detail.into(), generation: None }
     }
 
+    /// Why a request cannot be read.
+    #[must_use]
+    pub fn unread(problem: &Problem) -> Self {
+        let kind = if problem.is_too_large() { Kind::TooLarge } else { Kind::Malformed };
+        Details::new(kind, problem.to_string())
+    }
+
     /// Title and detail in one line, as far as there are any.
     #[must_use]
     pub fn words(&self) -> String {

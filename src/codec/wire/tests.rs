@@ -97,6 +97,21 @@ fn what_stands_in_between_is_understood_by_its_status() {
 }
 
 #[test]
+fn a_bunch_with_an_operation_that_is_larger_than_may_be_is_too_large_and_nothing_worse() {
+    let large = "x".repeat(crate::algebra::FIELDS_BYTES_MAX);
+    let answered = |state: &str| {
+        let text = format!(
+            r#"{{"replica":"{NAME}","bunch":{{"bunch":1,"id":"{}","operations":[{{"op":"create","collection":"notes","id":"{ID}","state":{state}}}]}}}}"#,
+            "0".repeat(64)
+        );
+        let problem = Request { route: Route::Bunches, text }.ask().unwrap_err();
+        Reply::problem(&Details::unread(&problem)).answer(Route::Bunches)
+    };
+    assert_eq!(answered(&format!(r#"{{"a":"{large}"}}"#)).unwrap(), Answer::TooLarge);
+    assert!(matches!(answered("7"), Err(Unanswered::Refused { .. })));
+}
+
+#[test]
 fn events_come_back_in_whatever_pieces_they_are_read() {
     let line = format!(
         r#"{{"index":7,"collection":"notes","id":"{ID}","action":"upsert","epoch":12,"sender":"{NAME}"}}"#

@@ -56,6 +56,22 @@ fn a_bunch_is_known_by_the_hash_of_its_bytes() {
     assert_eq!(bunch_text(&made).len(), r#"{"bunch":3,"operations":[]}"#.len() + planned - 1);
 }
 
+#[test]
+fn what_was_folded_here_is_read_however_large_it_is() {
+    let [one, other] = ["a", "b"]
+        .map(|name| Patch::from_json(&format!(r#"{{"{name}":"{}"}}"#, "x".repeat(FIELDS_BYTES_MAX / 3 * 2))));
+    let folded = one.unwrap().then(&other.unwrap());
+    let line = format!(r#"{{"op":"update","collection":"notes","id":"{ID}","patch":{{}}}}"#);
+    let mut planned = Planned::from_line(&line).unwrap();
+    planned.operation.change = Change::Update(Update::Patch(folded));
+    let (made, text) = bunch_with_text(BunchNumber(3), vec![planned]);
+    assert_eq!(parse_bunch_text(&text).unwrap(), made);
+    // Whoever takes it from somebody else refuses it, and says that it is too large.
+    let refused = Bunch::from_line(&made.to_line()).unwrap_err();
+    assert!(refused.is_too_large(), "{refused}");
+    assert!(!Bunch::from_line("{}").unwrap_err().is_too_large());
+}
+
 fn first_error(input: &[u8]) -> String {
     read::<Operation, _>(input).find_map(Result::err).unwrap().to_string()
 }
