@@ -6,9 +6,9 @@
 
 use super::columns::Payload;
 use super::effects::Who;
-use super::entry::Interned;
+use super::entry::{Interned, RowSet, RowSets};
 use super::error::Error;
-use super::folding::{Folding, PendingSlots, Sources, local, set_of, sets_of};
+use super::folding::{Folding, PendingSlots, Sources, local};
 use crate::codec::FrameError;
 use crate::codec::columns::{Preamble, Rows, no_row};
 use crate::codec::row::Row;
@@ -88,17 +88,18 @@ impl Crowded {
         })
     }
 
-    /// Visits the rows that are alone, without their payloads: of each whom it is about, and its set of groups as it is
-    /// interned. Those without an operation are left out.
+    /// Visits the rows that are alone, without their payloads: of each whom it is about, and its set of groups. Those
+    /// without an operation are left out. Whatever was folded is forgotten.
     pub(crate) fn rows(
         &self,
         folding: &mut Folding,
         sources: &Sources,
-        mut visit: impl FnMut(&mut Interned, Who, &Row, u32) -> Result<(), Error>,
+        mut visit: impl FnMut(&mut Interned, Who, &Row, Option<&mut RowSet>) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        folding.clear(0);
         folding.scan(sources, |scanned, interned, slots, names, rows| {
             let damaged = |error| scanned.damaged(error);
-            let sets = sets_of(interned, &rows.preamble).map_err(damaged)?;
+            let mut sets = RowSets::of(&rows.preamble);
             for (place, hash) in hashes(slots, names, rows).enumerate() {
                 if self.has(hash.map_err(damaged)?) {
                     continue;
@@ -106,9 +107,10 @@ impl Crowded {
                 let row = rows.row(place).ok_or_else(no_row).map_err(damaged)?;
                 if row.shape.operations > 0 {
                     let who = (local(names, row.name.into()).map_err(damaged)?, row.id);
-                    visit(interned, who, &row, set_of(&sets, &row).map_err(damaged)?)?;
+                    visit(interned, who, &row, sets.of_row(&row).map_err(damaged)?)?;
                 }
             }
+            interned.forget_sets();
             Ok(())
         })
     }

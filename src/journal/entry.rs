@@ -1,6 +1,8 @@
 //! Entries: effects and operations as rows with payloads, and back.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::columns::Payload;
 use super::effects::Who;
@@ -185,13 +187,68 @@ pub(crate) fn group_names<'p>(row: &Row, preamble: &'p Preamble) -> Result<&'p [
     }
 }
 
-/// Small numbers for collections and for sets of groups, while a pass lasts.
+/// Small numbers for collections and, while some entities are folded, for sets of groups.
 #[derive(Debug, Default)]
 pub(crate) struct Interned {
     names: Vec<CollectionName>,
     by_name: HashMap<String, u32>,
-    sets: Vec<Vec<Group>>,
-    by_set: HashMap<Vec<Group>, u32>,
+    sets: Vec<Set>,
+    /// Those that are shared.
+    by_set: HashMap<Arc<[Group]>, u32>,
+}
+
+/// What several entities have in common is held once; what one entity alone has grows where it is, so that no step on the
+/// way to it is held.
+#[derive(Debug)]
+enum Set {
+    Shared(Arc<[Group]>),
+    Own(BTreeSet<Group>),
+}
+
+/// Sets that were joined of others are shared up to so many groups: larger ones are rarely two entities'.
+const SHARED_GROUPS_MAX: usize = 4;
+
+/// The set of groups of some rows, in their order, and its number once it has one.
+#[derive(Debug)]
+pub(crate) struct RowSet {
+    groups: Vec<Group>,
+    place: Option<u32>,
+}
+
+impl RowSet {
+    fn is_in(&self, groups: &[Group]) -> bool {
+        self.groups.iter().all(|group| groups.binary_search(group).is_ok())
+    }
+}
+
+/// The sets of groups of a value of rows, each read when a row first needs it.
+pub(crate) struct RowSets<'p> {
+    preamble: &'p Preamble,
+    sets: Vec<Option<RowSet>>,
+}
+
+impl<'p> RowSets<'p> {
+    pub(crate) fn of(preamble: &'p Preamble) -> Self {
+        RowSets { preamble, sets: preamble.groups.iter().map(|_| None).collect() }
+    }
+
+    /// The one of a row; none for the empty one.
+    pub(crate) fn of_row(&mut self, row: &Row) -> Result<Option<&mut RowSet>, FrameError> {
+        let names = group_names(row, self.preamble)?;
+        let set = usize::from(row.groups).checked_sub(1).and_then(|place| self.sets.get_mut(place));
+        match set {
+            Some(set) if !names.is_empty() => {
+                if set.is_none() {
+                    let mut groups = records::groups_of(names)?;
+                    groups.sort();
+                    groups.dedup();
+                    *set = Some(RowSet { groups, place: None });
+                }
+                Ok(set.as_mut())
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
 }
 
 impl Interned {
@@ -225,35 +282,73 @@ impl Interned {
         EntityKey::new(name, id).map_err(|source| Error::Invalid { source })
     }
 
+    /// Forgets all sets of groups: their numbers mean nothing any more.
+    pub(crate) fn forget_sets(&mut self) {
+        self.sets.clear();
+        self.by_set.clear();
+    }
+
     /// The number of a set of groups; 0 is the empty one.
-    pub(crate) fn set(&mut self, set: Vec<Group>) -> Result<u32, FrameError> {
-        if set.is_empty() {
-            return Ok(0);
+    pub(crate) fn set(&mut self, set: &mut RowSet) -> Result<u32, FrameError> {
+        match set.place {
+            Some(place) => Ok(place),
+            None => {
+                let place = self.shared(&set.groups)?;
+                set.place = Some(place);
+                Ok(place)
+            }
         }
-        if let Some(place) = self.by_set.get(&set) {
+    }
+
+    fn shared(&mut self, groups: &[Group]) -> Result<u32, FrameError> {
+        if let Some(place) = self.by_set.get(groups) {
             return Ok(*place);
         }
-        let place = u32::try_from(self.sets.len() + 1)
-            .map_err(|_| FrameError::Body { why: "too many groups".to_owned() })?;
-        self.sets.push(set.clone());
-        self.by_set.insert(set, place);
+        let groups: Arc<[Group]> = Arc::from(groups);
+        let place = self.push(Set::Shared(Arc::clone(&groups)))?;
+        self.by_set.insert(groups, place);
         Ok(place)
     }
 
-    pub(crate) fn groups(&self, place: u32) -> &[Group] {
-        (place as usize).checked_sub(1).and_then(|place| self.sets.get(place)).map_or(&[], Vec::as_slice)
+    fn push(&mut self, set: Set) -> Result<u32, FrameError> {
+        self.sets.push(set);
+        u32::try_from(self.sets.len()).map_err(|_| FrameError::Body { why: "too many groups".to_owned() })
     }
 
-    /// The number of the union of two sets.
-    pub(crate) fn union(&mut self, a: u32, b: u32) -> Result<u32, FrameError> {
-        match (a, b) {
-            (a, b) if a == b => Ok(a),
-            (a, 0) => Ok(a),
-            (0, b) => Ok(b),
-            (a, b) => {
-                let joined = crate::algebra::joined(self.groups(a), self.groups(b));
-                self.set(joined)
-            }
+    /// The groups of a set, in their order.
+    pub(crate) fn groups(&self, place: u32) -> Cow<'_, [Group]> {
+        match (place as usize).checked_sub(1).and_then(|place| self.sets.get(place)) {
+            None => Cow::Borrowed(&[]),
+            Some(Set::Shared(groups)) => Cow::Borrowed(groups),
+            Some(Set::Own(groups)) => Cow::Owned(groups.iter().cloned().collect()),
         }
+    }
+
+    /// The number of the union of an entity's set, which it has no more, with that of one of its rows.
+    pub(crate) fn union(&mut self, own: u32, row: &mut RowSet) -> Result<u32, FrameError> {
+        let joined = match (own as usize).checked_sub(1).and_then(|place| self.sets.get_mut(place)) {
+            None => return self.set(row),
+            Some(Set::Own(groups)) => {
+                groups.extend(row.groups.iter().cloned());
+                return Ok(own);
+            }
+            Some(Set::Shared(groups)) if row.is_in(groups) => return Ok(own),
+            Some(Set::Shared(groups)) => crate::algebra::joined(groups, &row.groups),
+        };
+        if joined.len() <= SHARED_GROUPS_MAX {
+            self.shared(&joined)
+        } else {
+            self.push(Set::Own(joined.into_iter().collect()))
+        }
+    }
+
+    /// How many groups are held, each as often as it is.
+    #[cfg(test)]
+    pub(crate) fn groups_held(&self) -> usize {
+        let held = |set: &Set| match set {
+            Set::Shared(groups) => groups.len(),
+            Set::Own(groups) => groups.len(),
+        };
+        self.sets.iter().map(held).sum()
     }
 }

@@ -1,9 +1,13 @@
 //! What a fold would take, found without folding: the smallest hashes tell how many entities there are (a KMV
 //! sketch), and the entities that they belong to are a fair sample of how much is held of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
 
 use super::alone::Crowded;
+use super::entry::group_names;
 use super::error::Error;
 use super::folding::{Folding, SLOT_BYTES, Sources, local};
 use super::gather::{GATHERED_PART_BYTES, GATHERING_BYTES, gathered_bytes_max};
@@ -19,6 +23,12 @@ const CHAINED_BYTES: u64 = 16;
 /// …and among what is to be read.
 const WANTED_BYTES: u64 = 16;
 
+/// What a group of an entity costs: its name, and its place in the set.
+pub(super) const GROUP_BYTES: usize = 96;
+
+/// So many groups of a sampled entity are told apart; of more, each time that one is named counts.
+const TOLD_APART: usize = 256;
+
 /// What folding some sources at once would take, about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Estimate {
@@ -28,12 +38,21 @@ pub(crate) struct Estimate {
 
 /// The parts of one entity that matter.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sampled {
+struct SampledParts {
     parts: usize,
     /// Those that write something.
     gathered: usize,
     payload_bytes: usize,
     largest: usize,
+}
+
+/// What is held of one entity.
+#[derive(Clone, Debug, Default)]
+struct Sampled {
+    parts: SampledParts,
+    /// The hashes of some of its groups, and how often others were named.
+    groups: HashSet<u64>,
+    other_groups: usize,
 }
 
 impl Folding {
@@ -61,7 +80,11 @@ impl Folding {
                 if hash <= bound {
                     let (fields, extra) = rows.payload_bytes(place).next().unwrap_or_default();
                     let bytes = usize::try_from(fields.saturating_add(extra)).unwrap_or(usize::MAX);
-                    sample.entry(hash).or_default().add(content, bytes);
+                    let sampled = sample.entry(hash).or_default();
+                    sampled.parts.add(content, bytes);
+                    let row = rows.row(place).ok_or_else(no_row);
+                    let groups = row.and_then(|row| group_names(&row, &rows.preamble));
+                    sampled.add_groups(groups.map_err(|error| scanned.damaged(error))?);
                     if sample.len() > SAMPLED {
                         sample.pop_last();
                         bound = sample.last_key_value().map_or(u64::MAX, |(hash, _)| *hash);
@@ -87,9 +110,26 @@ impl Folding {
 }
 
 impl Sampled {
+    fn add_groups(&mut self, groups: &[String]) {
+        for group in groups {
+            if self.groups.len() < TOLD_APART {
+                self.groups.insert(FixedState::default().hash_one(group));
+            } else {
+                self.other_groups += 1;
+            }
+        }
+    }
+
+    fn held(&self) -> usize {
+        let groups = self.groups.len().saturating_add(self.other_groups);
+        self.parts.held().saturating_add(groups.saturating_mul(GROUP_BYTES))
+    }
+}
+
+impl SampledParts {
     fn add(&mut self, content: ContentKind, bytes: usize) {
         if content == ContentKind::Replace {
-            *self = Sampled::default();
+            *self = SampledParts::default();
         }
         self.parts += 1;
         if content != ContentKind::Keep {

@@ -8,14 +8,14 @@ use std::ops::Range;
 use super::alone::Crowded;
 use super::columns::{ColumnReader, Payload};
 use super::effects::Who;
-use super::entry::{Entry, Interned, effect_of, group_names};
+use super::entry::{Entry, Interned, RowSet, RowSets, effect_of, group_names};
 use super::error::Error;
 use super::gather::{Gatherings, Place, Whole};
 use super::tables::{LOG, RUN, Snapshot};
 use crate::algebra::slots::{Beside, How, LOOKED_UP, Slot, Slots, Times, TwoLines, Whom, part_of};
 use crate::algebra::{Clock, EntityKey};
 use crate::codec::FrameError;
-use crate::codec::columns::{Preamble, Rows, no_row};
+use crate::codec::columns::{Rows, no_row};
 use crate::codec::records::Level;
 use crate::codec::row::{ContentKind, Row};
 
@@ -117,6 +117,7 @@ impl Folding {
 
     /// Forgets the slots, for the next pass over the same rows, which is about so many entities.
     pub(crate) fn clear(&mut self, entities: u64) {
+        self.interned.forget_sets();
         self.slots.clear();
         self.slots.reserve(usize::try_from(entities).unwrap_or(0));
     }
@@ -240,7 +241,7 @@ impl Folding {
     /// What survived, as an entry.
     pub(crate) fn entry(&self, slot: &PendingSlot, row: &Row, payload: Payload<'_>) -> Result<Entry, Error> {
         let key = self.key(slot)?;
-        let groups = self.interned.groups(slot.extra.groups).to_vec();
+        let groups = self.interned.groups(slot.extra.groups).into_owned();
         let effect = effect_of(row, groups, payload)
             .map_err(|error| super::tables::damaged(format!("the entry of {key}"))(error))?;
         Ok(Entry { key, effect, first_at: slot.extra.first_at })
@@ -256,23 +257,6 @@ pub(crate) fn local(names: &[u32], name: u64) -> Result<u32, FrameError> {
         .ok_or_else(|| FrameError::Body { why: "a row names no collection".to_owned() })
 }
 
-/// The sets of groups of a value of rows, as they are interned.
-pub(crate) fn sets_of(interned: &mut Interned, preamble: &Preamble) -> Result<Vec<u32>, FrameError> {
-    let sets = preamble.groups.iter();
-    sets.map(|set| crate::codec::records::groups_of(set).and_then(|set| interned.set(set))).collect()
-}
-
-/// The one of a row.
-pub(crate) fn set_of(sets: &[u32], row: &Row) -> Result<u32, FrameError> {
-    match usize::from(row.groups).checked_sub(1) {
-        None => Ok(0),
-        Some(set) => sets
-            .get(set)
-            .copied()
-            .ok_or_else(|| FrameError::Body { why: "a row names no set of groups".to_owned() }),
-    }
-}
-
 fn fold_rows(
     interned: &mut Interned,
     slots: &mut PendingSlots,
@@ -281,7 +265,8 @@ fn fold_rows(
     first_place: u64,
     rows: &Rows<'_>,
 ) -> Result<(), FrameError> {
-    let sets = sets_of(interned, &rows.preamble)?;
+    // Of a set that no row needs here, nothing is held.
+    let mut sets = RowSets::of(&rows.preamble);
     let mut places: Vec<usize> = Vec::with_capacity(LOOKED_UP);
     let mut whom: Vec<Whom> = Vec::with_capacity(LOOKED_UP);
     let mut hints = [None; LOOKED_UP];
@@ -313,21 +298,30 @@ fn fold_rows(
         slots.look_up(whom.iter(), &mut hints);
         for ((place, whom), hint) in places.iter().zip(&whom).zip(hints) {
             let row = rows.row(*place).ok_or_else(no_row)?;
-            let set = set_of(&sets, &row)?;
             let how = How { replaces: row.content == ContentKind::Replace, cuts: row.is_cut };
             let slot = slots.add(whom, hint, row.shape, first_place + *place as u64, how);
             if let Some(slot) = slots.slots.get_mut(slot) {
-                slot.extra.add(&row, set, interned)?;
+                slot.extra.add(&row, sets.of_row(&row)?, interned)?;
             }
         }
     }
 }
 
 impl Kept {
-    pub(crate) fn add(&mut self, row: &Row, set: u32, interned: &mut Interned) -> Result<(), FrameError> {
+    pub(crate) fn add(
+        &mut self,
+        row: &Row,
+        set: Option<&mut RowSet>,
+        interned: &mut Interned,
+    ) -> Result<(), FrameError> {
         let is_first = row.is_cut || self.content.is_none();
         *self = Kept {
-            groups: if is_first { set } else { interned.union(self.groups, set)? },
+            groups: match set {
+                Some(set) if is_first => interned.set(set)?,
+                Some(set) => interned.union(self.groups, set)?,
+                None if is_first => 0,
+                None => self.groups,
+            },
             first_at: if is_first || self.first_at == 0 { row.first_at } else { self.first_at },
             is_cut: row.is_cut || self.is_cut,
             fields_bytes: if row.content == ContentKind::Merge && !is_first {
@@ -344,5 +338,78 @@ impl Kept {
             }),
         };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::{CollectionName, Group, Limits, Operation, Patch};
+    use crate::journal::{Durability, Journal, rewrite};
+
+    fn edit(n: u128, group: usize) -> Operation {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), uuid::Uuid::from_u128(n)).unwrap();
+        let patch = Patch::from_json(r#"{"a":1}"#).unwrap();
+        Operation::patch(key, patch).in_group(Group::new(&format!("group {group}")).unwrap())
+    }
+
+    /// One entity with many groups, another with one.
+    fn journal(groups: usize) -> Journal {
+        let journal = Journal::in_memory().unwrap();
+        let edits: Vec<Operation> =
+            (0..groups).map(|group| edit(1, group)).chain([edit(2, groups)]).collect();
+        journal.append(&edits, Durability::Durable).unwrap();
+        journal
+    }
+
+    #[test]
+    fn an_entity_with_many_groups_holds_each_of_them_once() {
+        const GROUPS: usize = 3_000;
+        let journal = journal(GROUPS);
+        let held = journal.inner.read(|snapshot| {
+            let mut folding = Folding::new(snapshot)?;
+            let sources = rewrite::all(&folding, &snapshot.state()?)?;
+            folding.fold(&sources, Part::All)?;
+            Ok(folding.interned.groups_held())
+        });
+        let held = held.unwrap();
+        assert!(held < 2 * GROUPS, "{held} where there are {GROUPS}");
+        let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+        let groups = |place: usize| bunch.operations.get(place).unwrap().operation.groups.len();
+        assert_eq!((groups(0), groups(1)), (GROUPS, 1));
+    }
+
+    #[test]
+    fn groups_are_held_of_what_takes_part_and_no_longer() {
+        let journal = journal(100);
+        let held = journal.inner.read(|snapshot| {
+            let mut folding = Folding::new(snapshot)?;
+            let sources = rewrite::all(&folding, &snapshot.state()?)?;
+            let wanted = std::collections::HashSet::from([(0, uuid::Uuid::from_u128(2))]);
+            let mut held = Vec::new();
+            folding.fold(&sources, Part::Keys(&wanted))?;
+            held.push(folding.interned.groups_held());
+            folding.clear(1);
+            held.push(folding.interned.groups_held());
+            Ok(held)
+        });
+        assert_eq!(held.unwrap(), [1, 0]);
+    }
+
+    #[test]
+    fn groups_are_a_part_of_what_folding_takes() {
+        let several = journal(100);
+        let one = Journal::in_memory().unwrap();
+        let edits: Vec<Operation> = (0..101).map(|n| edit(if n == 100 { 2 } else { 1 }, 0)).collect();
+        one.append(&edits, Durability::Durable).unwrap();
+        let [several, one] = [several, one].map(|journal| {
+            let estimate = journal.inner.read(|snapshot| {
+                let mut folding = Folding::new(snapshot)?;
+                let sources = rewrite::all(&folding, &snapshot.state()?)?;
+                folding.estimate(&sources, None)
+            });
+            estimate.unwrap().bytes
+        });
+        assert_eq!(several - one, 99 * crate::journal::estimate::GROUP_BYTES as u64);
     }
 }

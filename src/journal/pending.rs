@@ -1,6 +1,6 @@
 //! What is pending: folded, ranked, and drafted for sending.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::bases::Bases;
 use super::effects::{Effects, Outline, Who};
@@ -35,7 +35,7 @@ impl Journal {
             let pass_bytes = self.inner.options.pass_bytes;
             let mut pending = Pending::load(snapshot, &state, pass_bytes)?.with_held(snapshot, schema)?;
             let (mut chosen, mut nothing) = (HashSet::new(), Vec::new());
-            pending.judge(|_, candidate| chosen.extend([candidate.who]), |each| nothing.push(each))?;
+            pending.judge(|_, candidate, _| chosen.extend([candidate.who]), |each| nothing.push(each))?;
             let mut drafted = pending.drafted(&chosen)?;
             drafted.nothing.extend(nothing);
             drafted.nothing.sort_by_key(|nothing| nothing.last);
@@ -59,7 +59,6 @@ pub(crate) struct Candidate {
     rank: (u8, Seq),
     pub(crate) who: Who,
     bytes: usize,
-    groups: u32,
 }
 
 /// Effects with their payloads: what is sent of them, and what comes to nothing.
@@ -89,11 +88,11 @@ impl Pending {
         Ok(self)
     }
 
-    /// Judges every effect that is not held without its payload: it may be sent, or it comes to nothing whatever its
-    /// payload says. In no order.
+    /// Judges every effect that is not held without its payload: it may be sent, with a set of groups as it is interned by
+    /// then, or it comes to nothing whatever its payload says. In no order.
     pub(crate) fn judge(
         &mut self,
-        mut may_be_sent: impl FnMut(&Interned, Candidate),
+        mut may_be_sent: impl FnMut(&Interned, Candidate, u32),
         mut nothing: impl FnMut(Nothing),
     ) -> Result<(), Error> {
         let stand_in = StandIn::new();
@@ -112,8 +111,8 @@ impl Pending {
                         who,
                         rank: rank(&change, shape.first, shape.last),
                         bytes: (kept.fields_bytes as usize).max(PLANNED_BYTES_MIN),
-                        groups: kept.groups,
                     },
+                    kept.groups,
                 ),
                 None => {
                     let Shape { first, last, operations, .. } = shape;
@@ -128,18 +127,16 @@ impl Pending {
     pub(crate) fn with_groups(
         &mut self,
         chosen: &mut HashSet<Who>,
-        groups: HashSet<u32>,
+        groups: HashSet<Group>,
     ) -> Result<(), Error> {
-        let interned = &self.effects.folding.interned;
         // Groups that meet in one entity travel together: grow until nothing new is reached.
-        let mut reached: HashSet<Group> =
-            groups.iter().flat_map(|set| interned.groups(*set)).cloned().collect();
+        let mut reached = groups;
         let mut is_growing = !reached.is_empty();
         while is_growing {
             is_growing = false;
             self.judge(
-                |interned, candidate| {
-                    let groups = interned.groups(candidate.groups);
+                |interned, candidate, set| {
+                    let groups = interned.groups(set);
                     if groups.iter().any(|group| reached.contains(group)) && chosen.insert(candidate.who) {
                         reached.extend(groups.iter().cloned());
                         is_growing = true;
@@ -215,20 +212,20 @@ const PLANNED_BYTES_MIN: usize = 64;
 /// hold the next bunch for certain.
 pub(crate) struct Prefix {
     limits: Limits,
-    candidates: BTreeSet<Candidate>,
+    candidates: BTreeMap<Candidate, Vec<Group>>,
     bytes: usize,
     is_whole: bool,
 }
 
 impl Prefix {
     pub(crate) fn of(limits: Limits) -> Self {
-        Prefix { limits, candidates: BTreeSet::new(), bytes: 0, is_whole: true }
+        Prefix { limits, candidates: BTreeMap::new(), bytes: 0, is_whole: true }
     }
 
-    pub(crate) fn add(&mut self, candidate: Candidate) {
+    pub(crate) fn add(&mut self, candidate: Candidate, groups: Vec<Group>) {
         self.bytes = self.bytes.saturating_add(candidate.bytes);
-        self.candidates.insert(candidate);
-        while let Some(last) = self.candidates.last() {
+        self.candidates.insert(candidate, groups);
+        while let Some((last, _)) = self.candidates.last_key_value() {
             let bytes = self.bytes.saturating_sub(last.bytes);
             if self.candidates.len() - 1 <= self.limits.operations && bytes <= self.limits.bytes {
                 return;
@@ -239,11 +236,11 @@ impl Prefix {
         }
     }
 
-    /// Who they are, and the sets of groups that they share with others.
-    pub(crate) fn chosen(self) -> (HashSet<Who>, HashSet<u32>) {
-        let groups =
-            self.candidates.iter().filter(|_| !self.is_whole).map(|candidate| candidate.groups).collect();
-        (self.candidates.into_iter().map(|candidate| candidate.who).collect(), groups)
+    /// Who they are, and the groups that they may share with others.
+    pub(crate) fn chosen(self) -> (HashSet<Who>, HashSet<Group>) {
+        let chosen = self.candidates.keys().map(|candidate| candidate.who).collect();
+        let groups = self.candidates.into_values().filter(|_| !self.is_whole).flatten().collect();
+        (chosen, groups)
     }
 }
 

@@ -145,8 +145,8 @@ pub(crate) fn fold_into(
             |slot| is_free(slot.collection, slot.id),
             |slot, row, payload| {
                 let name = folding.interned.collection(slot.collection).map_err(damaged("an entry"))?;
-                let groups: Vec<&str> =
-                    folding.interned.groups(slot.extra.groups).iter().map(Group::as_str).collect();
+                let groups = folding.interned.groups(slot.extra.groups);
+                let groups: Vec<&str> = groups.iter().map(Group::as_str).collect();
                 let row = Row { is_cut: row.is_cut && !joined.is_bottom_of(slot.id), ..*row };
                 writer.of(slot.id).push(row, name.as_str(), &groups, payload.fields, payload.extra)
             },

@@ -93,9 +93,9 @@ impl Work<'_> {
             let mut prefix = Prefix::of(needed);
             let mut is_more = false;
             pending.judge(
-                |_, candidate| {
+                |interned, candidate, set| {
                     if !came_to_nothing.contains(&candidate.who) {
-                        prefix.add(candidate);
+                        prefix.add(candidate, interned.groups(set).into_owned());
                     }
                 },
                 |nothing| {
