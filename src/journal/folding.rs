@@ -155,6 +155,18 @@ impl Folding {
         }
     }
 
+    /// How many bytes of payload the rows of the sources have.
+    pub(crate) fn payload_bytes(&mut self, sources: &Sources) -> Result<u64, Error> {
+        let mut all: u64 = 0;
+        self.scan(sources, |_, _, _, _, rows| {
+            for (fields, extra) in rows.payload_bytes(0) {
+                all = all.saturating_add(fields).saturating_add(extra);
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     /// Folds the rows of the sources, oldest first.
     pub(crate) fn fold(&mut self, sources: &Sources, part: Part<'_>) -> Result<(), Error> {
         self.scan(sources, |scanned, interned, slots, names, rows| {

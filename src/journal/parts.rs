@@ -18,7 +18,8 @@ impl Parts {
     /// What folding takes about so many bytes at most.
     pub(crate) fn of(folding: &mut Folding, sources: &Sources, pass_bytes: u64) -> Result<Self, Error> {
         let rows = sources.rows();
-        if rows.saturating_mul(SLOT_BYTES) <= pass_bytes / 4 {
+        let few = pass_bytes / 4;
+        if rows.saturating_mul(SLOT_BYTES) <= few && folding.payload_bytes(sources)? <= few {
             return Ok(Parts { crowded: None, number: 1, entities: rows });
         }
         let mut estimate = folding.estimate(sources, None)?;
@@ -29,7 +30,8 @@ impl Parts {
             crowded = Some(found);
         }
         let left = pass_bytes.saturating_sub(crowded.as_ref().map_or(0, Crowded::bytes));
-        let number = estimate.bytes.div_ceil(left.max(SLOT_BYTES)).max(1);
+        // Of one entity there are no parts.
+        let number = estimate.bytes.div_ceil(left.max(SLOT_BYTES)).clamp(1, estimate.entities.max(1));
         let entities = estimate.entities.div_ceil(number);
         Ok(Parts { crowded, number, entities: entities.saturating_add(entities / 16).min(rows) })
     }
@@ -43,5 +45,35 @@ impl Parts {
     pub(crate) fn fold(&self, folding: &mut Folding, sources: &Sources, part: u64) -> Result<(), Error> {
         folding.clear(self.entities);
         folding.fold(sources, Part::Hashed { part, of: self.number, crowded: self.crowded.as_ref() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::{CollectionName, EntityKey, Operation, Patch};
+    use crate::journal::{Durability, Journal, rewrite};
+
+    #[test]
+    fn few_rows_with_much_to_gather_are_folded_in_parts() {
+        const PASS_BYTES: u64 = 4 << 20;
+        let journal = Journal::in_memory().unwrap();
+        let notes = CollectionName::new("notes").unwrap();
+        for (field, bytes, parts) in [("a", 20_000, 1), ("b", 20_000, 3), ("b", 1, 2)] {
+            let edits: Vec<Operation> = (1..=250)
+                .map(|n| {
+                    let key = EntityKey::new(notes.clone(), uuid::Uuid::from_u128(n)).unwrap();
+                    let json = format!(r#"{{"{field}":"{}"}}"#, "x".repeat(bytes));
+                    Operation::patch(key, Patch::from_json(&json).unwrap())
+                })
+                .collect();
+            journal.append(&edits, Durability::Durable).unwrap();
+            let found = journal.inner.read(|snapshot| {
+                let mut folding = Folding::new(snapshot)?;
+                let sources = rewrite::all(&folding, &snapshot.state()?)?;
+                Ok(Parts::of(&mut folding, &sources, PASS_BYTES)?.number)
+            });
+            assert!(found.unwrap() >= parts, "{field} of {bytes}");
+        }
     }
 }
