@@ -5,22 +5,25 @@
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::error::DecodeError;
-use bincode::serde::{borrow_decode_from_slice, decode_from_slice};
+use bincode::serde::borrow_decode_from_slice;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The most that one decoded record may ask for: a state of the largest size, twice, and change.
-/// Without a limit a message of 9 bytes could ask for a tebibyte.
-const DECODED_BYTES_MAX: usize = 48 * 1024 * 1024;
-/// A record that is no longer than this cannot hold a longer text than this either.
+/// What the records of each length may ask for when they are decoded: none holds more than it is long. Without a limit a
+/// message of 9 bytes could ask for a tebibyte; with the same one for all, a long record could be written that nobody
+/// reads.
 const SHORT_BYTES_MAX: usize = 64 * 1024;
+const LONG_BYTES_MAX: usize = 48 * 1024 * 1024;
+const LONGER_BYTES_MAX: usize = 4 * LONG_BYTES_MAX;
+const LONGEST_BYTES_MAX: usize = 16 * LONG_BYTES_MAX;
+/// The most that the engine takes as one value: 3 GiB.
+pub(crate) const RECORD_BYTES_MAX: usize = 64 * LONG_BYTES_MAX;
 
 const fn layout<const BYTES_MAX: usize>() -> Configuration<LittleEndian, Fixint, Limit<BYTES_MAX>> {
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit()
 }
 
-const LAYOUT: Configuration<LittleEndian, Fixint, Limit<DECODED_BYTES_MAX>> = layout();
-const SHORT: Configuration<LittleEndian, Fixint, Limit<SHORT_BYTES_MAX>> = layout();
+const LAYOUT: Configuration<LittleEndian, Fixint, Limit<RECORD_BYTES_MAX>> = layout();
 
 /// A record could not be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +55,7 @@ pub(crate) fn encode_behind<T: Serialize>(record: &T, buffer: &mut Vec<u8>) -> R
 /// # Errors
 /// Bytes that are no such record, or more than one.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
-    let is_short = bytes.len() <= SHORT_BYTES_MAX;
-    whole(bytes, if is_short { decode_from_slice(bytes, SHORT) } else { decode_from_slice(bytes, LAYOUT) })
+    decode_borrowed(bytes)
 }
 
 /// Decodes a record whose texts stay where they are.
@@ -61,11 +63,14 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable
 /// # Errors
 /// As [`decode`].
 pub(crate) fn decode_borrowed<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Undecodable> {
-    let is_short = bytes.len() <= SHORT_BYTES_MAX;
-    let decoded = if is_short {
-        borrow_decode_from_slice(bytes, SHORT)
-    } else {
-        borrow_decode_from_slice(bytes, LAYOUT)
+    let decoded = match bytes.len() {
+        0..=SHORT_BYTES_MAX => borrow_decode_from_slice(bytes, layout::<SHORT_BYTES_MAX>()),
+        length if length <= LONG_BYTES_MAX => borrow_decode_from_slice(bytes, layout::<LONG_BYTES_MAX>()),
+        length if length <= LONGER_BYTES_MAX => borrow_decode_from_slice(bytes, layout::<LONGER_BYTES_MAX>()),
+        length if length <= LONGEST_BYTES_MAX => {
+            borrow_decode_from_slice(bytes, layout::<LONGEST_BYTES_MAX>())
+        }
+        _ => borrow_decode_from_slice(bytes, LAYOUT),
     };
     whole(bytes, decoded)
 }
@@ -105,6 +110,24 @@ mod tests {
             assert_eq!(decode_borrowed::<&str>(&encode(&text).unwrap()).unwrap(), text);
             assert_eq!(decode::<String>(&encode(&text).unwrap()).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn whatever_is_encoded_is_read_however_long_it_is() {
+        for bytes in [48 << 20, (48 << 20) + 1, 200 << 20] {
+            let text = "x".repeat(bytes);
+            let encoded = encode(&text).unwrap();
+            assert!(decode_borrowed::<&str>(&encoded).is_ok_and(|read| read == text), "{bytes} bytes");
+            assert!(decode::<String>(&encoded).is_ok_and(|read| read == text), "{bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn a_long_message_cannot_ask_for_many_times_what_it_has() {
+        let mut bytes = (1_u64 << 30).to_le_bytes().to_vec();
+        bytes.resize(49 << 20, 0);
+        let refused = decode::<String>(&bytes).unwrap_err().to_string();
+        assert!(refused.contains("LimitExceeded"), "{refused}");
     }
 
     #[test]

@@ -115,8 +115,8 @@ pub(crate) fn begin(body_bytes: usize) -> Vec<u8> {
 /// Fills in the head of a frame whose body stands behind the room for it.
 ///
 /// # Panics
-/// Bodies beyond 4 GiB: callers split at [`VALUE_BYTES_MAX`](super::columns::VALUE_BYTES_MAX), and one
-/// record is at most three times the largest state.
+/// Bodies beyond 4 GiB: callers split at [`VALUE_BYTES_MAX`](super::columns::VALUE_BYTES_MAX), and [`record`] refuses
+/// longer ones.
 pub(crate) fn close(kind: FrameKind, place: &[u8], mut bytes: Vec<u8>) -> Vec<u8> {
     let length = u32::try_from(bytes.len() - FRAME_HEAD_BYTES).expect("frames are split far below 4 GiB");
     let (head, body) = bytes.split_at_mut(FRAME_HEAD_BYTES);
@@ -179,6 +179,9 @@ pub(crate) fn open_checked(bytes: &[u8]) -> Result<&[u8], FrameError> {
 pub(crate) fn record<T: Serialize>(kind: FrameKind, place: &[u8], record: &T) -> Result<Vec<u8>, FrameError> {
     let mut bytes = begin(RECORD_BYTES);
     binary::encode_behind(record, &mut bytes)?;
+    if bytes.len() > binary::RECORD_BYTES_MAX {
+        return Err(FrameError::Body { why: format!("{} bytes are too many for one record", bytes.len()) });
+    }
     Ok(close(kind, place, bytes))
 }
 

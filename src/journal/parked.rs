@@ -19,6 +19,9 @@ use crate::codec::columns::Layout;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::records::{self, CauseRecord, Level, ParkedRecord, SupersededRecord};
 
+/// So much is kept of a reason: more than anybody reads, and little beside the effect.
+const REASON_BYTES_MAX: usize = 4 * 1024;
+
 /// An effect that the authority did not take, kept until somebody decides: edits mend it, [`Journal::retry`]
 /// sends it again, [`Journal::discard`] gives it up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub struct Parked {
 pub enum Cause {
     /// The authority refused it for good.
     Refused {
-        /// In its words.
+        /// In its words, or the first 4 KiB of them.
         reason: String,
     },
     /// Another entity holds a unique key.
@@ -310,7 +313,21 @@ pub(crate) fn put(
 ) -> Result<(), Error> {
     let place = entity_bytes(&entry.key);
     let rows = alone(&place, entry).map_err(damaged(key_name(&place)))?;
+    let cause = match cause {
+        CauseRecord::Refused { reason } => CauseRecord::Refused { reason: beginning(reason) },
+        CauseRecord::Clash { .. } => cause,
+    };
     put_record(txn, PARKED, FrameKind::Parked, &place, &ParkedRecord { bunch, cause, rows })
+}
+
+/// A reason as far as anybody reads it: whoever gave it may have said anything.
+fn beginning(mut reason: String) -> String {
+    if reason.len() > REASON_BYTES_MAX {
+        let end = (0..=REASON_BYTES_MAX).rev().find(|end| reason.is_char_boundary(*end));
+        reason.truncate(end.unwrap_or(0));
+        reason.push('…');
+    }
+    reason
 }
 
 fn take(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<Entry>, Error> {

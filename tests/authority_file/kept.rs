@@ -209,3 +209,22 @@ fn after_a_restore_every_account_has_another_generation_and_its_answers_all_the_
         assert_eq!(authority.answer(of, NOW, ask).unwrap(), *answer);
     }
 }
+
+#[test]
+fn an_answer_that_tells_of_very_much_is_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("authority.redb");
+    let authority = FileAuthority::create(&path, schema()).unwrap();
+    let anna = account("anna");
+    let long = "x".repeat(100_000);
+    let made: Vec<_> = (1..=520).map(|n| create("notes", n, &format!(r#"{{"text":"{long}"}}"#))).collect();
+    assert!(accepted(&deliver(&authority, &anna, 1, &made)));
+    // Nobody says what they were made on, so each is told what came of it.
+    let edits: Vec<_> = (1..=520).map(|n| patch("notes", n, r#"{"done":true}"#)).collect();
+    let first = deliver(&authority, &anna, 2, &edits);
+    assert!(accepted(&first));
+    assert!(deliver(&authority, &anna, 2, &edits) == first);
+    drop(authority);
+    let authority = FileAuthority::open(&path, schema()).unwrap();
+    assert!(deliver(&authority, &anna, 2, &edits) == first);
+}

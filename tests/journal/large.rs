@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use foldlog::algebra::{
-    Base, Bunch, Change, Epoch, FIELDS_BYTES_MAX, Knowledge, Limits, Operation, Outcome, Outcomes, Patch,
-    Resulting, Row, State, Update,
+    Base, Bunch, Change, Epoch, FIELDS_BYTES_MAX, Knowledge, Limits, Millis, Operation, Outcome, Outcomes,
+    Patch, Resulting, Row, Stamp, State, Update,
 };
-use foldlog::journal::{Durability, Journal, Listing, verify};
+use foldlog::journal::{Cause, Durability, Journal, Listing, verify};
 
 use crate::calls::{key, patch, state};
 
@@ -123,4 +123,34 @@ fn what_is_revived_larger_than_one_may_be_is_sent_once() {
     assert_eq!(journal.seal(Limits::default()).unwrap(), None);
     let status = journal.status().unwrap();
     assert_eq!((status.set_aside, status.pending.entities), (0, 0));
+}
+
+#[test]
+fn a_refusal_is_kept_with_the_beginning_of_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j.redb");
+    let journal = Journal::create(&path).unwrap();
+    append(&journal, patch(r#"{"a":1}"#));
+    let bunch = sealed(&journal);
+    settle(&journal, &bunch, Outcome::Refused { reason: "no, è così. ".repeat(4 << 20) });
+    let journal = reopened(journal, &path);
+    let parked = journal.parked().unwrap();
+    let Cause::Refused { reason } = &parked[0].cause else { panic!("{:?}", parked[0].cause) };
+    assert!(reason.starts_with("no, è così. no, è") && reason.ends_with('…') && reason.len() < 5_000);
+}
+
+#[test]
+fn a_create_with_very_many_times_of_fields_is_sealed_and_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j.redb");
+    let journal = Journal::create(&path).unwrap();
+    let mut create = Operation::create(key(1), state(r#"{"a":1}"#)).at(2).unwrap();
+    let name = "x".repeat(600);
+    create.stamps =
+        (0..90_000).map(|n| (format!("{n:05}{name}"), Stamp { at: Millis(1), replica: None })).collect();
+    journal.append(&[create], Durability::Durable).unwrap();
+    let bunch = sealed(&journal);
+    let journal = reopened(journal, &path);
+    settle(&journal, &bunch, accepted(1));
+    assert_eq!(journal.seal(Limits::default()).unwrap(), None);
 }
