@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use foldlog::algebra::{Limits, Seq};
-use foldlog::journal::{Durability, Error, Journal, Options};
+use foldlog::journal::{Durability, Error, Journal, Options, verify};
 use foldlog::workload::Workload;
 
 #[global_allocator]
@@ -14,6 +14,8 @@ static HEAP: dhat::Alloc = dhat::Alloc;
 /// Small, so that what is held beside it is not lost in it.
 const CACHE_BYTES: usize = 1024 * 1024;
 const BESIDE_BYTES: usize = 2 * 1024 * 1024;
+/// The pages of the file, and some.
+const VERIFIED_BYTES: usize = 12 * 1024 * 1024;
 
 fn options() -> Options {
     Options::new().cache_bytes(CACHE_BYTES)
@@ -57,5 +59,11 @@ fn an_idle_journal_holds_little_beside_its_cache() {
         journal.seal(Limits { operations: 100, ..Limits::default() }).unwrap();
         held("sealed");
         drop((journal, counted));
+        let counted = dhat::Profiler::builder().testing().build();
+        assert_eq!(verify(&path).unwrap().findings, []);
+        let most = dhat::HeapStats::get().max_bytes;
+        // The slots of all that is pending would be as much again as the pages.
+        assert!(most <= VERIFIED_BYTES, "{most} bytes to verify it, compacted: {is_compacted}");
+        drop(counted);
     }
 }

@@ -4,7 +4,6 @@
 //! recover what a crash left without touching it. Then every stored value is opened by its own rules, and
 //! what the values say of one another is compared.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -13,12 +12,13 @@ use redb::{Builder, Database};
 use super::bases::Bases;
 use super::columns::ColumnReader;
 use super::error::Error;
-use super::folding::{Folding, Part};
+use super::folding::Folding;
 use super::open::{not_opened, require_journal, shielded};
 use super::options::CACHE_BYTES_DEFAULT;
 use super::stored::TABLES;
 use super::tables::{LOG, RUN, Snapshot};
-use super::{entry, pass, rewrite, seal, stored};
+use super::{entry, parked, pass, rewrite, seal, stored};
+use crate::algebra::EntityKey;
 use crate::codec::FrameError;
 use crate::codec::records::Level;
 use crate::codec::row::Row;
@@ -210,14 +210,10 @@ impl Report {
                 self.find(place, format!("{stored} entries are stored, but {known} are known of"));
             }
         }
-        let parked: HashSet<_> = super::parked::all(snapshot)?.into_keys().collect();
-        let mut folding = folding;
-        folding.fold(&rewrite::all(&folding, &state)?, Part::All)?;
-        for slot in folding.slots.slots.iter().filter(|slot| slot.count.operations > 0) {
-            let key = folding.key(slot)?;
-            if parked.contains(&key) {
-                self.find(format!("the effect of {key}"), "it is both parked and pending");
-            }
+        // Only of what is parked is it asked whether it is pending: all that is would take as much memory as there is of it.
+        let parked: Vec<EntityKey> = parked::keys(snapshot)?.into_iter().collect();
+        for key in rewrite::effects_of(snapshot, &state, &parked)?.keys() {
+            self.find(format!("the effect of {key}"), "it is both parked and pending");
         }
         Ok(())
     }

@@ -32,7 +32,8 @@ const COMMIT: usize = 104;
 const LEFT_OPEN: u8 = 2;
 /// In what the directory says of a table: how many values it has.
 const TABLE_VALUES: usize = 1;
-/// More is not read at once, whatever a damaged page says: the largest value, twice, and change.
+/// More is not read at once, whatever a damaged page says: the page of a value three times as large as one operation may
+/// be. `SECURITY.md` promises it.
 const PAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A file's bytes, as trees.
