@@ -27,14 +27,14 @@ impl Journal {
         };
         let _maintenance = self.inner.maintenance();
         let _writer = self.inner.writer.lock();
-        let db = self.inner.db.write().unwrap_or_else(PoisonError::into_inner).take();
-        closed(db);
+        self.inner.let_go(&mut self.inner.db.write().unwrap_or_else(PoisonError::into_inner));
         // Those who wait for an outcome are told, too.
         self.inner.announce();
         flushed
     }
 
-    /// Opens the journal again after [`Journal::suspend`]; also the way back after a write that failed.
+    /// Opens the journal again after [`Journal::suspend`]; also the way back after a write that failed. Where the engine
+    /// gave up over a damaged file ([`Error::Corrupted`]), the file is found as after a crash at that moment.
     /// Resuming what is open is harmless.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Journal {
             return Ok(());
         }
         // The lock on the file must be free before it can be taken again.
-        closed(db.take());
+        inner.let_go(&mut db);
         inner.reopen(&mut writer, &mut db)?;
         drop((db, writer, maintenance));
         inner.announce();
@@ -67,16 +67,17 @@ impl Journal {
             let _maintenance = inner.maintenance();
             inner.pass_over_all()?;
             let _writer = inner.writer.lock();
+            let mut db = inner.db.write().unwrap_or_else(PoisonError::into_inner);
             if inner.has_failed.load(Ordering::Acquire) {
                 return Err(Error::Failed);
             }
-            let mut db = inner.db.write().unwrap_or_else(PoisonError::into_inner);
             let db = db.as_mut().ok_or(Error::Suspended)?;
-            inner.shielded(|| db.compact().map_err(engine))
+            let done = inner.shielded(|| db.compact().map_err(engine));
+            if done.is_err() {
+                inner.has_failed.store(true, Ordering::Release);
+            }
+            done
         };
-        if done.is_err() {
-            inner.has_failed.store(true, Ordering::Release);
-        }
         inner.discard_what_panicked();
         done
     }
@@ -109,6 +110,7 @@ impl Inner {
         self.has_parked.store(!parked.is_empty(), Ordering::Release);
         *self.parked_lock() = parked;
         *slot = Some(db);
+        self.has_panicked.store(false, Ordering::Release);
         self.has_failed.store(false, Ordering::Release);
     }
 }

@@ -63,10 +63,11 @@ impl Inner {
 
     fn mend_file(&self, path: &Path, met: Option<String>) -> Result<(), Error> {
         let mut writer = self.writer.lock();
+        let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // Asked when nobody reads any more: a read may just have made the engine panic.
         if self.has_failed.load(Ordering::Acquire) {
             return Err(Error::Failed);
         }
-        let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
         let source = slot.as_ref().ok_or(Error::Suspended)?;
         let place = path.display().to_string();
         let io = |source| Error::Io { doing: format!("{place} cannot be mended"), source };

@@ -112,7 +112,8 @@ pub(crate) struct Inner {
     has_damage: AtomicBool,
     /// How often damage was set aside.
     pub(crate) mends: AtomicU64,
-    /// The engine panicked: what it holds in memory is not to be used again.
+    /// The engine of the database that is open panicked: what it holds in memory is not to be used again. Set only while
+    /// that cannot give way to another one, and looked at under the lock by which it would.
     has_panicked: AtomicBool,
     /// The entities that are parked: few, and looked at by every append.
     parked: Mutex<HashSet<EntityKey>>,
@@ -245,8 +246,8 @@ impl std::fmt::Debug for Journal {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // One whose engine panicked is gone already.
-        closed(self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        let mut db = self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        self.let_go(&mut db);
     }
 }
 
@@ -280,13 +281,14 @@ impl Inner {
                 return Err(Error::Failed);
             }
             let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-            self.shielded(|| work(self, self.opened(&db)?, &mut writer))
+            let done = self.shielded(|| work(self, self.opened(&db)?, &mut writer));
+            if let Err(Error::Io { .. } | Error::Corrupted { .. }) = &done {
+                // The engine itself takes no more after such an error; what it holds in memory is not what
+                // is on disk. Said before anybody can open it again.
+                self.has_failed.store(true, Ordering::Release);
+            }
+            done
         };
-        if let Err(Error::Io { .. } | Error::Corrupted { .. }) = &done {
-            // The engine itself takes no more after such an error; what it holds in memory is not what
-            // is on disk.
-            self.has_failed.store(true, Ordering::Release);
-        }
         self.discard_what_panicked();
         done
     }
@@ -309,7 +311,8 @@ impl Inner {
     }
 
     /// Calls into the engine: where a damaged file makes it panic, that is an error, and the handle takes
-    /// nothing more until it is reopened.
+    /// nothing more until it is reopened. Whoever calls it keeps the database from being replaced, and has it let go of
+    /// afterwards.
     pub(crate) fn shielded<T>(&self, call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         guarded(call).map_err(|error| match error {
             GuardedError::Engine(error) => error,
@@ -324,9 +327,19 @@ impl Inner {
 
     /// Lets go of a database whose engine panicked. No lock may be held.
     pub(crate) fn discard_what_panicked(&self) {
-        if self.has_panicked.swap(false, Ordering::AcqRel) {
-            discarded(self.db.write().unwrap_or_else(PoisonError::into_inner).take());
+        if self.has_panicked.load(Ordering::Acquire) {
+            let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
+            // Somebody may have opened it again meanwhile.
+            if self.has_panicked.load(Ordering::Acquire) {
+                self.let_go(&mut slot);
+            }
         }
+    }
+
+    /// Closes the database that is open, if one is; in order unless its engine panicked.
+    fn let_go(&self, slot: &mut Option<Database>) {
+        let db = slot.take();
+        if self.has_panicked.swap(false, Ordering::AcqRel) { discarded(db) } else { closed(db) }
     }
 
     /// One transaction that may change anything but the log: the work, then the rewrite that folds the log

@@ -88,8 +88,9 @@ impl Inner {
                 Some(due) => self.fold_due(snapshot, &mut folding, &due).map(|()| true),
                 None => Ok(false),
             }
-        })?;
-        Ok(has_folded && self.remove_leftovers()?)
+        });
+        self.discard_what_panicked();
+        Ok(has_folded? && self.remove_leftovers()?)
     }
 
     fn fold_due(&self, snapshot: Snapshot, folding: &mut Folding, due: &Due) -> Result<(), Error> {

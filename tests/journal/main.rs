@@ -12,6 +12,7 @@ mod prepared;
 mod reclaimed;
 mod refusals;
 mod reopened;
+mod resumed;
 mod ripgrep;
 mod schedules;
 mod set_aside;
