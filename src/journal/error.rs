@@ -95,9 +95,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// An earlier commit failed, so that it is not known what the disk holds.
+    /// An earlier read or write failed, so that it is not known what the disk holds.
     #[error(
-        "an earlier write failed, so this handle writes no more; free what it lacked and open the journal again"
+        "an earlier read or write failed, so this handle writes no more; see to the disk and open the journal again"
     )]
     Failed,
     /// The journal is suspended.

@@ -33,7 +33,7 @@ impl Journal {
         flushed
     }
 
-    /// Opens the journal again after [`Journal::suspend`]; also the way back after a write that failed. Where the engine
+    /// Opens the journal again after [`Journal::suspend`]; also the way back after a read or write that failed. Where the engine
     /// gave up over a damaged file ([`Error::Corrupted`]), the file is found as after a crash at that moment.
     /// Resuming what is open is harmless.
     ///
@@ -44,7 +44,7 @@ impl Journal {
         let maintenance = inner.maintenance();
         let mut writer = inner.writer.lock();
         let mut db = inner.db.write().unwrap_or_else(PoisonError::into_inner);
-        if db.is_some() && !inner.has_failed.load(Ordering::Acquire) {
+        if db.as_ref().is_some_and(|db| inner.takes_writes(db)) {
             return Ok(());
         }
         // The lock on the file must be free before it can be taken again.
@@ -84,6 +84,13 @@ impl Journal {
 }
 
 impl Inner {
+    /// Whether a database is as good as one that is opened anew. After a read that failed, too, its engine writes no more;
+    /// nothing tells so but that it refuses. Only for whoever may write.
+    fn takes_writes(&self, db: &Database) -> bool {
+        let begun = || db.begin_write().map_err(engine)?.abort().map_err(engine);
+        !self.has_failed.load(Ordering::Acquire) && self.shielded(begun).is_ok()
+    }
+
     /// Opens what this handle was opened on, once that is closed.
     pub(crate) fn reopen(&self, writer: &mut Writer, slot: &mut Option<Database>) -> Result<(), Error> {
         let origin = self.origin.once_more();

@@ -6,6 +6,8 @@
 //! compared with everything that could be seen before and after. The second half makes every storage call fail.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+use std::time::Duration;
+
 use crate::prepared::{PARKED, key, observed, options, patch, prepared, state, trigger};
 use foldlog::algebra::{
     Base, Epoch, Limits, Millis, Operation, Outcome, Outcomes, Resulting, Row, Seq, Trigger,
@@ -251,4 +253,77 @@ fn a_handle_that_failed_goes_on_after_resume() {
     assert_eq!(observed(&journal), before);
     journal.append(&some_operations(), Durability::Durable).unwrap();
     assert!(matches!(journal.base(&key(1)).unwrap(), Base::Live(_)));
+}
+
+/// Every call that only reads.
+const READS: [Call; 10] = [
+    ("plan", |journal| journal.plan().map(drop)),
+    ("open bunch", |journal| journal.open_bunch().map(drop)),
+    ("parked", |journal| journal.parked().map(drop)),
+    ("held", |journal| journal.held().map(drop)),
+    ("superseded", |journal| journal.superseded().map(drop)),
+    ("reads", |journal| journal.reads().map(drop)),
+    ("status", |journal| journal.status().map(drop)),
+    ("base", |journal| journal.base(&key(1)).map(drop)),
+    ("log", |journal| journal.log(Seq(1), 1_000).map(drop)),
+    ("wait", |journal| {
+        let last = Seq(journal.status()?.appended);
+        journal.wait_settled(last, Duration::ZERO).map(drop)
+    }),
+];
+
+#[test]
+fn a_read_that_failed_once_leaves_a_journal_that_goes_on_after_resume() {
+    // Nothing is kept in memory, so that every read reaches the disk.
+    let open = |storage: &FaultyStorage| options().cache_bytes(0).on(storage.clone()).unwrap();
+    let mut faults = 0_u64;
+    let reads = READS.map(|call| (call, true));
+    for ((name, call), only_reads) in reads.into_iter().chain(CALLS.map(|call| (call, false))) {
+        let prepared = start(name);
+        let calls = {
+            let storage = prepared.snapshot();
+            let journal = open(&storage);
+            let begun = storage.calls();
+            call(&journal).unwrap();
+            storage.calls() - begun
+        };
+        assert!(calls > 0, "{name} reads");
+        let step = if only_reads { 1 } else { 7 };
+        let places = (0..calls).step_by(step);
+        for (number, fault) in places.flat_map(|number| [(number, Fault::Read), (number, Fault::ShortRead)]) {
+            let storage = prepared.snapshot();
+            let journal = open(&storage);
+            storage.fail_at(storage.calls() + number, fault, Times::Once);
+            let called = call(&journal);
+            if storage.faults_fired() == 0 {
+                assert!(!only_reads, "{name} reads alone");
+                continue;
+            }
+            faults += 1;
+            let case = || format!("{name}, call {number} of {calls}, {fault:?}");
+            let append = || journal.append(&some_operations(), Durability::Durable);
+            if let Err(error) = called {
+                let is_told = matches!(error, Error::Io { .. } | Error::Corrupted { .. } | Error::Failed);
+                assert!(is_told, "{}: {error}", case());
+            }
+            if let Err(error) = append() {
+                assert!(matches!(error, Error::Failed), "{}: {error}", case());
+            }
+            journal.resume().unwrap_or_else(|error| panic!("{}: {error}", case()));
+            let last = append().unwrap_or_else(|error| panic!("{}: {error}", case())).last;
+            let crashed = storage.after_crash(Unsynced::Lost);
+            assert_eq!(open(&crashed).status().unwrap().appended, last.0, "{}", case());
+        }
+    }
+    println!("{} calls, {faults} faults", READS.len() + CALLS.len());
+}
+
+#[test]
+fn resuming_what_is_open_and_sound_opens_nothing_anew() {
+    let storage = prepared(true).snapshot();
+    let journal = options().on(storage.clone()).unwrap();
+    journal.append(&some_operations(), Durability::Deferred).unwrap();
+    let (calls, events) = (storage.calls(), storage.events());
+    journal.resume().unwrap();
+    assert_eq!((storage.calls(), storage.events()), (calls, events));
 }
