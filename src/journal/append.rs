@@ -192,8 +192,8 @@ impl Inner {
             Ok(spans) => spans.into_iter().map(Ok).collect::<Vec<_>>().into_iter(),
             Err(error) => {
                 // One error, told to each: the first in full, the others as what it means for them.
-                let mut errors = vec![Err(error)];
-                errors.extend(batches.iter().skip(1).map(|_| Err(Error::Failed)));
+                let mut errors: Vec<_> = batches.iter().skip(1).map(|_| Err(shared(&error))).collect();
+                errors.insert(0, Err(error));
                 errors.into_iter()
             }
         };
@@ -270,6 +270,44 @@ impl<'t> LogWriter<'t> {
     }
 }
 
+/// What an error means for those who went with the one who is told it. A suspended journal is resumed, a failed one opened
+/// again.
+fn shared(error: &Error) -> Error {
+    if matches!(error, Error::Suspended) { Error::Suspended } else { Error::Failed }
+}
+
 fn span(first: u64, end: u64) -> Appended {
     if end > first { Appended { first: Seq(first), last: Seq(end - 1) } } else { Appended::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::algebra::State;
+
+    #[test]
+    fn all_who_append_together_to_a_suspended_journal_are_told_that_it_is() {
+        const CALLERS: u128 = 8;
+        let journal = Journal::in_memory().unwrap();
+        journal.suspend().unwrap();
+        let append = |number| {
+            let key = EntityKey::new("notes".parse().unwrap(), uuid::Uuid::from_u128(number)).unwrap();
+            journal.append(&[Operation::create(key, State::empty())], Durability::Durable)
+        };
+        let refused: Vec<Error> = thread::scope(|scope| {
+            // Nobody goes on until all have come.
+            let writer = journal.inner.writer.lock();
+            let callers: Vec<_> =
+                (1..=CALLERS).map(|number| scope.spawn(move || append(number).unwrap_err())).collect();
+            thread::sleep(Duration::from_millis(200));
+            drop(writer);
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        });
+        assert!(refused.iter().all(|error| matches!(error, Error::Suspended)), "{refused:?}");
+        journal.resume().unwrap();
+        append(1).unwrap();
+    }
 }
