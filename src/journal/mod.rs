@@ -346,6 +346,14 @@ impl Inner {
     /// and what the work laid over the pending effects. Where much is new, a pass comes first. Damage that was met
     /// with is set aside before all, in a transaction of its own.
     pub(crate) fn maintain<T>(&self, work: impl Fn(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.maintain_by(|inner| {
+            inner.pass()?;
+            inner.in_one_commit(&work)
+        })
+    }
+
+    /// As [`maintain`](Self::maintain), of whoever decides what goes before the work.
+    pub(crate) fn maintain_by<T>(&self, once: impl Fn(&Inner) -> Result<T, Error>) -> Result<T, Error> {
         let _maintenance = self.maintenance();
         if self.has_damage.load(Ordering::Acquire)
             && let Err(error) = self.set_aside_damage(Some(mend::READ_MET_IT.to_owned()))
@@ -353,10 +361,10 @@ impl Inner {
             // What is asked for now may have nothing to do with it.
             tracing::warn!(%error, "what is damaged cannot be set aside");
         }
-        let done = match self.maintain_once(&work) {
+        let done = match once(self) {
             Err(Error::Damaged { place, source }) => {
                 self.set_aside_damage(Some(format!("{place}: {source}")))?;
-                self.maintain_once(&work)
+                once(self)
             }
             done => done,
         }?;
@@ -364,8 +372,11 @@ impl Inner {
         Ok(done)
     }
 
-    fn maintain_once<T>(&self, work: impl Fn(&mut Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        self.pass()?;
+    /// The work, then the rewrite, however much that is.
+    pub(crate) fn in_one_commit<T>(
+        &self,
+        work: impl Fn(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         self.with_writer(|inner, db, _| {
             let mut txn = db.begin_write().map_err(engine)?;
             // So that reopening after a crash needs no walk over the whole file.

@@ -34,12 +34,7 @@ impl Journal {
     /// storage says.
     pub fn wait_settled(&self, seq: Seq, timeout: Duration) -> Result<bool, Error> {
         let deadline = Instant::now().checked_add(timeout);
-        let key = self.inner.read(|snapshot| {
-            if seq.0 == 0 || seq.0 >= lifecycle::next_seq(snapshot)? {
-                return Err(Error::NeverAppended { seq });
-            }
-            key_in_log(snapshot, seq)
-        })?;
+        let key = self.inner.read(|snapshot| key_of_appended(snapshot, seq))?;
         loop {
             let seen = *self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
             let pass_bytes = self.inner.options.pass_bytes;
@@ -63,25 +58,31 @@ impl Journal {
         }
     }
 
-    /// Takes back a pending operation, if it was not folded or sealed yet.
+    /// Takes back a pending operation, if it was not folded or sealed yet. All that was appended since the last pass is
+    /// folded with that, in one commit.
     ///
     /// # Errors
     /// A sequence number that was never given out; otherwise as [`Journal::append`].
     pub fn cancel(&self, seq: Seq) -> Result<Cancelled, Error> {
         self.inner.require_bare()?;
-        self.inner.maintain(|work| {
-            if seq.0 == 0 || seq.0 >= lifecycle::next_seq(work.snapshot)? {
-                return Err(Error::NeverAppended { seq });
+        self.inner.maintain_by(|inner| {
+            // A pass would fold it with others of its entity first.
+            if inner.read(|snapshot| key_of_appended(snapshot, seq))?.is_none() {
+                inner.pass()?;
             }
-            match key_in_log(work.snapshot, seq)? {
-                Some(key) => work.cancel_in_log(&key, seq).map(|()| Cancelled::Done),
-                None => work.cancel_in_run(seq),
-            }
+            inner.in_one_commit(|work| work.cancel(seq))
         })
     }
 }
 
 impl Work<'_> {
+    fn cancel(&mut self, seq: Seq) -> Result<Cancelled, Error> {
+        match key_of_appended(self.snapshot, seq)? {
+            Some(key) => self.cancel_in_log(&key, seq).map(|()| Cancelled::Done),
+            None => self.cancel_in_run(seq),
+        }
+    }
+
     /// Lays over the entity's effect what it would be without one operation of the log.
     fn cancel_in_log(&mut self, key: &EntityKey, cancelled: Seq) -> Result<(), Error> {
         let keys = std::slice::from_ref(key);
@@ -122,8 +123,11 @@ impl Work<'_> {
     }
 }
 
-/// The entity of an operation that is still in the log.
-fn key_in_log(snapshot: &Snapshot, seq: Seq) -> Result<Option<EntityKey>, Error> {
+/// The entity of an operation that was appended, if it is still in the log.
+fn key_of_appended(snapshot: &Snapshot, seq: Seq) -> Result<Option<EntityKey>, Error> {
+    if seq.0 == 0 || seq.0 >= lifecycle::next_seq(snapshot)? {
+        return Err(Error::NeverAppended { seq });
+    }
     if seq.0 < snapshot.state()?.log_begins {
         return Ok(None);
     }

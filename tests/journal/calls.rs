@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use foldlog::algebra::{
-    Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes, Patch,
-    ReplicaId, Resulting, Row, Seq, Stamp, State, Update,
+    Bunch, Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes,
+    Patch, ReplicaId, Resulting, Row, Seq, Stamp, State, Update,
 };
-use foldlog::journal::{Durability, Error, Journal, Listing, Options};
+use foldlog::journal::{Cancelled, Durability, Error, Journal, Listing, Options};
 use foldlog::workload::Workload;
 use uuid::Uuid;
 
@@ -276,6 +276,44 @@ fn the_log_is_read_back_from_any_place_until_it_is_folded() {
     }
     journal.compact().unwrap();
     assert_eq!(journal.log(Seq(1), 10).unwrap().operations, []);
+}
+
+#[test]
+fn an_operation_of_a_long_log_is_taken_back_as_one_of_a_short_one_is() {
+    for others in [10, 1_500] {
+        for pass_bytes in [None, Some(20_000)] {
+            let options = Options::new().clock(|| 1_000_000);
+            let options = pass_bytes.map_or(options.clone(), |bytes| options.pass_bytes(bytes));
+            let [journal, without] = [options.clone(), options].map(|options| options.in_memory().unwrap());
+            let create = |n| Operation::create(key(n), state(r#"{"a":1}"#));
+            let cancelled = Operation::patch(key(1), patch(r#"{"a":2}"#));
+            // What is compacted already is not folded once more.
+            let before: Vec<Operation> = (100_000..100_000 + others).map(create).collect();
+            let after: Vec<Operation> = (2..2 + others).map(create).collect();
+            for journal in [&journal, &without] {
+                journal.append(&before, Durability::Durable).unwrap();
+                journal.compact().unwrap();
+                journal.append(&[create(1)], Durability::Durable).unwrap();
+            }
+            let seq = journal.append(&[cancelled], Durability::Durable).unwrap().last;
+            for (journal, operation) in after.iter().flat_map(|one| [(&journal, one), (&without, one)]) {
+                journal.append(std::slice::from_ref(operation), Durability::Durable).unwrap();
+            }
+            assert_eq!(journal.cancel(seq).unwrap(), Cancelled::Done, "{others} others");
+            let [seen, expected] =
+                [&journal, &without].map(|journal| lines(&journal.seal(Limits::default()).unwrap().unwrap()));
+            assert_eq!(seen, expected);
+            let status = journal.status().unwrap();
+            assert_eq!((status.settled, status.folded_away), (1, 0));
+            for never in [Seq(0), Seq(status.appended + 1), Seq(u64::MAX)] {
+                assert!(matches!(journal.cancel(never), Err(Error::NeverAppended { .. })));
+            }
+        }
+    }
+}
+
+fn lines(bunch: &Bunch) -> Vec<Operation> {
+    bunch.operations.iter().map(|planned| planned.operation.clone()).collect()
 }
 
 #[test]
