@@ -385,6 +385,7 @@ impl Inner {
             let mut work_in_hand = Work::new(&txn, &snapshot, self.options.pass_bytes)?;
             let before = work_in_hand.state.clone();
             let done = work(&mut work_in_hand)?;
+            work_in_hand.let_go_of_what_waited()?;
             let Work { mut state, overrides, has_written, folds, is_deferred, .. } = work_in_hand;
             if folds {
                 rewrite::rewrite(&txn, &snapshot, &mut state, &overrides, self.options.pass_bytes)?;

@@ -10,8 +10,8 @@ use super::columns::ColumnWriter;
 use super::entry::{Entry, alone, from_alone};
 use super::error::{Error, engine};
 use super::tables::{
-    PARKED, RUN, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, key_name, put_record,
-    put_state, record_in, require_all, state_in,
+    PARKED, RUN, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, is_empty_in, key_name,
+    put_record, put_state, record_in, require_all, state_in,
 };
 use super::{Inner, Journal, Work, rewrite};
 use crate::algebra::{BunchNumber, Effect, EntityKey, Epoch, Operation, State};
@@ -268,6 +268,17 @@ impl Work<'_> {
         let waited = stop_waiting(self.txn, key)?;
         self.has_written |= waited;
         Ok(waited)
+    }
+
+    /// Of whom nothing is pending any more, nothing waits: what is done later waits for nobody.
+    pub(crate) fn let_go_of_what_waited(&mut self) -> Result<(), Error> {
+        if self.overrides.is_empty() || is_empty_in(self.txn, WAITS)? {
+            return Ok(());
+        }
+        for key in self.overrides.iter().filter(|(_, entry)| entry.is_none()).map(|(key, _)| key) {
+            self.has_written |= stop_waiting(self.txn, key)?;
+        }
+        Ok(())
     }
 
     /// The pending effects of some entities.

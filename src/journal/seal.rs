@@ -10,7 +10,7 @@ use super::effects::Who;
 use super::entry::{Entry, entry_of};
 use super::error::{Error, engine};
 use super::pending::{Pending, Prefix, by_key};
-use super::tables::{BUNCH, RUN, Snapshot, WAITS, damaged, is_empty_in};
+use super::tables::{BUNCH, RUN, Snapshot, damaged};
 use super::{Journal, Work};
 use crate::algebra::{
     Base, Bunch, BunchNumber, EntityKey, Limits, Nothing, Planned, Schema, arranged, selected,
@@ -160,11 +160,6 @@ impl Work<'_> {
             }
         }
         let end = writer.finish()?;
-        if !is_empty_in(self.txn, WAITS)? {
-            for planned in &bunch.operations {
-                self.stop_waiting(&planned.operation.key)?;
-            }
-        }
         self.state.next_ordinal = end;
         self.state.last_bunch = number.0;
         self.state.open = Some(OpenBunch {

@@ -3,7 +3,7 @@
 
 use foldlog::algebra::{
     Bunch, Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes,
-    Patch, ReplicaId, Resulting, Row, Seq, Stamp, State, Update,
+    Patch, Planned, ReplicaId, Resulting, Row, Seq, Stamp, State, Update,
 };
 use foldlog::journal::{Cancelled, Durability, Error, Journal, Listing, Options};
 use foldlog::workload::Workload;
@@ -314,6 +314,74 @@ fn an_operation_of_a_long_log_is_taken_back_as_one_of_a_short_one_is() {
 
 fn lines(bunch: &Bunch) -> Vec<Operation> {
     bunch.operations.iter().map(|planned| planned.operation.clone()).collect()
+}
+
+/// A journal in which one entity waits for another one, that is parked; and the two.
+fn waiting() -> (Journal, EntityKey, EntityKey) {
+    let journal = Journal::in_memory().unwrap();
+    let (waiter, parked) = (key(1), key(2));
+    let operations = [waiter.clone(), parked.clone()].map(|key| Operation::create(key, state(r#"{"a":1}"#)));
+    journal.append(&operations, Durability::Durable).unwrap();
+    let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+    let outcome = |sent: &Planned| match &sent.operation.key {
+        key if *key == waiter => Outcome::Waits { on: parked.clone() },
+        _ => Outcome::Refused { reason: "no".to_owned() },
+    };
+    let outcomes = bunch.operations.iter().map(outcome).collect();
+    journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
+    let [held] = &journal.held().unwrap()[..] else { panic!("one is held") };
+    assert_eq!((&held.key, held.waits_for.as_ref()), (&waiter, Some(&parked)));
+    (journal, waiter, parked)
+}
+
+#[test]
+fn a_later_edit_of_what_came_to_nothing_while_it_waited_waits_for_nobody() {
+    let row = |key: &EntityKey, state| Row { key: key.clone(), state, epoch: Some(Epoch(5)) };
+    // Both sides agree; or a delete on top of what waits gives way; or leaves nothing to be sent.
+    for way in 0..3 {
+        let (journal, waiter, parked) = waiting();
+        match way {
+            0 => {
+                let read = row(&waiter, Some(state(r#"{"a":1}"#)));
+                assert_eq!(journal.integrate(&[read]).unwrap().agreed, [waiter.clone()]);
+            }
+            1 => {
+                journal.append(&[Operation::delete(waiter.clone())], Durability::Durable).unwrap();
+                journal.integrate(&[row(&waiter, None)]).unwrap();
+            }
+            _ => {
+                journal.append(&[Operation::delete(waiter.clone())], Durability::Durable).unwrap();
+                journal.baseline(&[row(&waiter, None)], Listing::Partial).unwrap();
+                // Held, it is not judged, until what it waits for is sent.
+                journal.retry(&parked).unwrap();
+                let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+                let outcomes = bunch.operations.iter().map(|sent| {
+                    assert_eq!(sent.operation.key, parked);
+                    Outcome::Refused { reason: "no".to_owned() }
+                });
+                journal.settle(&Outcomes { bunch: bunch.number, outcomes: outcomes.collect() }).unwrap();
+            }
+        }
+        assert_eq!(journal.plan().unwrap().operations, [], "way {way}");
+        let edit = Operation::patch(waiter.clone(), patch(r#"{"b":2}"#));
+        journal.append(&[edit], Durability::Durable).unwrap();
+        assert_eq!(journal.held().unwrap(), [], "way {way}");
+        let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+        assert_eq!(lines(&bunch).iter().map(|sent| &sent.key).collect::<Vec<_>>(), [&waiter], "way {way}");
+    }
+}
+
+#[test]
+fn a_later_edit_of_what_waits_waits_with_it() {
+    let (journal, waiter, parked) = waiting();
+    let seq = journal
+        .append(&[Operation::patch(waiter.clone(), patch(r#"{"b":2}"#))], Durability::Durable)
+        .unwrap()
+        .last;
+    assert_eq!(journal.cancel(seq).unwrap(), Cancelled::Done);
+    journal.append(&[Operation::patch(waiter, patch(r#"{"b":3}"#))], Durability::Durable).unwrap();
+    assert_eq!(journal.seal(Limits::default()).unwrap(), None);
+    assert_eq!(journal.held().unwrap()[0].waits_for, Some(parked));
 }
 
 #[test]

@@ -133,6 +133,10 @@ impl Model {
             self.appended += 1;
             let seq = Seq(self.appended);
             let entity = self.entity(&operation.key);
+            if entity.pending.is_empty() {
+                // What waited is gone.
+                entity.waits_for = None;
+            }
             let parked = entity.parked.take();
             entity.pending.put_before(parked);
             entity.pending.push(seq, operation);
