@@ -55,6 +55,7 @@ pub(crate) enum FrameKind {
     Triggers = 22,
     Left = 23,
     Merged = 24,
+    Unparked = 25,
 }
 
 /// Why a stored value was not accepted.

@@ -386,6 +386,7 @@ impl Inner {
             let before = work_in_hand.state.clone();
             let done = work(&mut work_in_hand)?;
             work_in_hand.let_go_of_what_waited()?;
+            work_in_hand.forget_what_was_brought_back()?;
             let Work { mut state, overrides, has_written, folds, is_deferred, .. } = work_in_hand;
             if folds {
                 rewrite::rewrite(&txn, &snapshot, &mut state, &overrides, self.options.pass_bytes)?;

@@ -1,6 +1,7 @@
 //! What waits for a decision: effects that were refused or clash, and what gave way to the authority.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 
 use redb::{ReadableTable, WriteTransaction};
 use uuid::Uuid;
@@ -10,8 +11,8 @@ use super::columns::ColumnWriter;
 use super::entry::{Entry, alone, from_alone};
 use super::error::{Error, engine};
 use super::tables::{
-    PARKED, RUN, SUPERSEDED, Snapshot, WAITS, damaged, entity_bytes, entity_of, is_empty_in, key_name,
-    put_record, put_state, record_in, require_all, state_in,
+    PARKED, RUN, SUPERSEDED, Snapshot, UNPARKED, WAITS, damaged, entity_bytes, entity_of, is_empty_in,
+    key_name, put_record, put_state, record_in, require_all, state_in,
 };
 use super::{Inner, Journal, Work, rewrite};
 use crate::algebra::{BunchNumber, Effect, EntityKey, Epoch, Operation, State};
@@ -228,6 +229,30 @@ impl Work<'_> {
         put(self.txn, entry, cause, bunch)
     }
 
+    /// Parks an effect again, as it was before operations brought it back that are taken back by now; says whether it is
+    /// such a one.
+    pub(crate) fn park_again(&mut self, pending: &Entry) -> Result<bool, Error> {
+        let place = entity_bytes(&pending.key);
+        let Some(table) = self.snapshot.keyed_if_there(UNPARKED)? else { return Ok(false) };
+        let Some(found) = table.get(place.as_slice()).map_err(engine)? else { return Ok(false) };
+        let (entry, record) = read(FrameKind::Unparked, &place, found.value())?;
+        if entry != *pending {
+            return Ok(false);
+        }
+        self.has_written = true;
+        put_record(self.txn, PARKED, FrameKind::Parked, &place, &record)?;
+        Ok(true)
+    }
+
+    /// Once all of the log is folded, nothing that it brought back is parked again.
+    pub(crate) fn forget_what_was_brought_back(&mut self) -> Result<(), Error> {
+        if self.folds && self.snapshot.keyed_if_there(UNPARKED)?.is_some() {
+            self.has_written = true;
+            self.txn.delete_table(UNPARKED).map_err(engine)?;
+        }
+        Ok(())
+    }
+
     /// Keeps what gave way.
     pub(crate) fn keep_superseded(
         &mut self,
@@ -253,7 +278,7 @@ impl Work<'_> {
     pub(crate) fn take_parked(&mut self, key: &EntityKey) -> Result<Option<Entry>, Error> {
         let taken = take(self.txn, key)?;
         self.has_written |= taken.is_some();
-        Ok(taken)
+        Ok(taken.map(|(entry, _)| entry))
     }
 
     /// Notes that an entity's effect waits for another entity.
@@ -297,14 +322,18 @@ impl Inner {
         let mut state = state_in(txn)?;
         let mut writer = ColumnWriter::new(txn, RUN, Layout::Run, state.next_ordinal);
         for key in keys {
-            let entry = match take(txn, key) {
-                Ok(Some(entry)) => entry,
+            let (entry, record) = match take(txn, key) {
+                Ok(Some(taken)) => taken,
                 Ok(None) => continue,
                 // Appending does not wait for it: it stays where it is, to be set aside.
                 Err(Error::Damaged { .. }) => continue,
                 Err(error) => return Err(error),
             };
             writer.push_entry(&entry, false)?;
+            // Nobody takes back what a replica did one by one.
+            if !self.is_of_replica.load(Ordering::Acquire) {
+                put_record(txn, UNPARKED, FrameKind::Unparked, &entity_bytes(key), &record)?;
+            }
         }
         let end = writer.finish()?;
         if end > state.next_ordinal {
@@ -341,13 +370,13 @@ fn beginning(mut reason: String) -> String {
     reason
 }
 
-fn take(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<Entry>, Error> {
+fn take(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<(Entry, ParkedRecord)>, Error> {
     let taken = get(txn, key)?;
     if taken.is_some() {
         let mut table = txn.open_table(PARKED).map_err(engine)?;
         table.remove(entity_bytes(key).as_slice()).map_err(engine)?;
     }
-    Ok(taken.map(|(entry, _)| entry))
+    Ok(taken)
 }
 
 /// For whom an entity's effect waits by name.
@@ -384,12 +413,11 @@ pub(crate) fn get(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<(Ent
     let place = entity_bytes(key);
     let table = txn.open_table(PARKED).map_err(engine)?;
     let found = table.get(place.as_slice()).map_err(engine)?;
-    found.map(|guard| read(&place, guard.value())).transpose()
+    found.map(|guard| read(FrameKind::Parked, &place, guard.value())).transpose()
 }
 
-fn read(place: &[u8], bytes: &[u8]) -> Result<(Entry, ParkedRecord), Error> {
-    let record: ParkedRecord =
-        frame::open_record(FrameKind::Parked, place, bytes).map_err(damaged(key_name(place)))?;
+fn read(kind: FrameKind, place: &[u8], bytes: &[u8]) -> Result<(Entry, ParkedRecord), Error> {
+    let record: ParkedRecord = frame::open_record(kind, place, bytes).map_err(damaged(key_name(place)))?;
     let entry = from_alone(place, &record.rows).map_err(damaged(key_name(place)))?;
     Ok((entry, record))
 }
@@ -400,7 +428,7 @@ pub(crate) fn all(snapshot: &Snapshot) -> Result<HashMap<EntityKey, (Entry, Park
     let mut found = HashMap::new();
     for row in table.iter().map_err(engine)? {
         let (place, value) = row.map_err(engine)?;
-        let (entry, record) = read(place.value(), value.value())?;
+        let (entry, record) = read(FrameKind::Parked, place.value(), value.value())?;
         found.insert(entry.key.clone(), (entry, record));
     }
     require_all(&table, found.len() as u64, || "the parked effects".to_owned())?;

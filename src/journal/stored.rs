@@ -6,8 +6,8 @@ use super::entry;
 use super::error::{Error, engine};
 use super::tables::{
     BASE, BUNCH, CONFLICTS, CURSORS, ColumnTables, FETCHED, IDENTITY_KEY, INBOX, Keyed, LOCAL, LOG, LOST,
-    MERGED, META, Numbered, PARKED, REPLICA_KEY, RUN, SET_ASIDE, SUPERSEDED, Snapshot, WAITS, collection_of,
-    entity_of, key_name,
+    MERGED, META, Numbered, PARKED, REPLICA_KEY, RUN, SET_ASIDE, SUPERSEDED, Snapshot, UNPARKED, WAITS,
+    collection_of, entity_of, key_name,
 };
 use crate::algebra::Index;
 use crate::codec::FrameError;
@@ -61,13 +61,14 @@ pub(crate) struct Value<'v> {
 }
 
 /// All tables.
-pub(crate) const TABLES: [Table; 18] = [
+pub(crate) const TABLES: [Table; 19] = [
     Table::Rows(LOG),
     Table::Payload(LOG),
     Table::Rows(RUN),
     Table::Payload(RUN),
     Table::Keyed { table: BASE, of: "the base knowledge", opens: base },
     Table::Keyed { table: PARKED, of: "the parked effects", opens: parked },
+    Table::Keyed { table: UNPARKED, of: "the effects that were brought back", opens: unparked },
     Table::Keyed { table: WAITS, of: "who waits for whom", opens: waits },
     Table::Keyed { table: META, of: "the identity and the state", opens: meta },
     Table::Keyed { table: CONFLICTS, of: "the open conflicts", opens: conflict },
@@ -233,7 +234,15 @@ fn base(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
 }
 
 fn parked(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
-    let record: ParkedRecord = frame::open_record(FrameKind::Parked, place, bytes)?;
+    parked_as(FrameKind::Parked, place, bytes)
+}
+
+fn unparked(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    parked_as(FrameKind::Unparked, place, bytes)
+}
+
+fn parked_as(kind: FrameKind, place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
+    let record: ParkedRecord = frame::open_record(kind, place, bytes)?;
     entry::from_alone(place, &record.rows).map(drop)
 }
 

@@ -35,6 +35,9 @@ pub(crate) const META: Keyed = TableDefinition::new("meta");
 pub(crate) const BASE: Keyed = TableDefinition::new("base");
 /// Parked effects, by entity.
 pub(crate) const PARKED: Keyed = TableDefinition::new("parked");
+/// Effects as they were parked before what is still in the log brought them back, by entity. Only there once something
+/// was brought back so.
+pub(crate) const UNPARKED: Keyed = TableDefinition::new("unparked");
 /// Which entity an entity's effect waits for, by entity.
 pub(crate) const WAITS: Keyed = TableDefinition::new("waits");
 /// Open conflicts, by entity. Only there in a replica's file.

@@ -83,18 +83,27 @@ impl Work<'_> {
         }
     }
 
-    /// Lays over the entity's effect what it would be without one operation of the log.
+    /// Lays over the entity's effect what it would be without one operation of the log. An effect that was parked before
+    /// is so again, once nothing is left of what brought it back.
     fn cancel_in_log(&mut self, key: &EntityKey, cancelled: Seq) -> Result<(), Error> {
         let keys = std::slice::from_ref(key);
         let compacted = rewrite::compacted_effects_of(self.snapshot, &self.state, keys)?.remove(key);
+        let left: Vec<(Seq, Entry)> = log_entries(self.snapshot, self.state.log_begins, key)?
+            .into_iter()
+            .filter(|(seq, _)| *seq != cancelled)
+            .collect();
         let mut entry = compacted;
-        for (seq, operation) in log_entries(self.snapshot, self.state.log_begins, key)? {
-            if seq != cancelled {
-                entry = Some(match entry {
-                    Some(entry) => entry.then(&operation),
-                    None => operation,
-                });
-            }
+        if left.is_empty()
+            && let Some(before) = &entry
+            && self.park_again(before)?
+        {
+            entry = None;
+        }
+        for (_, operation) in left {
+            entry = Some(match entry {
+                Some(entry) => entry.then(&operation),
+                None => operation,
+            });
         }
         self.state.settled += 1;
         self.overrides.insert(key.clone(), entry);

@@ -5,7 +5,7 @@ use foldlog::algebra::{
     Bunch, Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes,
     Patch, Planned, ReplicaId, Resulting, Row, Seq, Stamp, State, Update,
 };
-use foldlog::journal::{Cancelled, Durability, Error, Journal, Listing, Options};
+use foldlog::journal::{Appended, Cancelled, Durability, Error, Journal, Listing, Options};
 use foldlog::workload::Workload;
 use uuid::Uuid;
 
@@ -382,6 +382,59 @@ fn a_later_edit_of_what_waits_waits_with_it() {
     journal.append(&[Operation::patch(waiter, patch(r#"{"b":3}"#))], Durability::Durable).unwrap();
     assert_eq!(journal.seal(Limits::default()).unwrap(), None);
     assert_eq!(journal.held().unwrap()[0].waits_for, Some(parked));
+}
+
+/// A journal with a create that was refused.
+fn refused() -> Journal {
+    let journal = Journal::in_memory().unwrap();
+    journal.append(&[Operation::create(key(1), state(r#"{"a":1}"#))], Durability::Durable).unwrap();
+    let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+    let outcomes = vec![Outcome::Refused { reason: "no".to_owned() }];
+    journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
+    journal
+}
+
+#[test]
+fn what_was_refused_and_brought_back_by_an_edit_is_parked_again_when_that_is_taken_back() {
+    let journal = refused();
+    let parked = journal.parked().unwrap();
+    let edit = |value| Operation::patch(key(1), patch(&format!(r#"{{"b":{value}}}"#)));
+    for round in 0..3 {
+        let appended = match round {
+            // What folds nothing comes between.
+            0 => {
+                let seq = journal.append(&[edit(1)], Durability::Durable).unwrap().last;
+                journal.baseline(&[], Listing::Partial).unwrap();
+                seq
+            }
+            1 => journal.edit_parked(&edit(2)).unwrap().last,
+            _ => journal.append(&[edit(3)], Durability::Durable).unwrap().last,
+        };
+        assert_eq!(journal.parked().unwrap(), []);
+        assert_eq!(journal.cancel(appended).unwrap(), Cancelled::Done);
+        assert_eq!(journal.parked().unwrap(), parked, "round {round}");
+        assert_eq!(journal.seal(Limits::default()).unwrap(), None, "nothing is sent unasked");
+    }
+    let status = journal.status().unwrap();
+    assert_eq!((status.appended, status.settled, status.parked.operations), (4, 3, 1));
+    // Whoever asks for it may still send it.
+    journal.retry(&key(1)).unwrap();
+    let seq = journal.append(&[edit(4)], Durability::Durable).unwrap().last;
+    assert_eq!(journal.cancel(seq).unwrap(), Cancelled::Done);
+    assert_eq!(journal.parked().unwrap(), []);
+    assert_eq!(journal.seal(Limits::default()).unwrap().unwrap().operations.len(), 1);
+}
+
+#[test]
+fn what_was_refused_stays_with_an_edit_that_is_not_taken_back() {
+    let journal = refused();
+    let edit = |value| Operation::patch(key(1), patch(&format!(r#"{{"b":{value}}}"#)));
+    let Appended { first, last } = journal.append(&[edit(1), edit(2)], Durability::Durable).unwrap();
+    assert_eq!(journal.cancel(last).unwrap(), Cancelled::Done);
+    assert_eq!(journal.cancel(first).unwrap(), Cancelled::Folded);
+    assert_eq!(journal.parked().unwrap(), []);
+    let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+    assert_eq!(lines(&bunch)[0].change, Change::Create(state(r#"{"a":1,"b":1}"#)));
 }
 
 #[test]

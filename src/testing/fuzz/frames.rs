@@ -20,7 +20,7 @@ use crate::journal::{alone, from_alone, group_names};
 /// Where every value of this target is stored.
 const PLACE: &[u8] = &[0; 8];
 
-const KINDS: [FrameKind; 24] = [
+const KINDS: [FrameKind; 25] = [
     FrameKind::Identity,
     FrameKind::State,
     FrameKind::Rows,
@@ -45,6 +45,7 @@ const KINDS: [FrameKind; 24] = [
     FrameKind::Triggers,
     FrameKind::Left,
     FrameKind::Merged,
+    FrameKind::Unparked,
 ];
 
 /// Opens arbitrary bytes as a frame of every kind, and as the body of a sound one: as if whoever wrote them
@@ -93,7 +94,9 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
         FrameKind::Base => base(record(kind, whole)?),
         // Its text is a line.
         FrameKind::BunchText => Ok(()),
-        FrameKind::Parked => record::<ParkedRecord>(kind, whole).and_then(|record| rows(&record.rows)),
+        FrameKind::Parked | FrameKind::Unparked => {
+            record::<ParkedRecord>(kind, whole).and_then(|record| rows(&record.rows))
+        }
         FrameKind::Waits => {
             let (collection, id): (String, [u8; 16]) = record(kind, whole)?;
             records::key_of(&collection, id).map(drop)

@@ -410,7 +410,7 @@ impl Player {
             format!("{cancelled:?}, but operation {seq} is one of {operations} that are pending together")
         })?;
         if let (Cancelled::Done, Some(entity)) = (cancelled, owner) {
-            entity.pending.cancel(Seq(seq));
+            entity.cancel(Seq(seq));
             self.played.cancelled += 1;
             self.is_durable();
         }

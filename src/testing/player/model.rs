@@ -21,6 +21,8 @@ pub(super) struct Entity {
     /// What the open bunch does to it: one operation, and one that completes it where a circle was cut.
     pub(super) sent: Vec<Change>,
     pub(super) parked: Run,
+    /// What was parked before an operation brought it back.
+    brought_back: BTreeSet<Seq>,
     pub(super) waits_for: Option<EntityKey>,
 }
 
@@ -65,6 +67,14 @@ impl Entity {
     /// What is to be sent of what is pending.
     pub(super) fn planned(&self) -> Option<Change> {
         self.pending.sent(&self.expected())
+    }
+
+    /// Takes one operation back. What it had brought back is parked again.
+    pub(super) fn cancel(&mut self, seq: Seq) {
+        self.pending.cancel(seq);
+        if !self.pending.is_empty() && self.pending.seqs == self.brought_back {
+            self.parked = self.pending.take();
+        }
     }
 
     /// Notes what the authority holds now, under what is pending: DESIGN, section 8, `LastOperation`.
@@ -138,6 +148,9 @@ impl Model {
                 entity.waits_for = None;
             }
             let parked = entity.parked.take();
+            if !parked.is_empty() {
+                entity.brought_back.clone_from(&parked.seqs);
+            }
             entity.pending.put_before(parked);
             entity.pending.push(seq, operation);
         }
@@ -147,6 +160,7 @@ impl Model {
     pub(super) fn retry(&mut self, key: &EntityKey) {
         let entity = self.entity(key);
         entity.waits_for = None;
+        entity.brought_back.clear();
         let parked = entity.parked.take();
         entity.pending.put_before(parked);
     }
