@@ -8,7 +8,7 @@ use redb::{Builder, Database};
 
 use super::error::Error;
 use super::open;
-use crate::storage::open::refused;
+use crate::storage::open::{create_file, refused};
 
 /// A file that is to get another name; removed if it does not.
 pub(crate) struct NewFile {
@@ -47,7 +47,9 @@ impl NewFile {
 
     pub(crate) fn database(&self, cache_bytes: usize) -> Result<Database, Error> {
         let place = self.path.display().to_string();
-        let made = Builder::new().set_cache_size(cache_bytes).create(&self.path);
+        let mut builder = Builder::new();
+        builder.set_cache_size(cache_bytes);
+        let made = create_file(&builder, &self.path);
         made.map_err(|error| open::not_opened(&place, refused(&place, error)))
     }
 

@@ -2,8 +2,14 @@
 //! the storage engine shows in the public API.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::ops::Bound;
 use std::sync::Arc;
+
+use redb::{BackendError, DatabaseError};
+
+use super::guard;
 
 /// A growable range of bytes: a file, memory, or something that fails on purpose.
 ///
@@ -49,29 +55,107 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
 }
 
-/// A [`Storage`] as the engine wants it.
+/// A [`Storage`] as the engine wants it. It refuses what would be done to it while a database is discarded.
 #[derive(Debug)]
 pub(crate) struct Backend<S>(pub(crate) S);
 
 impl<S: Storage> redb::StorageBackend for Backend<S> {
     fn len(&self) -> io::Result<u64> {
+        guard::not_discarding()?;
         self.0.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        guard::not_discarding()?;
         self.0.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        guard::not_discarding()?;
         self.0.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        guard::not_discarding()?;
         self.0.sync()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        guard::not_discarding()?;
         self.0.write(offset, data)
+    }
+}
+
+/// The engine's own way to a file, but that it refuses as a [`Backend`] does.
+#[derive(Debug)]
+pub(crate) struct FileBackend {
+    file: redb::backends::FileBackend,
+    may_be_empty: bool,
+}
+
+impl FileBackend {
+    /// Nothing is begun in an empty file unless that may be.
+    pub(crate) fn new(file: File, may_be_empty: bool) -> Result<Self, DatabaseError> {
+        Ok(FileBackend { file: redb::backends::FileBackend::new(file)?, may_be_empty })
+    }
+}
+
+impl redb::StorageBackend for FileBackend {
+    fn len(&self) -> io::Result<u64> {
+        guard::not_discarding()?;
+        let len = self.file.len()?;
+        if len == 0 && !self.may_be_empty {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"));
+        }
+        Ok(len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        guard::not_discarding()?;
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        guard::not_discarding()?;
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        guard::not_discarding()?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        guard::not_discarding()?;
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.query_lock_range(start, end)
     }
 }
 

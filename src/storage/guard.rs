@@ -16,7 +16,8 @@
 //! | the handle | refuses everything until it is reopened |
 //! | the database | is dropped, once, through [`discarded`]: that gives the file's lock back, and writes nothing. It is never used again, not even to close it in order |
 //!
-//! Where nothing panicked, a database is closed through [`closed`].
+//! Where nothing panicked, a database is closed through [`closed`], unless it must not be written to: a damaged one, or one
+//! of which only a copy in memory may change.
 //!
 //! # The message on standard error
 //!
@@ -28,14 +29,17 @@
 //! before; one that sets another hook later replaces ours, and then sees the engine's panics too. Both
 //! are harmless: the panic is caught all the same.
 //!
-//! With `panic = "abort"` nothing can be caught: the process ends, and the file is as after a crash.
+//! With `panic = "abort"` nothing can be caught: the process ends, and the file is as after a crash. What has not panicked
+//! ends no process there either: a database is discarded without a panic of our own.
 
 use std::any::Any;
 use std::cell::Cell;
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 use std::thread;
 
+use redb::Database;
 use thiserror::Error;
 
 /// What a call into the engine failed with.
@@ -70,15 +74,73 @@ pub(crate) fn guarded<T, E>(call: impl FnOnce() -> Result<T, E>) -> Result<T, Gu
     }
 }
 
-/// Drops something of the engine's that is not to be written by any more: a panic may have left it half-done.
+/// Drops something of the engine's that is not to be written by any more: a panic may have left it half-done, or it has
+/// turned out to be damaged, or somebody else's. Dropped in order it would commit once more.
 ///
 /// It is dropped while another panic unwinds, for then the engine only lets go of the file, as if the process had
-/// ended. Dropped in order it would commit once more, by pages that have just turned out to be damaged.
-pub(crate) fn discarded<T>(of_the_engine: T) {
+/// ended. Where panics abort, that would be the end: there it is [`dropped_after_an_error`], as nothing has panicked.
+pub(crate) fn discarded<T: OfTheEngine>(of_the_engine: T) {
+    if cfg!(not(panic = "unwind")) {
+        return dropped_after_an_error(of_the_engine);
+    }
     let _ = caught(|| {
         let _held = of_the_engine;
         panic::resume_unwind(Box::new("discarded"))
     });
+}
+
+/// Drops something of the engine's whose storage has refused something before, and refuses everything meanwhile: after
+/// an error of its storage the engine writes no more, and after one that it meets first, it does not try to.
+fn dropped_after_an_error<T: OfTheEngine>(mut of_the_engine: T) {
+    let _ = caught(|| {
+        let _discarding = Discarding::enter();
+        of_the_engine.meets_an_error();
+        drop(of_the_engine);
+    });
+}
+
+/// What holds a file by the engine.
+pub(crate) trait OfTheEngine {
+    /// Calls its storage, which refuses.
+    fn meets_an_error(&mut self);
+}
+
+impl OfTheEngine for Database {
+    fn meets_an_error(&mut self) {
+        // The first that it does is to ask for a sync.
+        let met = self.check_integrity();
+        debug_assert!(met.is_err(), "the storage does not refuse");
+    }
+}
+
+impl OfTheEngine for Option<Database> {
+    fn meets_an_error(&mut self) {
+        if let Some(db) = self {
+            db.meets_an_error();
+        }
+    }
+}
+
+/// Refuses what is done to a storage while this thread discards a database on it.
+pub(super) fn not_discarding() -> io::Result<()> {
+    let is_discarding = DISCARDING.try_with(Cell::get).unwrap_or(false);
+    if is_discarding { Err(io::Error::other("the database on it is discarded")) } else { Ok(()) }
+}
+
+/// Marks this thread as discarding while it lives.
+struct Discarding;
+
+impl Discarding {
+    fn enter() -> Self {
+        DISCARDING.set(true);
+        Discarding
+    }
+}
+
+impl Drop for Discarding {
+    fn drop(&mut self) {
+        DISCARDING.set(false);
+    }
 }
 
 /// Closes something of the engine's in order, which may write. What it panics with changes nothing any more: the
@@ -99,6 +161,8 @@ pub(crate) fn outside<T>(call: impl FnOnce() -> T) -> thread::Result<T> {
 thread_local! {
     /// How many calls into the engine this thread is in. Not a flag: a call may come inside another one.
     static INSIDE: Cell<u32> = const { Cell::new(0) };
+    /// Whether this thread discards a database.
+    static DISCARDING: Cell<bool> = const { Cell::new(false) };
     /// Where the last panic inside the engine was.
     static PLACE: Cell<Option<String>> = const { Cell::new(None) };
 }
@@ -241,6 +305,9 @@ mod tests {
                 self.0.set(Some(thread::panicking()));
             }
         }
+        impl OfTheEngine for Tells<'_> {
+            fn meets_an_error(&mut self) {}
+        }
         let unwinds = Cell::new(None);
         discarded(Tells(&unwinds));
         assert_eq!(unwinds.replace(None), Some(true));
@@ -260,6 +327,45 @@ mod tests {
         assert!(fs::read(&path).unwrap() == before);
         closed(Builder::new().open(&path).unwrap());
         assert!(fs::read(&path).unwrap() != before, "closing in order says so in the header");
+    }
+
+    /// A database on a file with a commit that is not durable yet.
+    fn with_a_deferred_commit(builder: &Builder, origin: &Origin) -> Database {
+        let db = origin.open(builder).unwrap();
+        let mut write = db.begin_write().unwrap();
+        write.set_durability(redb::Durability::None).unwrap();
+        write.open_table(ROWS).unwrap().insert(1, [7; 100].as_slice()).unwrap();
+        write.commit().unwrap();
+        db
+    }
+
+    #[test]
+    fn what_is_dropped_after_an_error_writes_nothing_and_lets_go_of_the_file_without_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("discarded");
+        let builder = Builder::new();
+        drop(builder.create(&path).unwrap());
+        let origin = Origin::File { path: path.clone(), may_create: false };
+        let is_discarded_by: [fn(Database); 2] =
+            [dropped_after_an_error, |db| dropped_after_an_error(Some(db))];
+        for is_read in [false, true] {
+            for discards in is_discarded_by {
+                let db = if is_read {
+                    origin.open(&builder).unwrap()
+                } else {
+                    with_a_deferred_commit(&builder, &origin)
+                };
+                let before = fs::read(&path).unwrap();
+                discards(db);
+                assert!(!thread::panicking() && not_discarding().is_ok());
+                assert!(fs::read(&path).unwrap() == before);
+                // Who opens it next finds what was durable.
+                let db = origin.open(&builder).unwrap();
+                let tables = db.begin_read().unwrap().list_tables().unwrap().count();
+                assert_eq!(tables, 0);
+                closed(db);
+            }
+        }
     }
 
     /// Set for the process that the next test starts.

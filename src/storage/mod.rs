@@ -27,4 +27,4 @@ pub(crate) mod pages;
 pub(crate) mod trees;
 
 pub use backend::Storage;
-pub(crate) use backend::{Arced, Backend};
+pub(crate) use backend::{Arced, Backend, FileBackend};

@@ -1,6 +1,6 @@
 //! Opening an engine's file, and telling clearly why it cannot be.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use redb::{Builder, Database, DatabaseError, StorageError};
 
 use super::guard::discarded;
 use super::overlay::Overlay;
-use super::{Arced, Backend, Storage, lists, newborn};
+use super::{Arced, Backend, FileBackend, Storage, lists, newborn};
 
 /// Where something is kept.
 #[derive(Clone, Debug)]
@@ -102,14 +102,15 @@ fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<Databas
     let db = match (may_create, is_there) {
         (true, true) => {
             newborn::clear_file(path).map_err(io)?;
-            builder.create(path)
+            create_file(builder, path)
         }
-        (true, false) => builder.create(path),
+        (true, false) => create_file(builder, path),
         (false, true) => {
             if let Some(why) = newborn::why_nothing_is_in_file(path).map_err(io)? {
                 return Err(NotOpened::Unfit { why: why.to_owned() });
             }
-            builder.open(path)
+            let file = OpenOptions::new().read(true).write(true).open(path);
+            opened(builder, file, false)
         }
         (false, false) => return Err(NotOpened::Missing),
     };
@@ -120,6 +121,16 @@ fn open_file(builder: &Builder, path: &Path, may_create: bool) -> Result<Databas
     }
     let found = File::open(path).and_then(|file| lists::why_damaged_in(&file));
     writable(db, found.map_err(io))
+}
+
+/// Opens the engine's file, or makes one if there is none or it is empty.
+pub(crate) fn create_file(builder: &Builder, path: &Path) -> Result<Database, DatabaseError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    opened(builder, file, true)
+}
+
+fn opened(builder: &Builder, file: io::Result<File>, may_be_empty: bool) -> Result<Database, DatabaseError> {
+    builder.create_with_backend(FileBackend::new(file?, may_be_empty)?)
 }
 
 /// Opens a file of which no byte is ever written, not even to recover it. Every page of it is compared with its checksum,
