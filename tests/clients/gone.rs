@@ -1,5 +1,4 @@
 //! What is gone at the authority without a trace: its tombstone was forgotten.
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use foldlog::algebra::{Epoch, Limits, Operation, Patch, Schema};
 use foldlog::journal::{Durability, Options};
