@@ -41,7 +41,7 @@ fn accepted(epoch: u64) -> Outcome {
 }
 
 fn change(bunch: &Bunch) -> &Change {
-    &bunch.operations[0].operation.change
+    &bunch.operations.first().unwrap().operation.change
 }
 
 /// Closes it, has every byte of it looked at, and opens it again.
