@@ -279,9 +279,12 @@ impl<'a, S: Store> Given<'a, S> {
                 Decision::Other | Decision::Held => drop(out.superseded.insert(place)),
             }
         }
-        objections.extend(self.cascades(&mut world, &out)?);
-        self.require_references(&mut world, &out, &mut objections)?;
-        self.require_unique(&world, &out, &mut objections)?;
+        // What is too large goes out first: who refers to it waits for it, and is not refused.
+        if objections.is_empty() {
+            objections = self.cascades(&mut world, &out)?;
+            self.require_references(&mut world, &out, &mut objections)?;
+            self.require_unique(&world, &out, &mut objections)?;
+        }
         if objections.is_empty() {
             return Ok(Ok(Attempt { world, out, overwrote }));
         }

@@ -278,6 +278,29 @@ mod tests {
     }
 
     #[test]
+    fn a_child_of_what_would_be_too_large_waits_for_it() {
+        let refers = r#"{"in":{"to":"folders","on_delete":"cascade"}}"#;
+        let json = format!(r#"{{"collections":{{"folders":{{}},"notes":{{"references":{refers}}}}}}}"#);
+        let schema = Schema::from_json(&json).unwrap();
+        let key = |name, n| EntityKey::new(CollectionName::new(name).unwrap(), Uuid::from_u128(n)).unwrap();
+        let (parent, child) = (key("folders", 1), key("notes", 2));
+        let [a, b] = ["a", "b"].map(|name| {
+            let json = format!(r#"{{"{name}":"{}"}}"#, "x".repeat(FIELDS_BYTES_MAX / 3 * 2));
+            Patch::from_json(&json).unwrap()
+        });
+        let inside = State::from_json(&format!(r#"{{"in":"{}"}}"#, parent.id())).unwrap();
+        let both = State::empty().with(&a).with(&b);
+        let ask = planned(1, [Operation::create(parent.clone(), both), Operation::create(child, inside)]);
+        let mut store = MemoryStore::new(schema.clone(), Generation::default());
+        let rules = Rules { schema: &schema, now: Millis(1), refuses: &|_| None };
+        let Ok(Answer::Delivered(outcomes)) = answer(&mut store, &rules, &ask) else { panic!("no outcomes") };
+        let [Outcome::Refused { .. }, Outcome::Waits { on }] = outcomes.outcomes.as_slice() else {
+            panic!("the child does not wait");
+        };
+        assert_eq!(*on, parent);
+    }
+
+    #[test]
     fn a_child_that_is_written_as_it_was_keeps_its_parent() {
         let json =
             r#"{"collections":{"folders":{"references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;

@@ -35,7 +35,7 @@ use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::ReplicaRecord;
 use crate::codec::records::{JournalState, OpenBunch, SetAsideRecord};
 
-/// The most bytes in one record: one that is larger could not be read back.
+/// The most bytes in one record, so that whoever reads one holds no more at once.
 const PART_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many values of each table are gone without a trace.
