@@ -33,9 +33,9 @@ impl Journal {
         flushed
     }
 
-    /// Opens the journal again after [`Journal::suspend`]; also the way back after a read or write that failed. Where the engine
-    /// gave up over a damaged file ([`Error::Corrupted`]), the file is found as after a crash at that moment.
-    /// Resuming what is open is harmless.
+    /// Opens the journal again after [`Journal::suspend`]; also the way back after a read or write that failed, and where
+    /// the engine gave up over a damaged file ([`Error::Corrupted`]): then the file is found as after a crash at that
+    /// moment, and what was deferred may be gone. Resuming what is open is harmless.
     ///
     /// # Errors
     /// As [`Options::open`](super::Options::open), and if another journal has taken this one's place.

@@ -30,7 +30,8 @@
 //! are harmless: the panic is caught all the same.
 //!
 //! With `panic = "abort"` nothing can be caught: the process ends, and the file is as after a crash. What has not panicked
-//! ends no process there either: a database is discarded without a panic of our own.
+//! ends no process there either: a database is discarded without a panic of our own. And nothing is silenced, for
+//! what the engine says is all that is heard of it.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -198,6 +199,10 @@ fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
 /// Puts our hook in front of the application's, once.
 fn silence_the_engine() {
     static ONCE: Once = Once::new();
+    if cfg!(not(panic = "unwind")) {
+        // Nothing is caught there: what the engine says is all that is heard before the process ends.
+        return;
+    }
     if thread::panicking() {
         // A hook cannot be set while a panic unwinds. The next call does it.
         return;
