@@ -416,6 +416,62 @@ mod tests {
     }
 
     #[test]
+    fn of_a_patch_what_changes_something_is_left() {
+        let there = state(r#"{"a":1,"b":2,"c":3}"#);
+        let change = patch(r#"{"a":1,"b":9,"c":null,"d":4,"e":null}"#).changing(&there);
+        assert_eq!(change.as_json(), r#"{"b":9,"c":null,"d":4}"#);
+    }
+
+    #[test]
+    fn fields_are_listed_in_the_order_of_their_names() {
+        let (none, some) = (State::empty(), state(r#"{"b":[2],"a":"x"}"#));
+        let listed: Vec<(String, &str)> = some.iter().collect();
+        assert_eq!(listed, [("a".to_owned(), "\"x\""), ("b".to_owned(), "[2]")]);
+        assert_eq!(none.iter().count(), 0);
+        assert!(none.is_empty() && !some.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_object_is_called_by_its_name() {
+        for (json, name) in [
+            ("[]", "an array"),
+            ("\"a\"", "a string"),
+            ("null", "null"),
+            ("true", "a boolean"),
+            ("false", "a boolean"),
+            ("-1", "a number"),
+            ("7", "a number"),
+        ] {
+            let refused = State::from_json(json);
+            assert!(
+                matches!(refused, Err(Error::NotAnObject { found }) if found == name),
+                "{json}: {refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sixteen_mebibytes_are_read_and_one_byte_more_is_not() {
+        let of = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+        assert!(State::from_json(&of(16_777_216)).is_ok());
+        let refused = State::from_json(&of(16_777_217));
+        assert!(
+            matches!(refused, Err(Error::TooLarge { bytes: 16_777_217, max: 16_777_216 })),
+            "another error"
+        );
+        assert!(State::composed(&of(16_777_217)).is_ok());
+    }
+
+    #[test]
+    fn fields_and_digests_are_shown_as_they_are_written() {
+        let shown = state(r#"{"b":1,"a":2}"#);
+        assert_eq!(format!("{shown:?} {:?}", patch(r#"{"c":null}"#)), r#"{"a":2,"b":1} {"c":null}"#);
+        let digest = blake3::hash(br#"{"a":2,"b":1}"#).to_hex();
+        let shown = format!("{} {:?}", shown.digest(), shown.digest());
+        assert_eq!(shown, format!("{digest} {digest}"));
+    }
+
+    #[test]
     fn forged_text_ends_without_a_panic() {
         for text in
             ["", "{", "}", "{\"", "{\"a", "{\"a\"}", "{\"a\":", "{\"a\":[", "{\"a\":\"\\", "{,}", "{\"é:1}"]
