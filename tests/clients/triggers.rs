@@ -64,18 +64,22 @@ fn triggers_of_a_former_life_of_the_data_are_forgotten_with_it() {
 
 #[test]
 fn what_is_hinted_at_and_not_there_is_not_asked_for_again_and_again() {
-    let mut authority = Authority::new();
-    let mut engine = engine();
-    engine.replica().commit(&[create(1)], Durability::Durable).unwrap();
-    authority.sync(&mut engine);
-    let generation = engine.replica().standing().unwrap().generation.unwrap();
-    let trigger =
-        Trigger { index: Index(2), key: key(1), action: Action::Upsert, epoch: Epoch(99), sender: None };
-    assert_eq!(engine.hear(generation, &[trigger]).unwrap(), 1);
-    engine.want_only(Want::READS);
-    asked_out(&mut authority, &mut engine);
-    assert_eq!(engine.replica().journal().reads().unwrap().plan.reads.len(), 0);
-    assert_eq!(engine.replica().get(&key(1)).unwrap(), Some(state(r#"{"n":1}"#)));
+    // The next trigger, and one behind a gap, which stays so that the gap is seen.
+    for (index, left) in [(2, 0), (3, 1)] {
+        let mut authority = Authority::new();
+        let mut engine = engine();
+        engine.replica().commit(&[create(1)], Durability::Durable).unwrap();
+        authority.sync(&mut engine);
+        authority.sync(&mut engine);
+        let standing = engine.replica().standing().unwrap();
+        let (index, action, epoch) = (Index(index), Action::Upsert, Epoch(99));
+        let trigger = Trigger { index, key: key(1), action, epoch, sender: None };
+        assert_eq!(engine.hear(standing.generation.unwrap(), &[trigger]).unwrap(), 1);
+        engine.want_only(Want::READS);
+        asked_out(&mut authority, &mut engine);
+        assert_eq!(engine.replica().journal().reads().unwrap().plan.reads.len(), left);
+        assert_eq!(engine.replica().get(&key(1)).unwrap(), Some(state(r#"{"n":1}"#)));
+    }
 }
 
 #[test]
