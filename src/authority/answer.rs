@@ -4,9 +4,7 @@ use std::cmp::Ordering;
 
 use super::deliver::{Delivery, Rules, deliver};
 use super::store::Store;
-use crate::algebra::{
-    Answer, Ask, Bunch, Change, CollectionName, Cursors, Epoch, FullRow, Generation, Page, Planned, ROWS_MAX,
-};
+use crate::algebra::{Answer, Ask, CollectionName, Cursors, Epoch, FullRow, Generation, Page, ROWS_MAX};
 
 /// The most bytes of states that are told at once, unless one row alone has more: what is answered at once stands in
 /// memory at once.
@@ -25,12 +23,10 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
             if !known && let Some(now) = other_generation(store, *generation)? {
                 return Ok(Answer::StartOver { generation: now });
             }
-            if !known && rests_on_what_is_forgotten(store, bunch)? {
-                return Ok(Answer::StartOver { generation: store.generation()? });
-            }
             Ok(match deliver(store, rules, *replica, bunch)? {
                 Delivery::Answered(outcomes) => Answer::Delivered(outcomes),
                 Delivery::Forked => Answer::Forked,
+                Delivery::Forgotten => Answer::StartOver { generation: store.generation()? },
             })
         }
         Ask::Changes { cursors, floors, generation, rows_max } => {
@@ -123,21 +119,6 @@ fn is_below_floor<S: Store>(store: &S, cursors: &Cursors, floors: &Cursors) -> R
         let floor = store.floor(collection)?;
         let began_at = floors.get(collection).copied().unwrap_or_default();
         if cursor.0 > 0 && *cursor < floor && began_at < floor && !sabotaged!(pruned_tombstones_missed) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Whether something of a bunch was made on what was deleted since, and forgotten with its tombstone: what it was
-/// meant for has to be brought back whole, which only its sender can, or not at all.
-fn rests_on_what_is_forgotten<S: Store>(store: &S, bunch: &Bunch) -> Result<bool, S::Error> {
-    for Planned { operation, base, .. } in &bunch.operations {
-        let was_there = base.is_some_and(|base| base.0 > 0);
-        if was_there
-            && matches!(operation.change, Change::Update(_))
-            && store.entity(&operation.key)?.is_none()
-        {
             return Ok(true);
         }
     }

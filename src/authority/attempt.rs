@@ -14,8 +14,8 @@ use super::store::{Store, Stored};
 use super::units;
 use super::world::World;
 use crate::algebra::{
-    Decision, Effect, EntityKey, Error, FIELDS_BYTES_MAX, Group, Other, Outcome, Patch, Planned, Policy,
-    ReplicaId, Seq, State, Version, decide,
+    Change, Decision, Effect, EntityKey, Error, FIELDS_BYTES_MAX, Group, Other, Outcome, Patch, Planned,
+    Policy, ReplicaId, Seq, State, Version, decide,
 };
 
 /// The operations of a bunch, with what does not change from one attempt to the next.
@@ -111,6 +111,12 @@ impl Arrived<'_> {
             (Some(base), Some(before)) => before.epoch > base || sabotaged!(epochs_or_equal),
             (Some(_), None) | (None, _) => false,
         }
+    }
+
+    /// Whether it changes what was there when it was made, and is not known any more.
+    pub(super) fn rests_on_what_is_forgotten(&self) -> bool {
+        let was_there = self.planned.base.is_some_and(|base| base.0 > 0);
+        was_there && self.before.is_none() && matches!(self.planned.operation.change, Change::Update(_))
     }
 
     /// What becomes of it on what is there now.

@@ -31,6 +31,9 @@ pub enum Delivery {
     Answered(Outcomes),
     /// Another bunch came under this number: the replica's file was copied or restored.
     Forked,
+    /// Something of it was made on what was deleted since, and forgotten with its tombstone. Nothing of it was taken: its
+    /// sender fetches everything anew, and brings that back whole or not at all.
+    Forgotten,
 }
 
 impl Rules<'_> {
@@ -69,6 +72,7 @@ pub fn deliver<S: Store>(
         }
     }
     let decided = decided(store, rules, replica, &bunch.operations, Out::refused(refused))?;
+    let Some(decided) = decided else { return Ok(Delivery::Forgotten) };
     let mut epochs: BTreeMap<EntityKey, Epoch> = BTreeMap::new();
     let writer = Writer { replica, bunch: bunch.number };
     // Epochs come last, so that they are in the order of commits.
@@ -104,14 +108,18 @@ enum Verdict {
     Accepted { tells_result: bool, change_is_delete: bool, overwrote: Option<crate::algebra::State> },
 }
 
+/// None where something rests on what is forgotten.
 fn decided<S: Store>(
     store: &S,
     rules: &Rules<'_>,
     replica: ReplicaId,
     operations: &[Planned],
     mut out: Out,
-) -> Result<Decided, S::Error> {
+) -> Result<Option<Decided>, S::Error> {
     let given = Given::new(store, rules, replica, operations)?;
+    if given.operations.iter().any(Arrived::rests_on_what_is_forgotten) {
+        return Ok(None);
+    }
     // Each attempt takes out at least one operation more, or gives some their second chance.
     let attempt = loop {
         match given.attempt(out)? {
@@ -131,7 +139,7 @@ fn decided<S: Store>(
     for (place, operation) in given.operations.iter().enumerate() {
         verdicts.push(verdict(&given, &attempt, place, operation)?);
     }
-    Ok(Decided { changed, verdicts })
+    Ok(Some(Decided { changed, verdicts }))
 }
 
 fn verdict<S: Store>(

@@ -149,7 +149,9 @@ impl Replica {
             let after = view.visible(key)?;
             lost::keep(txn, key, &losses(&after), now)?;
             let was_deleted = !conflict.local.existence.is_live();
-            if was_deleted || !is_concurrent {
+            let gave_way =
+                matches!(&conflict.kind, ConflictKind::Clash { holder, .. } if touched.contains_key(holder));
+            if was_deleted || gave_way {
                 keep_taken(txn, view, key, touched, now)?;
             }
             let is_same_side = after.existence.is_live() == conflict.local.existence.is_live();
