@@ -10,6 +10,9 @@ use super::names::{Millis, ReplicaId};
 use super::operation::Existence;
 use super::stamp::Stamp;
 
+/// About what a field's stamp takes beside the field's name, as a line tells it.
+const STAMP_BYTES: usize = 80;
+
 /// When an entity's fields were changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamps {
@@ -56,6 +59,12 @@ pub struct Version {
 }
 
 impl Version {
+    /// About how many bytes it takes where it is told: its fields, and when each was changed.
+    pub(crate) fn bytes(&self) -> usize {
+        let state = self.existence.state().map_or(0, |state| state.as_json().len());
+        self.stamps.fields.iter().fold(state, |bytes, (name, _)| bytes + name.len() + STAMP_BYTES)
+    }
+
     /// What an effect makes of it; stamps that name no replica are this writer's.
     #[must_use]
     pub fn after(&self, effect: &Effect, writer: ReplicaId) -> Version {
@@ -67,23 +76,23 @@ impl Version {
             (Existence::Absent, Some(state)) => {
                 let created = effect.written.time().map(|at| by(Stamp::own(at)));
                 stamps.created = created;
-                for (name, _) in state.iter() {
-                    match effect.stamp_of(&name).stamp().map(by) {
-                        Some(stamp) if Some(stamp) != created => set_of(&mut stamps.fields, name, stamp),
-                        Some(_) | None => {}
-                    }
-                }
+                let written = state.iter().filter_map(|(name, _)| {
+                    let stamp = effect.stamp_of(&name).stamp().map(by)?;
+                    (Some(stamp) != created).then_some((name, stamp))
+                });
+                set_each(&mut stamps.fields, written);
             }
             (Existence::Live(before) | Existence::Dead(before), Some(state))
                 if !matches!(effect.content, Content::Keep) =>
             {
                 let before = if sabotaged!(stamps_of_whole_entity) { &State::empty() } else { before };
-                for (name, _) in before.changes_to(state).iter() {
-                    if let Some(stamp) = effect.stamp_of(&name).stamp().map(by) {
-                        let stamp = later_than(self.stamps.of(&name), stamp);
-                        set_of(&mut stamps.fields, name, stamp);
-                    }
-                }
+                let changes = before.changes_to(state);
+                let written = changes.iter().filter_map(|(name, _)| {
+                    let stamp = effect.stamp_of(&name).stamp().map(by)?;
+                    let stamp = later_than(self.stamps.of(&name), stamp);
+                    Some((name, stamp))
+                });
+                set_each(&mut stamps.fields, written);
             }
             (Existence::Absent | Existence::Live(_) | Existence::Dead(_), _) => {}
         }
@@ -99,16 +108,19 @@ impl Version {
     }
 }
 
-/// Sets what a field has in a list that is in the order of the fields' names.
-pub(crate) fn set_of<T>(fields: &mut Vec<(String, T)>, field: String, value: T) {
-    match fields.binary_search_by(|(name, _)| name.cmp(&field)) {
-        Ok(place) => {
-            if let Some((_, held)) = fields.get_mut(place) {
-                *held = value;
-            }
+/// Sets what fields have in a list that is in the order of the fields' names. As many at once as there are: one after the
+/// other each would move the whole list.
+pub(crate) fn set_each<T>(fields: &mut Vec<(String, T)>, changes: impl IntoIterator<Item = (String, T)>) {
+    fields.extend(changes);
+    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+    // Of two of one name the later one stays, in the place of the first.
+    fields.dedup_by(|later, first| {
+        let is_one = later.0 == first.0;
+        if is_one {
+            std::mem::swap(later, first);
         }
-        Err(place) => fields.insert(place, (field, value)),
-    }
+        is_one
+    });
 }
 
 /// The stamp, moved on where the clock that gave it was behind what it follows.

@@ -6,7 +6,7 @@ use super::deliver::{Delivery, Rules, deliver};
 use super::store::Store;
 use crate::algebra::{Answer, Ask, CollectionName, Cursors, Epoch, FullRow, Generation, Page, ROWS_MAX};
 
-/// The most bytes of states that are told at once, unless one row alone has more: what is answered at once stands in
+/// The most bytes of rows that are told at once, unless one row alone has more: what is answered at once stands in
 /// memory at once.
 pub(super) const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -58,7 +58,7 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
             for key in keys {
                 if let Some(stored) = store.entity(key)? {
                     let row = stored.row(key.clone());
-                    bytes += bytes_of(&row);
+                    bytes += row.version.bytes();
                     if bytes > PAGE_BYTES_MAX && !rows.is_empty() {
                         return Ok(Answer::TooLarge);
                     }
@@ -78,7 +78,7 @@ pub fn answer<S: Store>(store: &mut S, rules: &Rules<'_>, ask: &Ask) -> Result<A
 fn cut(mut page: Page, above: &Cursors, bytes_max: usize) -> Page {
     let mut bytes = 0_usize;
     let is_too_much = |row: &FullRow| {
-        bytes += bytes_of(row);
+        bytes += row.version.bytes();
         bytes > bytes_max
     };
     let fitting = page.rows.iter().position(is_too_much).unwrap_or(page.rows.len());
@@ -100,10 +100,6 @@ fn cut(mut page: Page, above: &Cursors, bytes_max: usize) -> Page {
     page.floors.retain(|collection, _| page.cursors.contains_key(collection));
     page.has_more = true;
     page
-}
-
-fn bytes_of(row: &FullRow) -> usize {
-    row.version.existence.state().map_or(0, |state| state.as_json().len())
 }
 
 /// The generation that there is, if the client knows another one.

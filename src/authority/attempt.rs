@@ -10,12 +10,14 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::deliver::Rules;
+use super::out::{Objection, Out};
+use super::size::too_large;
 use super::store::{Store, Stored};
 use super::units;
 use super::world::World;
 use crate::algebra::{
-    Change, Decision, Effect, EntityKey, Error, FIELDS_BYTES_MAX, Group, Other, Outcome, Patch, Planned,
-    Policy, ReplicaId, Seq, State, Version, decide,
+    Change, Decision, Effect, EntityKey, Existence, Group, Other, Outcome, Patch, Planned, Policy, ReplicaId,
+    Seq, State, Version, decide,
 };
 
 /// The operations of a bunch, with what does not change from one attempt to the next.
@@ -40,21 +42,6 @@ pub(super) struct Arrived<'a> {
     pub(super) before: Option<Arc<Stored>>,
 }
 
-/// What cannot be applied: by what it is answered.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Out {
-    pub(super) failed: BTreeMap<usize, Outcome>,
-    /// The other side prevails, or a person decides.
-    pub(super) superseded: BTreeSet<usize>,
-    /// Of these, those that a person decides about: who shares a group with them waits for that.
-    pub(super) held: BTreeSet<usize>,
-    /// What was objected to in itself, and not only for something else that is out: with the operation without which
-    /// it would have held.
-    objected: BTreeMap<usize, Option<usize>>,
-    /// What got a second chance when that operation went out as well; there is no third.
-    is_second: BTreeSet<usize>,
-}
-
 /// What an attempt came to.
 pub(super) struct Attempt<'a, S> {
     pub(super) world: World<'a, S>,
@@ -64,45 +51,19 @@ pub(super) struct Attempt<'a, S> {
     pub(super) overwrote: BTreeMap<usize, State>,
 }
 
-/// Something that does not hold at the bunch's end.
-pub(super) struct Objection {
-    pub(super) place: usize,
-    /// By what it is answered; none where a person has to decide.
-    pub(super) outcome: Option<Outcome>,
-    /// The operation without which it would hold.
-    pub(super) cause: Option<usize>,
-}
-
-impl Out {
-    /// What cannot be applied whatever else goes.
-    pub(super) fn refused(failed: BTreeMap<usize, Outcome>) -> Self {
-        let objected = failed.keys().map(|place| (*place, None)).collect();
-        Out { failed, objected, ..Out::default() }
-    }
-
-    /// The same without these, and without what is out only for something else.
-    fn without(self, these: &BTreeSet<usize>) -> Out {
-        let objected = |place: &usize| self.objected.contains_key(place) && !these.contains(place);
-        let of = |places: &BTreeSet<usize>| places.iter().copied().filter(|place| objected(place)).collect();
-        let failed = self.failed.iter().filter(|(place, _)| objected(place));
-        Out {
-            failed: failed.map(|(place, outcome)| (*place, outcome.clone())).collect(),
-            superseded: of(&self.superseded),
-            held: of(&self.held),
-            objected: self
-                .objected
-                .iter()
-                .filter(|(place, _)| objected(place))
-                .map(|(a, b)| (*a, *b))
-                .collect(),
-            is_second: self.is_second.union(these).copied().collect(),
-        }
-    }
-}
-
 impl Arrived<'_> {
     pub(super) fn key(&self) -> &EntityKey {
         &self.planned.operation.key
+    }
+
+    /// What was there of the entity before the bunch.
+    pub(super) fn existence_before(&self) -> Existence {
+        self.before.as_ref().map(|before| before.version.existence.clone()).unwrap_or_default()
+    }
+
+    /// Whether the entity was there before the bunch.
+    pub(super) fn was_live(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| before.version.existence.is_live())
     }
 
     /// Whether somebody changed the entity since the base that the operation was made on.
@@ -184,21 +145,22 @@ impl<'a, S: Store> Given<'a, S> {
     /// Adds what stands or falls with what is out: the other operations on an entity, and who shares a group
     /// with what failed or is held.
     fn closed(&self, mut out: Out) -> Out {
-        for place in out.superseded.clone() {
-            let key = self.operation(place).map(Arrived::key);
-            out.superseded.extend(key.and_then(|key| self.of.get(key)).into_iter().flatten());
-        }
+        let places = out.superseded.iter().filter_map(|place| self.operation(*place));
+        let keys: HashSet<&EntityKey> = places.map(Arrived::key).collect();
+        out.superseded.extend(keys.into_iter().filter_map(|key| self.of.get(key)).flatten());
         let waiting = self.hold_groups(&mut out);
         let mut open: Vec<usize> =
             out.failed.keys().filter(|place| !waiting.contains(place)).copied().collect();
-        let mut seen: HashSet<&Group> = HashSet::new();
+        let (mut keys, mut seen): (HashSet<&EntityKey>, HashSet<&Group>) = Default::default();
         while let Some(place) = open.pop() {
             let Some(operation) = self.operation(place) else { continue };
             let key = operation.key();
             let Some(outcome) = out.failed.get(&place).cloned() else { continue };
-            for other in self.of.get(key).into_iter().flatten() {
-                out.superseded.remove(other);
-                out.failed.entry(*other).or_insert_with(|| outcome.clone());
+            if keys.insert(key) {
+                for other in self.of.get(key).into_iter().flatten() {
+                    out.superseded.remove(other);
+                    out.failed.entry(*other).or_insert_with(|| outcome.clone());
+                }
             }
             for group in operation.planned.operation.groups.iter().filter(|group| seen.insert(group)) {
                 for other in self.by_group.get(group).into_iter().flatten() {
@@ -264,7 +226,7 @@ impl<'a, S: Store> Given<'a, S> {
         let mut out = self.closed(out);
         let (mut overwrote, mut objections) = (BTreeMap::new(), Vec::new());
         for (place, operation) in self.operations.iter().enumerate() {
-            if out.failed.contains_key(&place) || out.superseded.contains(&place) {
+            if out.contains(place) {
                 continue;
             }
             let key = operation.key();
@@ -273,7 +235,7 @@ impl<'a, S: Store> Given<'a, S> {
                 Decision::Agreed => {}
                 Decision::Local { effect, overwrites, .. } => {
                     let version = now.after(&effect, self.replica);
-                    if let Some(reason) = too_large(&now, &version) {
+                    if let Some(reason) = too_large(operation.before.as_deref(), &now, &version) {
                         let outcome = Some(Outcome::Refused { reason });
                         objections.push(Objection { place, outcome, cause: None });
                         continue;
@@ -294,37 +256,6 @@ impl<'a, S: Store> Given<'a, S> {
         if objections.is_empty() {
             return Ok(Ok(Attempt { world, out, overwrote }));
         }
-        objections.sort_by_key(|objection| objection.place);
-        let mut fell: BTreeSet<usize> = BTreeSet::new();
-        let mut again: BTreeSet<usize> = BTreeSet::new();
-        for Objection { place, outcome, cause } in objections {
-            if fell.contains(&place) || cause.is_some_and(|cause| fell.contains(&cause)) {
-                continue;
-            }
-            fell.insert(place);
-            out.objected.insert(place, cause);
-            let of_it =
-                out.objected.iter().filter(|(_, cause)| **cause == Some(place)).map(|(other, _)| *other);
-            again.extend(of_it.filter(|other| *other != place && !out.is_second.contains(other)));
-            match outcome {
-                Some(outcome) => drop(out.failed.insert(place, outcome)),
-                None => {
-                    out.superseded.insert(place);
-                    out.held.insert(place);
-                }
-            }
-        }
-        if !again.is_empty() {
-            out = out.without(&again);
-        }
-        Ok(Err(out))
+        Ok(Err(out.with(objections, self, &world)))
     }
-}
-
-/// Why an entity cannot be what it would be: nobody could read its row. What was as large before may stay so.
-fn too_large(before: &Version, after: &Version) -> Option<String> {
-    let bytes = |version: &Version| version.existence.state().map_or(0, |state| state.as_json().len());
-    let (before, after) = (bytes(before), bytes(after));
-    let is_too_large = after > FIELDS_BYTES_MAX && after > before;
-    is_too_large.then(|| Error::TooLarge { bytes: after, max: FIELDS_BYTES_MAX }.to_string())
 }

@@ -1,18 +1,26 @@
 //! Taking a bunch: from what came to what is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::attempt::{Arrived, Attempt, Given, Out};
+use super::attempt::{Arrived, Attempt, Given};
+use super::out::Out;
 use super::store::{Store, Stored};
 use crate::algebra::{
     Bunch, Change, EntityKey, Epoch, Existence, Millis, Operation, Outcome, Outcomes, Planned, ReplicaId,
-    Resulting, Schema, Update, Version, Writer, set_of,
+    Resulting, Schema, Update, Version, Writer, set_each,
 };
 
 /// How far a stamp may be ahead of the authority's clock before it is set back to it: a minute, which is what
 /// clocks that are kept by the network are never off by.
 pub const FUTURE_MS_MAX: u64 = 60_000;
+
+/// How many operations may be applied in all the attempts at one bunch: a second or two. What is left of a bunch
+/// whose operations fall one by another for longer than that waits for what fell first.
+const APPLIED_MAX: usize = 1 << 18;
+
+/// How many attempts are made at a bunch of any size.
+const ATTEMPTS_MIN: usize = 16;
 
 /// What an authority decides by, beside what it holds.
 pub struct Rules<'a> {
@@ -121,10 +129,15 @@ fn decided<S: Store>(
         return Ok(None);
     }
     // Each attempt takes out at least one operation more, or gives some their second chance.
+    let mut attempts_left = (APPLIED_MAX / operations.len().max(1)).max(ATTEMPTS_MIN);
     let attempt = loop {
         match given.attempt(out)? {
             Ok(attempt) => break attempt,
             Err(more) => out = more,
+        }
+        attempts_left -= 1;
+        if attempts_left == 0 {
+            out = out.with_all_that_is_left(&given);
         }
     };
     let mut changed = Vec::new();
@@ -135,18 +148,25 @@ fn decided<S: Store>(
             changed.push((key.clone(), before, touched.version.clone()));
         }
     }
+    // What all operations on an entity make of it, one after the other.
+    let mut assumed: HashMap<&EntityKey, Existence> = HashMap::new();
+    for operation in &given.operations {
+        let so_far = assumed.entry(operation.key()).or_insert_with(|| operation.existence_before());
+        *so_far = so_far.after(&operation.planned.operation.change);
+    }
     let mut verdicts = Vec::with_capacity(operations.len());
     for (place, operation) in given.operations.iter().enumerate() {
-        verdicts.push(verdict(&given, &attempt, place, operation)?);
+        let assumed = assumed.get(operation.key()).unwrap_or(&Existence::Absent);
+        verdicts.push(verdict(&attempt, place, operation, assumed)?);
     }
     Ok(Some(Decided { changed, verdicts }))
 }
 
 fn verdict<S: Store>(
-    given: &Given<'_, S>,
     attempt: &Attempt<'_, S>,
     place: usize,
     operation: &Arrived<'_>,
+    assumed: &Existence,
 ) -> Result<Verdict, S::Error> {
     if let Some(outcome) = attempt.out.failed.get(&place) {
         return Ok(Verdict::Out(outcome.clone()));
@@ -155,9 +175,7 @@ fn verdict<S: Store>(
         return Ok(Verdict::Superseded);
     }
     let now = attempt.world.now(operation.key())?;
-    let before = operation.before.as_ref().map(|before| before.version.existence.clone()).unwrap_or_default();
-    let sent = given.on(operation.key()).map(|(_, part)| &part.planned.operation.change);
-    let assumed = sent.fold(before.clone(), |existence, change| existence.after(change));
+    let before = operation.existence_before();
     let change = &operation.planned.operation.change;
     let says_all = match change {
         Change::Create(_) | Change::Update(Update::State(_)) => true,
@@ -172,7 +190,7 @@ fn verdict<S: Store>(
         // The sender need not know the tombstone's state, which its operation is laid on.
         (Existence::Dead(_), Some(_)) => matches!(change, Change::Delete) && !operation.is_concurrent(),
     };
-    let is_as_sent = match (&assumed, &now.existence) {
+    let is_as_sent = match (assumed, &now.existence) {
         (Existence::Dead(_), Existence::Dead(_)) => true,
         (assumed, now) => assumed == now,
     };
@@ -227,8 +245,7 @@ fn written(before: Option<Arc<Stored>>, version: Version, epoch: Epoch, writer: 
     let mut fields = before.fields.clone();
     let empty = crate::algebra::State::empty();
     let was = before.version.existence.state().unwrap_or(&empty);
-    for (name, _) in was.changes_to(version.existence.state().unwrap_or(&empty)).iter() {
-        set_of(&mut fields, name, epoch);
-    }
+    let changes = was.changes_to(version.existence.state().unwrap_or(&empty));
+    set_each(&mut fields, changes.iter().map(|(name, _)| (name, epoch)));
     Stored { version, epoch, fields, writer: Some(writer) }
 }

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::attempt::{Arrived, Given, Objection, Out};
+use super::attempt::{Arrived, Given};
+use super::out::{Objection, Out};
 use super::store::Store;
 use super::world::World;
 use crate::algebra::{
@@ -14,7 +15,7 @@ use crate::algebra::{
 impl<'a, S: Store> Given<'a, S> {
     /// Whether an operation on an entity is applied.
     fn writes(&self, key: &EntityKey, out: &Out) -> bool {
-        self.on(key).any(|(place, _)| !out.failed.contains_key(&place) && !out.superseded.contains(&place))
+        self.on(key).any(|(place, _)| !out.contains(place))
     }
 
     /// What was deleted takes what refers to it, as the schema says; but never what the bunch itself writes.
@@ -226,7 +227,7 @@ impl<'a, S: Store> Given<'a, S> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use uuid::Uuid;
 
     use crate::algebra::{
@@ -236,7 +237,7 @@ mod tests {
     use crate::authority::{MemoryStore, Rules, Store, answer};
     use crate::codec::lines;
 
-    fn planned(number: u64, operations: impl IntoIterator<Item = Operation>) -> Ask {
+    pub(in crate::authority) fn planned(number: u64, operations: impl IntoIterator<Item = Operation>) -> Ask {
         let planned = |(seq, operation)| Planned {
             operation,
             base: None,

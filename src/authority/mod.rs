@@ -19,10 +19,14 @@ mod attempt;
 mod deliver;
 mod ends;
 mod file;
+#[cfg(test)]
+mod heavy;
 mod index;
 mod memory;
+mod out;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod size;
 mod store;
 mod units;
 mod world;

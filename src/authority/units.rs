@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::attempt::{Arrived, Given, Out};
+use super::attempt::{Arrived, Given};
+use super::out::Out;
 use super::store::Store;
 use super::world::World;
-use crate::algebra::{Change, Decision, Effect, EntityKey, Group, Operation, Other, Seq, decide};
+use crate::algebra::{Change, Decision, Effect, EntityKey, Existence, Group, Operation, Other, Seq, decide};
 
 /// Adds to what is superseded every unit of which a part is.
 pub(super) fn supersede<'a, S: Store>(
@@ -17,18 +18,22 @@ pub(super) fn supersede<'a, S: Store>(
     world: &World<'a, S>,
     out: &mut Out,
 ) -> Result<(), S::Error> {
+    let deletes = outermost_first(given);
     // A unit that gives way may leave to another one what it would have taken.
     loop {
         let before = out.superseded.len();
-        for (place, delete) in given.operations.iter().enumerate() {
-            let was_live = delete.before.as_ref().is_some_and(|before| before.version.existence.is_live());
-            if delete.planned.operation.change != Change::Delete
-                || !was_live
-                || out.failed.contains_key(&place)
-            {
+        // What a delete of the same unit reaches, with all that it reaches itself, is judged there.
+        let mut judged_within: BTreeSet<usize> = BTreeSet::new();
+        for (place, delete) in &deletes {
+            let place = *place;
+            if out.failed.contains_key(&place) || judged_within.contains(&place) {
                 continue;
             }
             let reached = reached(given, world, out, place, delete)?;
+            let deleted = reached.iter().filter(|(_, part)| part.change.change == Change::Delete);
+            let within =
+                deleted.flat_map(|(key, _)| given.on(key)).filter(|(_, part)| is_one_unit(part, delete));
+            judged_within.extend(within.map(|(place, _)| place));
             let mut gives_way = out.superseded.contains(&place);
             let mut is_held = out.held.contains(&place);
             for (key, part) in &reached {
@@ -57,6 +62,23 @@ pub(super) fn supersede<'a, S: Store>(
             return Ok(());
         }
     }
+}
+
+/// The deletes of what was there; those first that no other one of their unit reaches directly.
+fn outermost_first<'g, 'a, S: Store>(given: &'g Given<'a, S>) -> Vec<(usize, &'g Arrived<'a>)> {
+    let is_delete = |operation: &Arrived<'_>| operation.planned.operation.change == Change::Delete;
+    let is_inner = |delete: &Arrived<'_>| {
+        let existence = delete.existence_before();
+        let Existence::Live(state) = &existence else { return false };
+        let mut targets = given.rules.schema.targets(delete.key(), state);
+        targets
+            .any(|(_, _, to)| given.on(&to).any(|(_, outer)| is_delete(outer) && is_one_unit(outer, delete)))
+    };
+    let all = given.operations.iter().enumerate();
+    let deletes = all.filter(|(_, operation)| is_delete(operation) && operation.was_live());
+    let (inner, mut ordered): (Vec<_>, Vec<_>) = deletes.partition(|(_, delete)| is_inner(delete));
+    ordered.extend(inner);
+    ordered
 }
 
 /// What a delete does to something that it reaches.
@@ -146,4 +168,10 @@ fn judged<'a, S: Store>(
 fn shares_group(a: &Arrived<'_>, b: &Arrived<'_>) -> bool {
     let groups: BTreeSet<&Group> = a.planned.operation.groups.iter().collect();
     b.planned.operation.groups.iter().any(|group| groups.contains(group))
+}
+
+/// Whether two deletes reach and judge the same where the one reaches the other.
+fn is_one_unit(a: &Arrived<'_>, b: &Arrived<'_>) -> bool {
+    let of = |delete: &Arrived<'_>| (delete.planned.base.is_none(), delete.effect.shape.clock.time());
+    shares_group(a, b) && a.planned.operation.groups == b.planned.operation.groups && of(a) == of(b)
 }

@@ -107,6 +107,14 @@ impl<'s, S: Store> World<'s, S> {
         Ok(self.joined(from, stored, self.live.referrers(to, from, field)))
     }
 
+    /// Of what was touched, the live entities that refer to this one.
+    pub(super) fn touched_referrers<'w>(&'w self, to: &'w EntityKey) -> impl Iterator<Item = EntityKey> {
+        self.schema.referrers(to.collection()).flat_map(move |(from, field, _)| {
+            let ids = self.live.referrers(to, from, field);
+            ids.filter_map(|id| EntityKey::new(from.clone(), id).ok())
+        })
+    }
+
     /// The live entities that hold a unique key.
     pub(super) fn holders(
         &self,

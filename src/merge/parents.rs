@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::board::{Board, Files, Why};
 use super::joint::{Derived, Joint};
-use crate::algebra::{EntityKey, Existence, OnDelete, Stamp, State, set_of};
+use crate::algebra::{EntityKey, Existence, OnDelete, Stamp, State, set_each};
 
 impl<F: Files> Board<'_, F> {
     /// Makes the references of all that differs whole.
@@ -275,7 +275,7 @@ impl<F: Files> Board<'_, F> {
         self.put(key, |slot| {
             slot.version = version;
             if let Some(stamp) = stamp.filter(|stamp| Some(*stamp) != slot.version.stamps.created) {
-                set_of(&mut slot.version.stamps.fields, field.to_owned(), stamp);
+                set_each(&mut slot.version.stamps.fields, [(field.to_owned(), stamp)]);
             }
             slot.derived.dropped.push((field.to_owned(), format!("\"{}\"", to.id())));
             if !slot.was.derived.dropped.iter().any(|(name, _)| name == field) {

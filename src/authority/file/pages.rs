@@ -67,7 +67,7 @@ impl<T: ReadableTable<Bytes, Bytes>> One<'_, T> {
                 page.has_more = true;
                 return Ok(ControlFlow::Break(()));
             }
-            *bytes += stored.version.existence.state().map_or(0, |state| state.as_json().len());
+            *bytes += stored.version.bytes();
             // One row always fits. The rest is not even read: a page stands in memory at once.
             if *bytes > PAGE_BYTES_MAX && !page.rows.is_empty() {
                 page.has_more = true;

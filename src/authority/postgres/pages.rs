@@ -31,8 +31,7 @@ impl PostgresStore<'_> {
                 let found = self.rows_above(collection, table, cursor, rows_left, bytes_left)?;
                 let is_full = found.len() > rows_left;
                 for row in found.into_iter().take(rows_left) {
-                    let bytes = row.version.existence.state().map_or(0, |state| state.as_json().len());
-                    bytes_left = bytes_left.saturating_sub(bytes);
+                    bytes_left = bytes_left.saturating_sub(row.version.bytes());
                     page.cursors.insert(collection.clone(), row.epoch);
                     page.floors.insert(collection.clone(), counter.floor);
                     page.rows.push(row);

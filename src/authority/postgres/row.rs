@@ -85,7 +85,7 @@ impl Rows {
         let json = state.as_json();
         self.ids.push(key.id());
         self.epochs.push(counted("an epoch", stored.epoch.0)?);
-        self.state_bytes.push(i32::try_from(json.len()).unwrap_or(i32::MAX));
+        self.state_bytes.push(i32::try_from(stored.version.bytes()).unwrap_or(i32::MAX));
         let survives = survives_jsonb(json);
         self.states.push(survives.then(|| Jsonb(state.clone())));
         self.exact.push((!survives).then(|| json.to_owned()));
