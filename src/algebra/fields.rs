@@ -390,6 +390,20 @@ mod tests {
     }
 
     #[test]
+    fn an_escaped_name_stands_where_its_characters_do() {
+        let both = state(r#"{"aZ":1}"#).with(&patch(r#"{"a\"":2}"#));
+        assert_eq!(both.as_json(), r#"{"a\"":2,"aZ":1}"#);
+        let both = state(r#"{"a\"":1}"#).with(&patch(r#"{"aZ":2}"#));
+        assert_eq!(both.as_json(), r#"{"a\"":1,"aZ":2}"#);
+    }
+
+    #[test]
+    fn what_was_composed_is_read_as_any_state() {
+        let read = State::composed(r#"{"b":null,"a":1}"#).unwrap();
+        assert_eq!(read, state(r#"{"a":1}"#));
+    }
+
+    #[test]
     fn values_are_replaced_whole_and_split_at_the_right_commas() {
         let nested = state(r#"{"a":{"x":[1,"},{\\",{"y":"\""}]},"b":"a,b:c"}"#);
         assert_eq!(

@@ -71,3 +71,77 @@ impl Reference {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::names::CollectionName;
+    use super::*;
+
+    const SCHEMA: &str = r#"{"collections":{"folders":{},"notes":{"unique":[["title"],["at","place"]],"references":{
+        "in":{"to":"folders","on_delete":"cascade"},"of":{"to":"folders","on_delete":"set_null"}}}}}"#;
+
+    fn key(collection: &str, n: u128) -> EntityKey {
+        EntityKey::new(CollectionName::new(collection).unwrap(), Uuid::from_u128(n)).unwrap()
+    }
+
+    #[test]
+    fn the_keys_of_a_state_are_those_it_has_all_fields_of() {
+        let schema = Schema::from_json(SCHEMA).unwrap();
+        let keys = |collection: &str, json: &str| {
+            let state = State::from_json(json).unwrap();
+            let entity = key(collection, 1);
+            let found = schema.keys(&entity, &state).map(|(number, _, values)| (number, values));
+            found.collect::<Vec<_>>()
+        };
+        let (title, place) = ((0, vec![r#""a""#.to_owned()]), (1, vec!["1".to_owned(), "2".to_owned()]));
+        assert_eq!(keys("notes", r#"{"title":"a","place":2,"at":1}"#), [title.clone(), place]);
+        assert_eq!(keys("notes", r#"{"title":"a","place":2}"#), [title]);
+        assert_eq!(keys("notes", r#"{"place":2}"#), []);
+        assert_eq!(keys("folders", r#"{"title":"a"}"#), []);
+    }
+
+    #[test]
+    fn only_what_is_there_has_a_key() {
+        let fields = ["title".to_owned()];
+        let state = State::from_json(r#"{"title":"a"}"#).unwrap();
+        let values = vec![r#""a""#.to_owned()];
+        assert!(has_values(&state, &fields, &values));
+        assert!(!has_values(&state, &fields, &[r#""b""#.to_owned()]));
+        assert!(!has_values(&State::empty(), &fields, &values));
+        assert_eq!(live_key_values(&Existence::Live(state.clone()), &fields), Some(values));
+        assert_eq!(live_key_values(&Existence::Dead(state), &fields), None);
+        assert_eq!(live_key_values(&Existence::Absent, &fields), None);
+    }
+
+    #[test]
+    fn a_field_refers_to_what_it_names() {
+        let schema = Schema::from_json(SCHEMA).unwrap();
+        let (note, folder) = (key("notes", 1), key("folders", 2));
+        let found = |json: &str| {
+            let state = State::from_json(json).unwrap();
+            let targets = schema.targets(&note, &state);
+            targets.map(|(field, _, to)| (field.to_owned(), to)).collect::<Vec<_>>()
+        };
+        let referring = format!(r#"{{"in":"{}","title":"{}"}}"#, folder.id(), folder.id());
+        assert_eq!(found(&referring), [("in".to_owned(), folder)]);
+        assert_eq!(found(r#"{"in":"nobody"}"#), []);
+        assert_eq!(found(r#"{"title":"a"}"#), []);
+    }
+
+    #[test]
+    fn what_refers_goes_or_loses_the_field_or_stays() {
+        let note = key("notes", 1);
+        let of = |on_delete: &str| {
+            let json = SCHEMA.replace("cascade", on_delete);
+            let schema = Schema::from_json(&json).unwrap();
+            let declared = schema.collection(note.collection()).unwrap();
+            let (field, reference) = declared.references().find(|(field, _)| *field == "in").unwrap();
+            reference.consequence(&note, field)
+        };
+        assert_eq!(of("cascade"), Some(Operation::delete(note.clone())));
+        assert_eq!(of("set_null"), Some(Operation::patch(note.clone(), Patch::removing("in"))));
+        assert_eq!(of("restrict"), None);
+    }
+}

@@ -230,4 +230,16 @@ mod tests {
         }
         assert!(matches!(parse_id("00000000-0000-0000-0000-000000000000"), Err(Error::NilId)));
     }
+
+    #[test]
+    fn names_are_told_as_they_are_written() {
+        let id = parse_id("8d56e5d3-d4f3-583e-9955-4d898ddc04c9").unwrap();
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), id).unwrap();
+        for told in [key.to_string(), format!("{key:?}")] {
+            assert_eq!(told, "notes/8d56e5d3-d4f3-583e-9955-4d898ddc04c9");
+        }
+        for told in [ReplicaId(id).to_string(), format!("{:?}", ReplicaId(id))] {
+            assert_eq!(told, "8d56e5d3-d4f3-583e-9955-4d898ddc04c9");
+        }
+    }
 }

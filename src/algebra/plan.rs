@@ -192,7 +192,7 @@ pub fn rank(change: &Change, first: Seq, last: Seq) -> (u8, Seq) {
 mod tests {
     use uuid::Uuid;
 
-    use super::super::base::BaseMap;
+    use super::super::base::{BaseMap, Held, Knowledge};
     use super::super::fold::Fold;
     use super::super::names::CollectionName;
     use super::super::operation::Update;
@@ -226,5 +226,50 @@ mod tests {
             None,
         ];
         assert_eq!(plan.fates(&asked), expected);
+    }
+
+    #[test]
+    fn with_a_schema_everything_is_sent_in_another_order() {
+        let schema =
+            r#"{"collections":{"notes":{"references":{"in":{"to":"notes","on_delete":"cascade"}}}}}"#;
+        let schema = Schema::from_json(schema).unwrap();
+        let inside = State::from_json(&format!(r#"{{"in":"{}"}}"#, Uuid::from_u128(2))).unwrap();
+        let log = [operation(1, Change::Create(inside)), operation(2, Change::Create(State::empty()))];
+        let mut fold = Fold::new();
+        for operation in &log {
+            fold.push(operation);
+        }
+        let planned = |schema| {
+            let plan = plan(fold.effects(), &BaseMap::new(true), schema);
+            plan.operations.iter().map(|planned| planned.first.0).collect::<Vec<_>>()
+        };
+        assert_eq!(planned(None), [1, 2]);
+        assert_eq!(planned(Some(&schema)), [2, 1]);
+    }
+
+    #[test]
+    fn a_revival_says_which_fields_it_touches() {
+        let dead = State::from_json(r#"{"a":1,"b":2}"#).unwrap();
+        let held = |state: State| Held { epoch: Some(Epoch(3)), state: Knowledge::State(state) };
+        let touched = |change: Change, base: Base| {
+            let operation = operation(1, change);
+            let mut fold = Fold::new();
+            fold.push(&operation);
+            let mut bases = BaseMap::new(false);
+            bases.insert(operation.key.clone(), base);
+            plan(fold.effects(), &bases, None)
+                .operations
+                .into_iter()
+                .next()
+                .and_then(|planned| planned.touched)
+        };
+        let patch = |json: &str| Change::Update(Update::Patch(Patch::from_json(json).unwrap()));
+        // What says what is there already touches nothing of it.
+        assert_eq!(
+            touched(patch(r#"{"a":1,"b":3,"c":4}"#), Base::Dead(held(dead.clone()))),
+            Some(vec!["b".to_owned(), "c".to_owned()])
+        );
+        assert_eq!(touched(Change::Create(State::empty()), Base::Dead(held(dead))), None);
+        assert_eq!(touched(patch(r#"{"a":2}"#), Base::Live(held(State::empty()))), None);
     }
 }

@@ -92,7 +92,7 @@ impl Statements {
             ),
             bury: format!(
                 "INSERT INTO {archive} (account, deleted, {names}) SELECT $1, true, {given} FROM {given_rows} ON \
-                 CONFLICT (account, id) DO UPDATE SET {set_excluded}"
+                 CONFLICT (account, id) DO UPDATE SET archived = excluded.archived, {set_excluded}"
             ),
             unbury: format!("DELETE FROM {archive} WHERE account = $1 AND id = ANY ($2)"),
         }
