@@ -23,7 +23,8 @@ use crate::codec::wire::{self, Details, Event, EventId, Kind, Route};
 /// How many triggers are read at once.
 const TRIGGERS_MAX: usize = 1_000;
 
-/// A client that takes nothing for as long as so many signs of life is gone.
+/// A client that takes nothing for as long as so many signs of life is gone: nothing more is read for it, and its place
+/// among the streams is another one's. Its connection ends as any that is not read.
 const SIGNS_MISSED_MAX: u64 = 3;
 
 type Chunks = mpsc::Sender<Result<Bytes, Infallible>>;
