@@ -89,7 +89,8 @@ impl State {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The account that a token speaks for, unless it is being erased.
+    /// The account that a token speaks for. While it is being erased it may still stay, so that whoever comes is to come
+    /// again.
     pub(super) fn account_of(&self, bearer: &str) -> Result<Account, Details> {
         let account = self.owner(bearer)?;
         self.require_staying(&account).map(|()| account)
@@ -112,7 +113,7 @@ fn unknown() -> Details {
 }
 
 fn is_leaving() -> Details {
-    Details::new(Kind::Unauthorised, "the account is being erased")
+    Details::new(Kind::Unavailable, "the account is being erased; ask again")
 }
 
 /// The token that a request carries.

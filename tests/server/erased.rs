@@ -1,6 +1,7 @@
-//! An account that is erased while others of it are at work: nothing of it is left.
+//! An account that is erased while others of it are at work: nothing of it is left, and nobody is sent away for good
+//! before it is gone.
 
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use foldlog::journal::Durability;
 use foldlog::server::{Options, TokenError, Tokens};
 use foldlog::sync::{Next, Want};
 
-use super::http::{Client, PATIENCE};
+use super::http::{Client, PATIENCE, read};
+use super::room::begun;
 use super::sync::{create, engine};
 use super::{Server, memory, now};
 
@@ -106,6 +108,20 @@ fn who_erases_and_hangs_up_lets_nobody_in_between() {
 }
 
 #[test]
+fn who_erases_what_is_being_erased_is_told_to_come_again() {
+    let (door, comes, open) = Door::new();
+    let authority = Arc::new(Doors { memory: memory(), erased: Some(door), ..Doors::default() });
+    let server = Server::over(authority, Options::default(), |tokens| tokens);
+    let (phone, laptop) = (server.client("anna"), server.client("anna"));
+    let first = std::thread::spawn(move || erase(&phone));
+    comes.recv_timeout(PATIENCE).unwrap();
+    let second = laptop.send("DELETE", "/v1/account", &[], b"");
+    assert_eq!((second.status, second.header("retry-after")), (503, Some("1")));
+    open.send(()).unwrap();
+    assert_eq!((first.join().unwrap(), erase(&laptop)), (204, 401));
+}
+
+#[test]
 fn a_stream_that_reads_while_its_account_is_erased_does_not_make_it_again() {
     let (door, comes, open) = Door::new();
     let authority = Arc::new(Doors { memory: memory(), read: Some(door), ..Doors::default() });
@@ -154,4 +170,21 @@ fn who_came_before_its_account_was_erased_and_goes_in_after_is_refused() {
     is_late.store(true, Ordering::SeqCst);
     assert_eq!(laptop.ask(&first_bunch()).unwrap(), Answer::Unauthorised);
     assert!(!authority.erase(&anna()).unwrap(), "there is an account again");
+}
+
+#[test]
+fn while_an_account_may_still_stay_its_devices_are_told_to_come_again() {
+    let server = Server::with(Options { ending_ms_max: 1_000, ..Options::default() });
+    let (phone, laptop) = (server.client("anna"), server.client("anna"));
+    // One whose body does not come keeps the account from being erased.
+    let mut slow = begun(&laptop);
+    let erasing = std::thread::spawn(move || erase(&phone));
+    std::thread::sleep(Duration::from_millis(300));
+    let refused = laptop.get("/v1/digests");
+    let streams = laptop.listen(None).status;
+    assert_eq!((refused.status, refused.header("retry-after"), streams), (503, Some("1"), 503));
+    assert_eq!(erasing.join().unwrap(), 429);
+    assert_eq!(laptop.get("/v1/digests").status, 200);
+    slow.write_all(br#"{"cursors":{}}"#).unwrap();
+    assert_eq!(read(&mut BufReader::new(slow)).unwrap().status, 200);
 }
