@@ -162,8 +162,6 @@ async fn erased(state: &Arc<State>, headers: &HeaderMap) -> Result<Response<Body
     }
     let erasing = Arc::clone(state);
     let done = tokio::task::spawn_blocking(move || {
-        // Until all is done, also where nobody waits for the answer any more.
-        let _leaving = leaving;
         let unavailable = |error: &dyn std::error::Error| {
             tracing::error!(%error, "an account cannot be erased");
             Details::new(Kind::Unavailable, "the account may not be erased yet; ask again")
@@ -171,7 +169,9 @@ async fn erased(state: &Arc<State>, headers: &HeaderMap) -> Result<Response<Body
         erasing.authority.erase(&account).map_err(|error| unavailable(&error))?;
         // Behind the data: where either fails there is a token to ask again with.
         erasing.tokens.revoke_all(&account).map_err(|error| unavailable(&error))?;
-        // Its streams notice that their token is gone.
+        // Not before all is done, also where nobody waits for the answer any more.
+        drop(leaving);
+        // Its streams notice that their token is gone, or begin anew.
         erasing.hub.wake(Some(&account));
         Ok(())
     });
