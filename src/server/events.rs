@@ -23,7 +23,8 @@ use crate::codec::wire::{self, Details, Event, EventId, Kind, Route};
 /// How many triggers are read at once.
 const TRIGGERS_MAX: usize = 1_000;
 
-/// A client that takes nothing for as long as so many signs of life is gone.
+/// A client that takes nothing for as long as so many signs of life is gone: nothing more is read for it, and its place
+/// among the streams is another one's. Its connection ends as any that is not read.
 const SIGNS_MISSED_MAX: u64 = 3;
 
 type Chunks = mpsc::Sender<Result<Bytes, Infallible>>;
@@ -36,20 +37,19 @@ pub(super) async fn stream(
 ) -> Result<Response<Body>, Details> {
     let bearer = bearer(headers)?.to_owned();
     let account = state.account_of(&bearer)?;
-    let place = state.streams.enter(&account);
-    let place =
-        place.ok_or_else(|| Details::new(Kind::Busy, "too many streams of this account or of all"))?;
+    let place = state.enter(&state.streams, &account, &bearer)?;
     let heard = heard(headers, query)?;
     let channel = state.hub.channel(&account);
+    let listener = Listener { state: Arc::clone(state), account, bearer };
     // From here on nothing is missed, so where to begin may be read.
     let woken = channel.waken();
     let begun = match heard {
-        Some(heard) => Begun { at: heard, is_cut: is_cut(state, &account, heard).await? },
-        None => Begun { at: position(state, &account).await?, is_cut: false },
+        Some(heard) => Begun { at: heard, is_cut: listener.is_cut(heard).await? },
+        None => Begun { at: listener.position().await?, is_cut: false },
     };
     // One chunk waits while another is on its way.
     let (chunks, body) = mpsc::channel(1);
-    let stream = Stream { state: Arc::clone(state), account, bearer, channel, chunks, _place: place };
+    let stream = Stream { listener, channel, chunks, _place: place };
     tokio::spawn(stream.run(woken, begun));
     let mut response = Response::new(Body::from_stream(ReceiverStream::new(body)));
     let headers = response.headers_mut();
@@ -91,32 +91,48 @@ struct Begun {
     is_cut: bool,
 }
 
-/// Where the account stands now.
-async fn position(state: &Arc<State>, account: &Account) -> Result<EventId, Details> {
-    let ask = Ask::Changes { cursors: Cursors::new(), floors: Cursors::new(), generation: None, rows_max: 0 };
-    match asked(state, account, ask).await? {
-        Answer::Changes(page) => Ok(EventId { generation: page.generation, index: page.triggers_until }),
-        _ => Err(unavailable()),
-    }
+/// Who hears a stream.
+struct Listener {
+    state: Arc<State>,
+    account: Account,
+    /// Looked at again and again: it may be revoked.
+    bearer: String,
 }
 
-/// Whether something above this was there and is not kept, or is of another life of the data.
-async fn is_cut(state: &Arc<State>, account: &Account, heard: EventId) -> Result<bool, Details> {
-    let EventId { generation, index } = heard;
-    let ask = Ask::Triggers { above: index, generation: Some(generation), triggers_max: 0 };
-    Ok(!matches!(asked(state, account, ask).await?, Answer::Triggers(_)))
-}
-
-async fn asked(state: &Arc<State>, account: &Account, ask: Ask) -> Result<Answer, Details> {
-    let (state, account) = (Arc::clone(state), account.clone());
-    let answered = tokio::task::spawn_blocking(move || state.authority.answer(&account, now(), &ask));
-    match answered.await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the authority does not answer a stream");
-            Err(unavailable())
+impl Listener {
+    /// Where the account stands now.
+    async fn position(&self) -> Result<EventId, Details> {
+        let ask =
+            Ask::Changes { cursors: Cursors::new(), floors: Cursors::new(), generation: None, rows_max: 0 };
+        match self.asked(ask).await? {
+            Answer::Changes(page) => Ok(EventId { generation: page.generation, index: page.triggers_until }),
+            _ => Err(unavailable()),
         }
-        Err(_) => Err(unavailable()),
+    }
+
+    /// Whether something above this was there and is not kept, or is of another life of the data.
+    async fn is_cut(&self, heard: EventId) -> Result<bool, Details> {
+        let EventId { generation, index } = heard;
+        let ask = Ask::Triggers { above: index, generation: Some(generation), triggers_max: 0 };
+        Ok(!matches!(self.asked(ask).await?, Answer::Triggers(_)))
+    }
+
+    /// What the authority says. As it makes an account that is not there, whoever erases one waits for this.
+    async fn asked(&self, ask: Ask) -> Result<Answer, Details> {
+        let place = self.state.enter(&self.state.readings, &self.account, &self.bearer)?;
+        let (state, account) = (Arc::clone(&self.state), self.account.clone());
+        let answered = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            state.authority.answer(&account, now(), &ask)
+        });
+        match answered.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the authority does not answer a stream");
+                Err(unavailable())
+            }
+            Err(_) => Err(unavailable()),
+        }
     }
 }
 
@@ -125,10 +141,7 @@ fn unavailable() -> Details {
 }
 
 struct Stream {
-    state: Arc<State>,
-    account: Account,
-    /// Looked at again and again: it may be revoked.
-    bearer: String,
+    listener: Listener,
     channel: Arc<Channel>,
     chunks: Chunks,
     _place: Place,
@@ -139,9 +152,9 @@ struct Over;
 
 impl Stream {
     async fn run(self, mut woken: watch::Receiver<u64>, begun: Begun) {
-        let metrics = &self.state.metrics;
+        let metrics = &self.listener.state.metrics;
         metrics.streams.inc();
-        let mut ending = self.state.is_ending.subscribe();
+        let mut ending = self.listener.state.is_ending.subscribe();
         tokio::select! {
             _ = ending.wait_for(|is_ending| *is_ending) => {}
             () = self.chunks.closed() => {}
@@ -158,7 +171,7 @@ impl Stream {
         if begun.is_cut {
             at = self.resync().await?.unwrap_or(at);
         }
-        let alive = Duration::from_millis(self.state.options.stream_alive_ms);
+        let alive = Duration::from_millis(self.listener.state.options.stream_alive_ms);
         loop {
             woken.mark_unchanged();
             // A store that does not answer now is asked again with the next sign of life.
@@ -170,7 +183,8 @@ impl Stream {
                 Ok(Err(_)) => return Err(Over),
                 Err(_) => self.send(Event::Alive).await?,
             }
-            if self.state.account_of(&self.bearer).ok().as_ref() != Some(&self.account) {
+            let Listener { state, account, bearer } = &self.listener;
+            if state.account_of(bearer).ok().as_ref() != Some(account) {
                 return Err(Over);
             }
         }
@@ -195,7 +209,7 @@ impl Stream {
                 .map(|()| Ok(Some(EventId { index: until, ..at })));
         }
         let ask = Ask::Triggers { above: index, generation: Some(generation), triggers_max: TRIGGERS_MAX };
-        let answer = match asked(&self.state, &self.account, ask).await {
+        let answer = match self.listener.asked(ask).await {
             Ok(answer) => answer,
             Err(details) => return Ok(Err(details)),
         };
@@ -219,7 +233,7 @@ impl Stream {
 
     /// Says that what lies before cannot be told, and where the stream goes on.
     async fn resync(&self) -> Result<Option<EventId>, Over> {
-        let Ok(until) = position(&self.state, &self.account).await else { return Ok(None) };
+        let Ok(until) = self.listener.position().await else { return Ok(None) };
         self.send(Event::Resync { until }).await?;
         Ok(Some(until))
     }
@@ -232,13 +246,14 @@ impl Stream {
 
     async fn send_text(&self, text: Bytes, above: Index, until: Index) -> Result<(), Over> {
         self.chunk(text).await?;
-        self.state.metrics.events.inc_by(until.0.saturating_sub(above.0));
+        self.listener.state.metrics.events.inc_by(until.0.saturating_sub(above.0));
         Ok(())
     }
 
     async fn chunk(&self, text: Bytes) -> Result<(), Over> {
-        let patience =
-            Duration::from_millis(self.state.options.stream_alive_ms.saturating_mul(SIGNS_MISSED_MAX));
+        let patience = Duration::from_millis(
+            self.listener.state.options.stream_alive_ms.saturating_mul(SIGNS_MISSED_MAX),
+        );
         match tokio::time::timeout(patience, self.chunks.send(Ok(text))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Over),

@@ -20,6 +20,7 @@ use super::router::router;
 use super::state::State;
 use super::tls::Certificate;
 use super::tokens::Tokens;
+use super::unread::Patient;
 use crate::authority::{Account, Authority};
 
 /// The most bytes of a request's head.
@@ -154,6 +155,7 @@ async fn listen(listener: tokio::net::TcpListener, state: &Arc<State>, certifica
             }
         };
         let _ = stream.set_nodelay(true);
+        let stream = Patient::new(stream, Duration::from_millis(state.options.unread_ms_max));
         let (watcher, router, options) = (graceful.watcher(), router.clone(), state.options);
         let certificate = certificate.clone();
         tokio::spawn(async move {

@@ -8,7 +8,7 @@
 //! | what it never does | so |
 //! |---|---|
 //! | keep more of a request in memory than is allowed | a body is counted while it is read, and again while it is unpacked |
-//! | wait for a client without an end | heads and bodies have their time, streams are alive or closed |
+//! | wait for a client without an end | heads and bodies have their time, and so has whoever is to read an answer or a stream |
 //! | tell one account of another | every question goes to the account of its token, and to no other |
 //! | lose what was acknowledged | an answer leaves after the authority says that it is durable |
 //!
@@ -31,6 +31,7 @@ mod signal;
 mod state;
 mod tls;
 mod tokens;
+mod unread;
 
 use thiserror::Error;
 

@@ -25,6 +25,9 @@ pub struct Options {
     /// How long the head of a request may take to come, and how long a connection may be silent between requests, in
     /// ms; by default half a minute.
     pub head_ms_max: u64,
+    /// How long whoever is answered, or hears a stream, may take nothing of what is written to it, in ms; then the
+    /// connection ends. By default a minute.
+    pub unread_ms_max: u64,
     /// How often a stream says that it is alive, in ms; [`STREAM_ALIVE_MS`] by default.
     pub stream_alive_ms: u64,
     /// How long requests may go on when the server is to end, in ms; by default ten seconds. Streams end at once.
@@ -42,6 +45,7 @@ impl Default for Options {
             account_streams_max: 1_000,
             body_ms_max: 60_000,
             head_ms_max: 30_000,
+            unread_ms_max: 60_000,
             stream_alive_ms: STREAM_ALIVE_MS,
             ending_ms_max: 10_000,
         }

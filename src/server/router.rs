@@ -11,7 +11,7 @@ use axum::routing::{delete, get, post};
 
 use super::body;
 use super::events;
-use super::state::State;
+use super::state::{State, bearer};
 use super::{media, openapi, path};
 use crate::algebra::{Answer, Ask};
 use crate::authority::Account;
@@ -90,12 +90,9 @@ async fn answered(
     query: &str,
     body: &mut Body,
 ) -> Result<Response<Body>, Details> {
-    let account = state.account(headers)?;
-    let place = state.requests.enter(&account);
-    let place =
-        place.ok_or_else(|| Details::new(Kind::Busy, "too many requests of this account or of all"))?;
-    // Whoever erases the account looks for who is inside after nobody is let in: one of the two sees the other.
-    state.require_staying(&account)?;
+    let bearer = bearer(headers)?;
+    let account = state.account_of(bearer)?;
+    let place = state.enter(&state.requests, &account, bearer)?;
     if route == Route::Triggers {
         // A page begins where its query says, but what is wrong is never passed over.
         events::last_event(headers)?;
@@ -151,29 +148,34 @@ async fn erase(Extract(state): Extract<Arc<State>>, headers: HeaderMap) -> Respo
 }
 
 async fn erased(state: &Arc<State>, headers: &HeaderMap) -> Result<Response<Body>, Details> {
-    let account = state.account(headers)?;
+    let bearer = bearer(headers)?;
+    let account = state.account_of(bearer)?;
     // Nobody else of the account comes in from now on, and those inside are waited for: what they write would be a
     // trace.
-    let _leaving = state.leave(&account);
+    let leaving = state.leave(&account, bearer)?;
     let until = Instant::now() + Duration::from_millis(state.options.ending_ms_max);
-    while state.requests.count(&account) > 0 {
+    while state.inside(&account) > 0 {
         if Instant::now() > until {
             return Err(Details::new(Kind::Busy, "requests of this account are still being answered"));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let (erasing, whose) = (Arc::clone(state), account.clone());
+    let erasing = Arc::clone(state);
     let done = tokio::task::spawn_blocking(move || {
         let unavailable = |error: &dyn std::error::Error| {
             tracing::error!(%error, "an account cannot be erased");
             Details::new(Kind::Unavailable, "the account may not be erased yet; ask again")
         };
-        erasing.authority.erase(&whose).map_err(|error| unavailable(&error))?;
-        erasing.tokens.revoke_all(&whose).map_err(|error| unavailable(&error))
+        erasing.authority.erase(&account).map_err(|error| unavailable(&error))?;
+        // Behind the data: where either fails there is a token to ask again with.
+        erasing.tokens.revoke_all(&account).map_err(|error| unavailable(&error))?;
+        // Not before all is done, also where nobody waits for the answer any more.
+        drop(leaving);
+        // Its streams notice that their token is gone, or begin anew.
+        erasing.hub.wake(Some(&account));
+        Ok(())
     });
     done.await.unwrap_or_else(|_| Err(Details::new(Kind::Unavailable, "ask again")))?;
-    // Its streams notice that their token is gone.
-    state.hub.wake(Some(&account));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

@@ -244,3 +244,33 @@ fn more_calls_than_connections_end_in_words_and_not_in_waiting() {
     drop(held);
     assert!(authority.answer(&account("bert"), NOW, &changes(Cursors::new(), 5, None)).is_ok());
 }
+
+#[test]
+fn one_accounts_bunches_that_wait_for_one_another_leave_connections_to_others() {
+    let Some(namespace) =
+        Namespace::of("one_accounts_bunches_that_wait_for_one_another_leave_connections_to_others")
+    else {
+        return;
+    };
+    let options = namespace.options().connections(2).connect_timeout(Duration::from_millis(500));
+    let schema = foldlog::algebra::Schema::from_json(SCHEMA).unwrap();
+    let authority =
+        foldlog::authority::postgres::PostgresAuthority::open(&namespace.url, schema, options).unwrap();
+    let (anna, bert) = (account("anna"), account("bert"));
+    accepted(&delivered(&authority, &anna, 1, vec![create("notes", 1, "{}")]));
+    // Another server's transaction.
+    let other = namespace.open(SCHEMA);
+    let held = other.store(&anna).unwrap();
+    std::thread::scope(|scope| {
+        for bunch in 2..8 {
+            let (authority, anna) = (&authority, &anna);
+            scope.spawn(move || {
+                accepted(&delivered(authority, anna, bunch, vec![create("notes", bunch.into(), "{}")]));
+            });
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let bunch = authority.answer(&bert, NOW, &changes(Cursors::new(), 5, None));
+        held.commit().unwrap();
+        assert!(bunch.is_ok(), "{bunch:?}");
+    });
+}

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod account;
+mod erased;
 mod http;
 #[cfg(feature = "jwt")]
 mod jwt;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldlog::algebra::{Millis, Schema};
-use foldlog::authority::{Account, MemoryAuthority};
-use foldlog::server::{Options, Running, TokenFile, serve};
+use foldlog::authority::{Account, Authority, MemoryAuthority};
+use foldlog::server::{Options, Running, TokenFile, Tokens, serve};
 use http::Client;
 
 /// A server in this process, with an authority in memory.
@@ -32,11 +33,19 @@ impl Server {
     }
 
     fn with(options: Options) -> Self {
-        let schema = r#"{"collections":{"notes":{"unique":[["title"]]},"tags":{}}}"#;
-        let authority = Arc::new(MemoryAuthority::new(Schema::from_json(schema).unwrap()));
+        Server::over(Arc::new(memory()), options, |tokens| tokens)
+    }
+
+    /// One over another authority, and tokens that may do more than those in the file.
+    fn over(
+        authority: Arc<dyn Authority>,
+        options: Options,
+        tokens_of: impl FnOnce(Arc<dyn Tokens>) -> Arc<dyn Tokens>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Arc::new(TokenFile::new(folder.path().join("tokens")));
-        let running = serve("127.0.0.1:0", authority, tokens.clone(), options, None).unwrap();
+        let asked = tokens_of(tokens.clone());
+        let running = serve("127.0.0.1:0", authority, asked, options, None).unwrap();
         Server { running, tokens, _folder: folder }
     }
 
@@ -46,6 +55,11 @@ impl Server {
         let issued = self.tokens.issue(&account, now(), None).unwrap();
         Client::new(self.running.address(), issued.bearer)
     }
+}
+
+fn memory() -> MemoryAuthority {
+    let schema = r#"{"collections":{"notes":{"unique":[["title"]]},"tags":{}}}"#;
+    MemoryAuthority::new(Schema::from_json(schema).unwrap())
 }
 
 fn now() -> Millis {

@@ -87,6 +87,37 @@ fn who_takes_too_long_is_not_waited_for() {
     assert_eq!(read(&mut BufReader::new(stream)).unwrap().status, 200);
 }
 
+/// Somebody who asks for far more than systems keep for whoever does not read: a hundred MiB.
+fn who_asks_for_much(client: &Client) -> TcpStream {
+    let mut stream = client.connect();
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    // Nor does the server read on before it can answer.
+    let _ = stream.write_all("GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(3_000).as_bytes());
+    stream
+}
+
+#[test]
+fn who_does_not_read_its_answers_gives_its_place_to_others() {
+    // One stream, and four connections for the one request.
+    let room = Options { streams_max: 1, requests_max: 1, ..Options::default() };
+    let server = Server::with(Options { unread_ms_max: 300, ..room });
+    let client = server.client("anna");
+    let unread: Vec<TcpStream> = (0..5).map(|_| who_asks_for_much(&client)).collect();
+    assert_eq!(client.get("/healthz").status, 200);
+    drop(unread);
+}
+
+#[test]
+fn who_reads_slowly_is_answered() {
+    let server = Server::with(Options { unread_ms_max: 2_000, ..Options::default() });
+    let mut slow = who_asks_for_much(&server.client("anna"));
+    let (mut some, begun) = (vec![0; 1024 * 1024], Instant::now());
+    while begun.elapsed() < Duration::from_secs(5) {
+        slow.read_exact(&mut some).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn a_head_that_is_too_long_is_refused() {
     let server = Server::new();

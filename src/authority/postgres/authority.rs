@@ -15,6 +15,7 @@ use super::own::Own;
 use super::pipeline::Call;
 use super::store::{CHANNEL, PostgresStore};
 use super::tables::Tables;
+use super::turns::Turns;
 use super::{catalogue, migrate};
 use crate::algebra::{Answer, Ask, Millis, Planned, Schema};
 
@@ -44,6 +45,7 @@ pub struct PostgresAuthority {
 /// What every call needs.
 pub(super) struct Shared {
     pub(super) connections: Connections,
+    pub(super) turns: Turns,
     pub(super) schema: Schema,
     pub(super) tables: Tables,
     pub(super) own: Own,
@@ -75,6 +77,7 @@ impl PostgresAuthority {
             triggers_max: options.triggers_max,
             served: 0,
             numbers: Mutex::default(),
+            turns: Turns::default(),
             connections,
             schema,
             tables,
@@ -123,10 +126,14 @@ impl Authority for PostgresAuthority {
         let refuses = |planned: &Planned| refusal(&self.shared.schema, planned);
         let rules = Rules { schema: &self.shared.schema, now, refuses: &refuses };
         Ok(again(|| {
-            let mut store = match ask {
-                Ask::Deliver { .. } => self.shared.writing(account, Some(ask))?,
+            let (_turn, mut store) = match ask {
+                Ask::Deliver { .. } => {
+                    // Before a connection.
+                    let turn = self.shared.turns.take(account, self.shared.connections.timeout())?;
+                    (Some(turn), self.shared.writing(account, Some(ask))?)
+                }
                 Ask::Changes { .. } | Ask::Triggers { .. } | Ask::Reads { .. } | Ask::LiveSets { .. } => {
-                    self.shared.reading(account, ask)?
+                    (None, self.shared.reading(account, ask)?)
                 }
             };
             let answer = answer(&mut store, &rules, ask)?;

@@ -82,6 +82,10 @@ impl Connections {
         &self.config
     }
 
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(super) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }
@@ -229,7 +233,7 @@ async fn in_time<T>(
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -34,6 +34,7 @@ mod row;
 mod statements;
 mod store;
 mod tables;
+mod turns;
 mod upkeep;
 mod values;
 mod watch;

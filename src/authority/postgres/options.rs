@@ -53,7 +53,8 @@ impl PostgresOptions {
         self
     }
 
-    /// At most so many connections, one for each call that runs at the same time. At least 1.
+    /// At most so many connections, one for each call that runs at the same time. At least 1. Bunches of one account are
+    /// taken one after the other and wait without a connection, so that they leave the others to other accounts.
     #[must_use]
     pub fn connections(mut self, most: usize) -> Self {
         self.connections = most.max(1);
