@@ -5,8 +5,7 @@ use uuid::Uuid;
 use super::fields::{Digest, State};
 use super::names::{BunchNumber, EntityKey, Epoch, ReplicaId};
 use super::plan::Planned;
-use super::stamp::Stamp;
-use super::version::Version;
+use super::version::{Stamps, Version};
 
 /// The operations frozen for one send: numbered, immutable, identified by the blake3 of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +36,9 @@ pub enum Outcome {
         epoch: Epoch,
         /// The live state there; none for a tombstone.
         state: Option<State>,
-        /// When its fields were written, where told.
-        stamps: Vec<(String, Stamp)>,
+        /// When its fields were written and it was deleted, where told; of a tombstone these say what its deleter had
+        /// seen.
+        stamps: Stamps,
         /// Who wrote it last, where told.
         writer: Option<ReplicaId>,
     },
@@ -72,10 +72,10 @@ pub enum Resulting {
     /// The operation laid on the base it names.
     #[default]
     AsSent,
-    /// This live state.
-    Live(State),
-    /// A tombstone.
-    Gone,
+    /// This live state, with its stamps where they are told.
+    Live(State, Stamps),
+    /// A tombstone, with its stamps where they are told: they say what its deleter had seen.
+    Gone(Stamps),
 }
 
 /// The answer to a whole bunch, in its order.

@@ -214,21 +214,21 @@ impl Verdict {
             Verdict::Out(outcome) => outcome,
             Verdict::Superseded => {
                 let now = now.unwrap_or_default();
-                let state = now.version.existence.live().cloned();
-                let fields = state.iter().flat_map(|state| state.iter().map(|(name, _)| name));
-                let stamps =
-                    fields.filter_map(|name| now.version.stamps.of(&name).map(|stamp| (name, stamp)));
                 Outcome::Superseded {
                     epoch: now.epoch,
-                    stamps: stamps.collect(),
-                    state,
+                    state: now.version.existence.live().cloned(),
+                    stamps: now.version.stamps.clone(),
                     writer: now.writer.map(|writer| writer.replica),
                 }
             }
             Verdict::Accepted { tells_result, change_is_delete, overwrote } => {
-                let result = match now.as_ref().map(|now| &now.version.existence) {
-                    Some(Existence::Live(state)) if tells_result => Resulting::Live(state.clone()),
-                    Some(Existence::Dead(_)) if tells_result => Resulting::Gone,
+                let result = match now.as_ref().filter(|_| tells_result).map(|now| &now.version) {
+                    Some(Version { existence: Existence::Live(state), stamps }) => {
+                        Resulting::Live(state.clone(), stamps.clone())
+                    }
+                    Some(Version { existence: Existence::Dead(_), stamps }) => {
+                        Resulting::Gone(stamps.clone())
+                    }
                     Some(_) | None => Resulting::AsSent,
                 };
                 // What changed nothing has the epoch of what is there; deleting what is gone has none.

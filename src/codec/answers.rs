@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::frame::FrameError;
-use super::records::key_of;
+use super::records::{StampsRecord, key_of};
 use crate::algebra::{
-    BunchNumber, Digest, EntityKey, Epoch, Millis, Outcome, Outcomes, ReplicaId, Resulting, Stamp, State,
+    BunchNumber, Digest, EntityKey, Epoch, Millis, Outcome, Outcomes, ReplicaId, Resulting, Stamp, Stamps,
+    State,
 };
 
 /// What a bunch was answered.
@@ -28,7 +29,10 @@ impl AnswerRecord {
     }
 }
 
-/// What one operation was answered.
+const AS_SENT: u8 = 0;
+
+/// What one operation was answered. In the order in which they came to be: what is told with less is still read, and
+/// only "as sent" is written as accepted.
 #[derive(Debug, Serialize, Deserialize)]
 enum OutcomeRecord {
     Accepted {
@@ -57,6 +61,21 @@ enum OutcomeRecord {
         id: [u8; 16],
     },
     Retry,
+    /// Accepted, with what is held there and its stamps.
+    Told {
+        epoch: Option<u64>,
+        /// None where it is gone.
+        state: Option<String>,
+        overwrote: Option<String>,
+        stamps: StampsRecord,
+    },
+    /// Superseded, with all of its stamps.
+    Overruled {
+        epoch: u64,
+        state: Option<String>,
+        stamps: StampsRecord,
+        writer: Option<[u8; 16]>,
+    },
 }
 
 impl OutcomeRecord {
@@ -65,25 +84,22 @@ impl OutcomeRecord {
         let entity = |key: &EntityKey| (key.collection().as_str().to_owned(), key.id().into_bytes());
         match outcome {
             Outcome::Accepted { epoch, result, overwrote } => {
-                let (result, state) = match result {
-                    Resulting::AsSent => (0, None),
-                    Resulting::Live(state) => (1, Some(text(state))),
-                    Resulting::Gone => (2, None),
-                };
                 let (epoch, overwrote) = (epoch.map(|epoch| epoch.0), overwrote.as_ref().map(text));
-                OutcomeRecord::Accepted { epoch, result, state, overwrote }
-            }
-            Outcome::Superseded { epoch, state, stamps, writer } => {
-                let stamp = |(name, stamp): &(String, Stamp)| {
-                    (name.clone(), stamp.at.0, stamp.replica.map(|replica| replica.0.into_bytes()))
+                let (state, stamps) = match result {
+                    Resulting::AsSent => {
+                        return OutcomeRecord::Accepted { epoch, result: AS_SENT, state: None, overwrote };
+                    }
+                    Resulting::Live(state, stamps) => (Some(text(state)), stamps),
+                    Resulting::Gone(stamps) => (None, stamps),
                 };
-                OutcomeRecord::Superseded {
-                    epoch: epoch.0,
-                    state: state.as_ref().map(text),
-                    stamps: stamps.iter().map(stamp).collect(),
-                    writer: writer.map(|writer| writer.0.into_bytes()),
-                }
+                OutcomeRecord::Told { epoch, state, overwrote, stamps: StampsRecord::of(stamps) }
             }
+            Outcome::Superseded { epoch, state, stamps, writer } => OutcomeRecord::Overruled {
+                epoch: epoch.0,
+                state: state.as_ref().map(text),
+                stamps: StampsRecord::of(stamps),
+                writer: writer.map(|writer| writer.0.into_bytes()),
+            },
             Outcome::Clash { unique, holder, of } => OutcomeRecord::Clash {
                 unique: unique.clone(),
                 holder: holder.into_bytes(),
@@ -105,9 +121,9 @@ impl OutcomeRecord {
             OutcomeRecord::Accepted { epoch, result, state: text, overwrote } => Outcome::Accepted {
                 epoch: epoch.map(Epoch),
                 result: match (result, text) {
-                    (0, None) => Resulting::AsSent,
-                    (1, Some(text)) => Resulting::Live(state(text)),
-                    (2, None) => Resulting::Gone,
+                    (AS_SENT, None) => Resulting::AsSent,
+                    (1, Some(text)) => Resulting::Live(state(text), Stamps::default()),
+                    (2, None) => Resulting::Gone(Stamps::default()),
                     (other, _) => {
                         let why = format!("a result is of no known kind ({other})");
                         return Err(FrameError::Body { why });
@@ -119,13 +135,28 @@ impl OutcomeRecord {
                 let stamp = |(name, at, by): (String, u64, Option<[u8; 16]>)| {
                     (name, Stamp { at: Millis(at).min(Millis::MAX), replica: by.map(replica) })
                 };
+                let fields = stamps.into_iter().map(stamp).collect();
                 Outcome::Superseded {
                     epoch: Epoch(epoch),
                     state: text.map(state),
-                    stamps: stamps.into_iter().map(stamp).collect(),
+                    stamps: Stamps { fields, ..Stamps::default() },
                     writer: writer.map(replica),
                 }
             }
+            OutcomeRecord::Told { epoch, state: text, overwrote, stamps } => Outcome::Accepted {
+                epoch: epoch.map(Epoch),
+                result: match text {
+                    Some(text) => Resulting::Live(state(text), stamps.stamps()),
+                    None => Resulting::Gone(stamps.stamps()),
+                },
+                overwrote: overwrote.map(state),
+            },
+            OutcomeRecord::Overruled { epoch, state: text, stamps, writer } => Outcome::Superseded {
+                epoch: Epoch(epoch),
+                state: text.map(state),
+                stamps: stamps.stamps(),
+                writer: writer.map(replica),
+            },
             OutcomeRecord::Clash { unique, holder, of } => Outcome::Clash {
                 unique,
                 holder: Uuid::from_bytes(holder),

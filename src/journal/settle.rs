@@ -264,10 +264,10 @@ fn is_known(base: &Base) -> bool {
 pub(crate) fn accepted(before: &Base, assumed: &Base, epoch: Option<Epoch>, result: &Resulting) -> Base {
     let now = match result {
         Resulting::AsSent => assumed.clone(),
-        Resulting::Live(state) => Base::live(state.clone(), epoch),
+        Resulting::Live(state, _) => Base::live(state.clone(), epoch),
         // A tombstone's state is told by no outcome, and where the result had to be told, it need not be what the
         // base says: somebody may have written in between.
-        Resulting::Gone => {
+        Resulting::Gone(_) => {
             let held = match assumed {
                 // Deleting what is gone gets no epoch of its own: the one that is held stays.
                 Base::Live(held) | Base::Dead(held) => held.epoch,

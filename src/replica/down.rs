@@ -11,9 +11,7 @@ use super::keep::{put_cursors, put_record, record_in, record_of_cursor};
 use super::taking::{Taking, Told};
 use super::view::View;
 use super::{Replica, Tables};
-use crate::algebra::{
-    Base, EntityKey, Epoch, FullRow, Generation, Held, Index, Knowledge, Page, ReplicaId, Stamps,
-};
+use crate::algebra::{Base, EntityKey, Epoch, FullRow, Generation, Held, Index, Knowledge, Page, ReplicaId};
 use crate::codec::kept::ReplicaRecord;
 use crate::journal::Work;
 use crate::journal::error::engine;
@@ -103,15 +101,16 @@ impl Replica {
     pub fn take_reads(&self, asked: &[(EntityKey, Epoch)], rows: &[FullRow]) -> Result<Applied, Error> {
         self.incoming(|taking, work, view| {
             let read: BTreeSet<&EntityKey> = rows.iter().map(|row| &row.key).collect();
-            let gone = |epoch| Told {
-                base: Base::Dead(Held { epoch: Some(epoch), state: Knowledge::Nothing }),
-                stamps: Stamps::default(),
-                is_own: false,
-            };
             let mut told: Vec<(EntityKey, Told)> =
                 rows.iter().map(|row| (row.key.clone(), Told::of(row.clone(), taking.own))).collect();
             let missing = asked.iter().filter(|(key, _)| !read.contains(key));
-            told.extend(missing.map(|(key, epoch)| (key.clone(), gone(*epoch))));
+            for (key, epoch) in missing {
+                // Whoever deleted it had seen what was known here, and came after it; more is not told.
+                let (_, mut stamps) = view.base(key)?;
+                stamps.turned = stamps.latest();
+                let base = Base::Dead(Held { epoch: Some(*epoch), state: Knowledge::Nothing });
+                told.push((key.clone(), Told { base, stamps, is_own: false }));
+            }
             let applied = taking.take(work, view, told)?;
             let hinted: HashMap<&EntityKey, Epoch> = asked.iter().map(|(key, epoch)| (key, *epoch)).collect();
             work.clear_heard(&|key| Ok(view.base(key)?.0.epoch().max(hinted.get(key).copied())))?;

@@ -11,7 +11,7 @@ use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
     Base, Bunch, CollectionName, Cursors, Effect, EntityKey, Epoch, Group, Limits, Liveness, Millis,
-    OnDelete, Outcome, Outcomes, Page, Policy, ReplicaId, Resulting, Schema, Stamp, Stamps, State, Version,
+    OnDelete, Outcome, Outcomes, Page, Policy, ReplicaId, Resulting, Schema, Stamps, State, Version,
     changing, key_values, live_key_values, written,
 };
 use crate::codec::records::CauseRecord;
@@ -342,9 +342,13 @@ impl Settlement {
         let base = settle::accepted(before, assumed, *epoch, result);
         // An answer may come after something later was read: then what was sent is underneath that already.
         let is_kept = base == *before;
-        let stamps = if is_kept { under.stamps.clone() } else { sent.stamps.clone() };
+        let stamps = match result {
+            _ if is_kept => under.stamps.clone(),
+            Resulting::Live(_, told) | Resulting::Gone(told) if *told != Stamps::default() => told.clone(),
+            Resulting::AsSent | Resulting::Live(..) | Resulting::Gone(_) => sent.stamps.clone(),
+        };
         let mut losses: Vec<Loss> = overwrote.map(Loss::overwritten).into_iter().collect();
-        if let (Resulting::Live(told), false, Some(effect)) =
+        if let (Resulting::Live(told, _), false, Some(effect)) =
             (result, is_kept, changing(&entry.effect, before))
         {
             let wrote = written(&effect);
@@ -388,7 +392,7 @@ impl Settlement {
         decided: &Decided,
         epoch: Epoch,
         state: Option<&State>,
-        told: &[(String, Stamp)],
+        told: &Stamps,
     ) -> Result<Option<Moved>, Error> {
         let Decided { entry, newer, before, assumed, .. } = decided;
         let key = &entry.key;
@@ -397,10 +401,9 @@ impl Settlement {
         let is_unchanged = is_unchanged(before, epoch);
         let base =
             if is_unchanged { before.clone() } else { settle::latest(before, settle::remote(epoch, state)) };
-        let stamps = match is_unchanged {
-            true => under.stamps.clone(),
-            false => Stamps { fields: told.to_vec(), ..Stamps::default() },
-        };
+        // An answer may come after something later was read.
+        let is_kept = is_unchanged || base == *before;
+        let stamps = if is_kept { under.stamps.clone() } else { told.clone() };
         let both: Effect = match newer {
             Some(newer) => entry.effect.then(&newer.effect),
             None => entry.effect.clone(),

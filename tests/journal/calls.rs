@@ -169,7 +169,7 @@ fn sealing_in_parts_takes_what_sealing_at_once_does() {
 
 #[test]
 fn a_delete_behind_a_sealed_operation_is_still_to_be_sent_when_that_is_accepted() {
-    for result in [Resulting::AsSent, Resulting::Live(state(r#"{"a":1,"b":2}"#))] {
+    for result in [Resulting::AsSent, Resulting::Live(state(r#"{"a":1,"b":2}"#), Stamps::default())] {
         let journal = Journal::in_memory().unwrap();
         let note = key(1);
         journal.append(&[Operation::patch(note.clone(), patch(r#"{"a":1}"#))], Durability::Durable).unwrap();
@@ -193,7 +193,7 @@ fn a_delete_behind_a_revival_of_what_was_not_known_is_still_to_be_sent() {
     let bunch = journal.seal(Limits::default()).unwrap().unwrap();
     journal.append(&[Operation::delete(note)], Durability::Durable).unwrap();
     // Told because the tombstone's state was not known here, not because anybody else changed it.
-    let result = Resulting::Live(state(r#"{"a":1,"kept":true}"#));
+    let result = Resulting::Live(state(r#"{"a":1,"kept":true}"#), Stamps::default());
     let outcome = Outcome::Accepted { epoch: Some(Epoch(2)), result, overwrote: None };
     let outcomes = Outcomes { bunch: bunch.number, outcomes: vec![outcome] };
     assert_eq!(journal.settle(&outcomes).unwrap().deletes_dropped, []);
@@ -215,7 +215,7 @@ fn of_two_rows_of_one_entity_the_newer_counts_in_whatever_order_they_come() {
 
 #[test]
 fn deleting_what_is_gone_forgets_no_epoch() {
-    for result in [Resulting::AsSent, Resulting::Gone] {
+    for result in [Resulting::AsSent, Resulting::Gone(Stamps::default())] {
         let journal = Journal::in_memory().unwrap();
         let note = key(1);
         let told = |state, epoch| Row { key: note.clone(), state, epoch: Some(Epoch(epoch)) };
@@ -240,7 +240,11 @@ fn a_tombstone_that_had_to_be_told_is_not_taken_for_what_the_base_said() {
     journal.baseline(&[row], Listing::Partial).unwrap();
     journal.append(&[Operation::delete(note.clone())], Durability::Durable).unwrap();
     let bunch = journal.seal(Limits::default()).unwrap().unwrap();
-    let outcome = Outcome::Accepted { epoch: Some(Epoch(3)), result: Resulting::Gone, overwrote: None };
+    let outcome = Outcome::Accepted {
+        epoch: Some(Epoch(3)),
+        result: Resulting::Gone(Stamps::default()),
+        overwrote: None,
+    };
     journal.settle(&Outcomes { bunch: bunch.number, outcomes: vec![outcome] }).unwrap();
     journal.append(&[Operation::patch(note, patch(r#"{"b":2}"#))], Durability::Durable).unwrap();
     let revival = journal.seal(Limits::default()).unwrap().unwrap();

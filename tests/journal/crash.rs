@@ -93,9 +93,12 @@ fn settle_all_ways(journal: &Journal) -> Result<(), Error> {
             5 => Outcome::Retry,
             _ => Outcome::Accepted {
                 epoch: Some(Epoch(702)),
-                result: Resulting::Live(match sent.operation.at {
-                    Some(Millis(_)) | None => state(r#"{"merged":1}"#),
-                }),
+                result: Resulting::Live(
+                    match sent.operation.at {
+                        Some(Millis(_)) | None => state(r#"{"merged":1}"#),
+                    },
+                    Stamps::default(),
+                ),
                 overwrote: None,
             },
         })

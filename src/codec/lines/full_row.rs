@@ -2,11 +2,9 @@
 
 use super::Line;
 use super::error::Problem;
-use super::object::{Object, stamp};
+use super::object::Object;
 use super::write::Writer;
-use crate::algebra::{
-    BunchNumber, Epoch, Existence, FullRow, ReplicaId, Stamps, State, Version, Writer as By,
-};
+use crate::algebra::{BunchNumber, Epoch, Existence, FullRow, ReplicaId, State, Version, Writer as By};
 
 const KEYS: [&str; 9] =
     ["collection", "id", "state", "dead", "epoch", "created", "turned", "stamps", "writer"];
@@ -17,11 +15,7 @@ impl Line for FullRow {
         let object = Object::read(text, "a row", &KEYS)?;
         let state = State::from_json(object.need("state")?)?;
         let existence = if object.is("dead")? { Existence::Dead(state) } else { Existence::Live(state) };
-        let optional = |key| object.get(key).map(stamp).transpose();
-        let (created, turned) = (optional("created")?, optional("turned")?);
-        let mut fields = object.stamps()?;
-        fields.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let stamps = Stamps { created, turned, fields };
+        let stamps = object.all_stamps()?;
         let writer = object.get("writer").map(writer).transpose()?;
         let version = Version { existence, stamps };
         Ok(FullRow { key: object.entity()?, version, epoch: Epoch(object.whole("epoch")?), writer })
@@ -35,13 +29,7 @@ impl Line for FullRow {
             row.boolean("dead", true);
         }
         row.whole("epoch", self.epoch.0);
-        let Stamps { created, turned, fields } = &self.version.stamps;
-        for (key, stamp) in [("created", created), ("turned", turned)] {
-            if let Some(stamp) = stamp {
-                row.stamp(key, *stamp);
-            }
-        }
-        row.stamps(fields);
+        row.all_stamps(&self.version.stamps);
         if let Some(by) = self.writer {
             let mut writer = Writer::new(row.member("writer"));
             writer.id("replica", by.replica.0);

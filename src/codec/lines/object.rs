@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::error::{Problem, reason, shown};
 use crate::algebra::{
-    self, BunchNumber, CollectionName, EntityKey, Millis, ReplicaId, Stamp, TextName, parse_id, text_members,
+    self, BunchNumber, CollectionName, EntityKey, Millis, ReplicaId, Stamp, Stamps, TextName, parse_id,
+    text_members,
 };
 
 /// The members of an object, each key known and there once.
@@ -101,6 +102,16 @@ impl<'a> Object<'a> {
     pub(in crate::codec) fn entity(&self) -> Result<EntityKey, Problem> {
         let collection = CollectionName::new(&self.string("collection")?)?;
         Ok(EntityKey::new(collection, self.id("id")?)?)
+    }
+
+    /// When an entity's fields were changed, by `created`, `turned` and `stamps`. Whoever says less need not say it in
+    /// order, and may list what has the stamp of the creation.
+    pub(in crate::codec) fn all_stamps(&self) -> Result<Stamps, Problem> {
+        let optional = |key| self.get(key).map(stamp).transpose();
+        let (created, turned) = (optional("created")?, optional("turned")?);
+        let mut fields = self.stamps()?;
+        fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Stamps { created, turned, fields })
     }
 
     /// When fields were written, by `stamps`.

@@ -54,18 +54,20 @@ fn outcome(text: &str) -> Result<Outcome, Problem> {
 }
 
 fn accepted(body: &str) -> Result<Outcome, Problem> {
-    let object = Object::read(body, "\"accepted\"", &["epoch", "state", "overwrote"])?;
+    let object =
+        Object::read(body, "\"accepted\"", &["epoch", "state", "created", "turned", "stamps", "overwrote"])?;
     let result = match object.get("state") {
         None => Resulting::AsSent,
-        Some("null") => Resulting::Gone,
-        Some(state) => Resulting::Live(State::from_json(state)?),
+        Some("null") => Resulting::Gone(object.all_stamps()?),
+        Some(state) => Resulting::Live(State::from_json(state)?, object.all_stamps()?),
     };
     let overwrote = object.get("overwrote").map(State::from_json).transpose()?;
     Ok(Outcome::Accepted { epoch: object.optional_whole("epoch")?.map(Epoch), result, overwrote })
 }
 
 fn superseded(body: &str) -> Result<Outcome, Problem> {
-    let object = Object::read(body, "\"superseded\"", &["epoch", "state", "stamps", "writer"])?;
+    let object =
+        Object::read(body, "\"superseded\"", &["epoch", "state", "created", "turned", "stamps", "writer"])?;
     let state = match object.need("state")? {
         "null" => None,
         state => Some(State::from_json(state)?),
@@ -73,7 +75,7 @@ fn superseded(body: &str) -> Result<Outcome, Problem> {
     Ok(Outcome::Superseded {
         epoch: Epoch(object.whole("epoch")?),
         state,
-        stamps: object.stamps()?,
+        stamps: object.all_stamps()?,
         writer: object.optional_id("writer")?.map(ReplicaId),
     })
 }
@@ -101,8 +103,14 @@ fn write(outcome: &Outcome, out: &mut String) {
             }
             match result {
                 Resulting::AsSent => {}
-                Resulting::Live(state) => body.raw("state", state.as_json()),
-                Resulting::Gone => body.raw("state", "null"),
+                Resulting::Live(state, stamps) => {
+                    body.raw("state", state.as_json());
+                    body.all_stamps(stamps);
+                }
+                Resulting::Gone(stamps) => {
+                    body.raw("state", "null");
+                    body.all_stamps(stamps);
+                }
             }
             if let Some(overwrote) = overwrote {
                 body.raw("overwrote", overwrote.as_json());
@@ -113,7 +121,7 @@ fn write(outcome: &Outcome, out: &mut String) {
             let mut body = Writer::new(writer.member("superseded"));
             body.whole("epoch", epoch.0);
             body.raw("state", state.as_ref().map_or("null", State::as_json));
-            body.stamps(stamps);
+            body.all_stamps(stamps);
             if let Some(by) = by {
                 body.id("writer", by.0);
             }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::algebra::{EntityKey, Stamp};
+use crate::algebra::{EntityKey, Stamp, Stamps};
 
 /// Writes one object: keys in the order in which they are given.
 pub(in crate::codec) struct Writer<'o> {
@@ -72,6 +72,17 @@ impl<'o> Writer<'o> {
                 both.end();
             }
         }
+    }
+
+    /// What [`Object::all_stamps`](super::object::Object::all_stamps) reads.
+    pub(in crate::codec) fn all_stamps(&mut self, stamps: &Stamps) {
+        let Stamps { created, turned, fields } = stamps;
+        for (key, stamp) in [("created", created), ("turned", turned)] {
+            if let Some(stamp) = stamp {
+                self.stamp(key, *stamp);
+            }
+        }
+        self.stamps(fields);
     }
 
     pub(in crate::codec) fn boolean(&mut self, key: &str, is: bool) {

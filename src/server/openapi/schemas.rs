@@ -119,10 +119,15 @@ fn outcome(components: ComponentsBuilder) -> ComponentsBuilder {
     let accepted = closed("it was applied")
         .may("epoch", refer("Epoch"))
         .may("state", or_none())
+        .may("created", refer("Stamp"))
+        .may("turned", refer("Stamp"))
+        .may("stamps", refer("Stamps"))
         .may("overwrote", refer("Fields"));
     let superseded = closed("what somebody else did counts")
         .needs("epoch", refer("Epoch"))
         .needs("state", or_none())
+        .may("created", refer("Stamp"))
+        .may("turned", refer("Stamp"))
         .may("stamps", refer("Stamps"))
         .may("writer", refer("Id"));
     let clash = closed("another entity holds a unique key")

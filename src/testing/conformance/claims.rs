@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{GENERATION, name};
 use crate::algebra::{
     Action, BunchNumber, Cursors, Digest, EntityKey, Epoch, Existence, Index, LiveSet, LiveSets, Millis,
-    Outcome, Outcomes, Page, ReplicaId, Stamp, Stamps, State, Version, Writer,
+    Outcome, Outcomes, Page, ReplicaId, Resulting, Stamp, Stamps, State, Version, Writer,
 };
 use crate::authority::{Store, Stored};
 
@@ -208,11 +208,26 @@ fn referrers<S: Store>(store: &mut S) -> Result<(), String> {
 }
 
 fn answers<S: Store>(store: &mut S) -> Result<(), String> {
+    let stamp = |at, replica| Stamp { at: Millis(at), replica };
+    let stamps = Stamps {
+        created: Some(stamp(1, None)),
+        turned: Some(stamp(3, Some(WRITER))),
+        fields: vec![("a".to_owned(), stamp(2, Some(WRITER)))],
+    };
+    let accepted = |result| Outcome::Accepted { epoch: Some(Epoch(4)), result, overwrote: None };
     let outcomes = |reason: &str| Outcomes {
         bunch: BunchNumber(7),
         outcomes: vec![
             Outcome::Refused { reason: reason.to_owned() },
-            Outcome::Superseded { epoch: Epoch(3), state: None, stamps: Vec::new(), writer: Some(WRITER) },
+            accepted(Resulting::AsSent),
+            accepted(Resulting::Live(State::empty(), stamps.clone())),
+            accepted(Resulting::Gone(stamps.clone())),
+            Outcome::Superseded {
+                epoch: Epoch(3),
+                state: None,
+                stamps: stamps.clone(),
+                writer: Some(WRITER),
+            },
             Outcome::Retry,
         ],
     };

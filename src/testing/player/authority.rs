@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::known::fields_of;
 use crate::algebra::{
     Action, Bunch, BunchNumber, Change, Digest, EntityKey, Epoch, Existence, Index, Outcome, Outcomes,
-    Planned, Resulting, Row, State, Trigger,
+    Planned, Resulting, Row, Stamps, State, Trigger,
 };
 use crate::testing::laws::{Violation, require};
 use crate::testing::oracle::{Thing, World};
@@ -97,11 +97,15 @@ impl Authority {
                 let before = self.world.thing(key);
                 let is_live = before.live().is_some();
                 let epoch = is_live.then(|| self.put(key, before.after(&Change::Delete)));
-                Outcome::Accepted { epoch, result: Resulting::Gone, overwrote: None }
+                Outcome::Accepted { epoch, result: Resulting::Gone(Stamps::default()), overwrote: None }
             }
             Answer::AcceptedAs(state) if planned.operation.change != Change::Delete => {
                 let epoch = Some(self.put(key, (&Existence::Live(state.clone())).into()));
-                Outcome::Accepted { epoch, result: Resulting::Live(state.clone()), overwrote: None }
+                Outcome::Accepted {
+                    epoch,
+                    result: Resulting::Live(state.clone(), Stamps::default()),
+                    overwrote: None,
+                }
             }
             Answer::AcceptedGone | Answer::AcceptedAs(_) => self.judge(planned, None, before),
             Answer::Superseded(state) => {
@@ -124,7 +128,7 @@ impl Authority {
 
     fn superseded(&self, key: &EntityKey) -> Outcome {
         let epoch = self.epochs.get(key).copied().unwrap_or_default();
-        Outcome::Superseded { epoch, state: self.state(key), stamps: Vec::new(), writer: None }
+        Outcome::Superseded { epoch, state: self.state(key), stamps: Stamps::default(), writer: None }
     }
 
     /// Decides by the epochs.
@@ -147,7 +151,9 @@ impl Authority {
         let epoch = Some(self.put(key, now.after(change)));
         let result = match self.state(key) {
             // Told wherever it is not simply the operation laid on the base that it names.
-            Some(state) if is_concurrent || planned.base.is_none() || was_gone => Resulting::Live(state),
+            Some(state) if is_concurrent || planned.base.is_none() || was_gone => {
+                Resulting::Live(state, Stamps::default())
+            }
             Some(_) | None => Resulting::AsSent,
         };
         Outcome::Accepted { epoch, result, overwrote }

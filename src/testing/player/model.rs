@@ -196,8 +196,8 @@ impl Model {
                     let assumed = entity.known.after(&sent, *epoch);
                     let told = match result {
                         Resulting::AsSent => assumed.clone(),
-                        Resulting::Live(state) => live(state, *epoch),
-                        Resulting::Gone => Known::gone(epoch.or(match assumed {
+                        Resulting::Live(state, _) => live(state, *epoch),
+                        Resulting::Gone(_) => Known::gone(epoch.or(match assumed {
                             Known::Live(Version { epoch, .. }) | Known::Dead(Version { epoch, .. }) => epoch,
                             Known::Unknown | Known::Absent => None,
                         })),

@@ -56,8 +56,8 @@ impl Acknowledged {
 /// Whether this is what an operation left that nothing followed.
 fn is_what_came_of_it(held: &Existence, change: &Change, result: &Resulting) -> bool {
     match (result, change) {
-        (Resulting::Gone, _) | (Resulting::AsSent, Change::Delete) => held.live().is_none(),
-        (Resulting::Live(state), _)
+        (Resulting::Gone(_), _) | (Resulting::AsSent, Change::Delete) => held.live().is_none(),
+        (Resulting::Live(state, _), _)
         | (Resulting::AsSent, Change::Create(state) | Change::Update(Update::State(state))) => {
             held.live() == Some(state)
         }

@@ -18,7 +18,7 @@ pub(super) fn note(values: &mut Values, own: ReplicaId, open: Option<&Bunch>, an
                 match outcome {
                     Outcome::Accepted { result, overwrote, .. } => {
                         values.replace(key, &fields(&planned.operation.change), BY);
-                        if let Resulting::Live(state) = result {
+                        if let Resulting::Live(state, _) = result {
                             values.replace(key, state, BY);
                         }
                         if let Some(state) = overwrote {

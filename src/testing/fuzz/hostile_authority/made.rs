@@ -162,7 +162,7 @@ pub(super) fn outcome(bytes: &mut Bytes<'_>) -> Outcome {
         0 => Outcome::Superseded {
             epoch: epoch(bytes),
             state: (bytes.below(2) == 0).then(|| bytes.state()),
-            stamps: stamp(bytes).map(|stamp| ("a".to_owned(), stamp)).into_iter().collect(),
+            stamps: stamps(bytes),
             writer: writer(bytes).map(|writer| writer.replica),
         },
         1 => Outcome::Clash {
@@ -176,8 +176,8 @@ pub(super) fn outcome(bytes: &mut Bytes<'_>) -> Outcome {
         kind => Outcome::Accepted {
             epoch: (bytes.below(8) > 0).then(|| epoch(bytes)),
             result: match kind {
-                5 => Resulting::Gone,
-                6 | 7 => Resulting::Live(bytes.state()),
+                5 => Resulting::Gone(stamps(bytes)),
+                6 | 7 => Resulting::Live(bytes.state(), stamps(bytes)),
                 _ => Resulting::AsSent,
             },
             overwrote: (bytes.below(4) == 0).then(|| bytes.state()),
