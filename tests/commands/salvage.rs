@@ -21,6 +21,9 @@ use serde_json::Value;
 
 const PAGE: usize = 4096;
 
+/// The number of a kind of frame.
+const PAYLOAD: u8 = 4;
+
 /// A folder with a damaged file in it, and room for a new one.
 struct Place {
     folder: tempfile::TempDir,
@@ -660,4 +663,25 @@ fn what_the_engine_reads_is_salvaged_by_the_engine() {
     // Sequence numbers begin with 1, entities with 0.
     let lost: Vec<&EntityKey> = before.to_be_sent.difference(&now.to_be_sent).collect();
     assert_eq!((lost, now.parked), (vec![&key(88)], before.parked));
+}
+
+#[test]
+fn a_file_whose_pages_all_say_that_they_reach_to_its_end_takes_no_longer_for_it() {
+    let place = Place::new();
+    let mut bytes = vec![0; 32 << 20];
+    let end = bytes.len();
+    for page in (PAGE..end).step_by(PAGE) {
+        // A leaf of one value, with a number for a key.
+        let length = u32::try_from(end - page - 16 - 24).unwrap();
+        bytes[page..page + 4].copy_from_slice(&[1, 0, 1, 0]);
+        bytes[page + 4] = 16;
+        bytes[page + 16..page + 20].copy_from_slice(&[b'f', b'l', PAYLOAD, 1]);
+        bytes[page + 20..page + 24].copy_from_slice(&length.to_le_bytes());
+    }
+    let began = std::time::Instant::now();
+    let refused = place.salvaged(&bytes, "hostile").unwrap_err();
+    assert!(refused.to_string().contains("nothing of a journal is left in it"), "{refused}");
+    let took = began.elapsed();
+    println!("{took:?}");
+    assert!(took.as_secs() < 20, "{took:?}");
 }
