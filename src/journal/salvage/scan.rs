@@ -141,6 +141,11 @@ impl Scan {
 }
 
 impl StoredCopy {
+    /// The head of its frame, which has its length and its checksum.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     pub(super) fn read(&self, trees: &Trees<'_>) -> Vec<u8> {
         trees.read(self.at, self.bytes as u64)
     }
