@@ -805,3 +805,27 @@ fn a_file_whose_pages_all_say_that_they_reach_to_its_end_takes_no_longer_for_it(
     println!("{took:?}");
     assert!(took.as_secs() < 20, "{took:?}");
 }
+
+#[test]
+fn a_page_in_which_values_as_long_as_the_file_begin_everywhere_takes_no_longer_for_it() {
+    let place = Place::new();
+    let mut bytes = vec![0; 64 << 20];
+    let end = bytes.len();
+    // A leaf: in every layout that it may have, its first value begins where one seems to.
+    let layouts = (PAGE - 8 - 4) / 12;
+    for page in [1, 2, 3, 4].map(|page| page * PAGE) {
+        bytes[page] = 1;
+        bytes[page + 2..page + 4].copy_from_slice(&u16::try_from(layouts).unwrap().to_le_bytes());
+        for value in (1..=layouts).map(|pairs| page + 4 + 12 * pairs) {
+            bytes[value..value + 4].copy_from_slice(&[b'f', b'l', PAYLOAD, 1]);
+            let length = u32::try_from(end - value - 24).unwrap();
+            bytes[value + 4..value + 8].copy_from_slice(&length.to_le_bytes());
+        }
+    }
+    let began = std::time::Instant::now();
+    let refused = place.salvaged(&bytes, "hostile").unwrap_err();
+    assert!(refused.to_string().contains("nothing of a journal is left in it"), "{refused}");
+    let took = began.elapsed();
+    println!("{took:?}");
+    assert!(took.as_secs() < 10, "{took:?}");
+}
