@@ -299,7 +299,7 @@ pub(crate) fn likely_pairs(
     }
 }
 
-/// So many times its length is offered of a page in all: undamaged ones take two to four.
+/// So many times its length is offered of a page in all.
 const OFFERED_TIMES: usize = 8;
 /// And so many bytes of any, for a short one is looked at by many layouts.
 const OFFERED_BYTES_MIN: usize = 512 * 1024;
