@@ -186,7 +186,9 @@ Examples:
   foldlog salvage my.journal saved.journal --json | jq .unreadable
 
 The damaged file is never written; the new one is there only if it is whole and verifies. Where the damaged file does not tell
-any more what was sent, everything unsent is parked in the new one: `foldlog parked NEW` lists it, to be retried or dropped.
+any more what was sent, everything unsent is parked in the new one, and what was parked and may be done with is parked again:
+`foldlog parked NEW` lists it, to be retried or dropped. Of a replica list it once more when it was opened, by a sync or the
+program that it belongs to: what is seen there and cannot be read otherwise is parked then.
 What could not be read is kept in the new one, too: `foldlog compact NEW` lists it. Use one of the two files from then on: both
 write for the same replica. If even that name cannot be read, the file is refused, unless --new-name is given.")]
     Salvage(SalvageArgs),

@@ -22,7 +22,8 @@ impl Journal {
     /// values are set aside by now. Its cost follows the size of the file.
     ///
     /// Whatever folds, seals or settles does this by itself once it, or a read before it, met with damage. A copy of
-    /// a file that was damaged is kept beside the new one, with `.damaged` behind its name.
+    /// a file that was damaged is kept beside the new one, with `.damaged` behind its name. Where panics abort and the storage
+    /// engine panics over what is damaged, the process ends, with the file as after a crash: [`salvage`](super::salvage) it.
     ///
     /// # Errors
     /// A journal whose identity or state is damaged; otherwise as [`Journal::compact`].

@@ -416,6 +416,11 @@ pub(crate) fn get(txn: &WriteTransaction, key: &EntityKey) -> Result<Option<(Ent
     found.map(|guard| read(FrameKind::Parked, &place, guard.value())).transpose()
 }
 
+/// An entity's parked effect as it is stored.
+pub(crate) fn opened(key: &EntityKey, bytes: &[u8]) -> Result<(Entry, ParkedRecord), Error> {
+    read(FrameKind::Parked, &entity_bytes(key), bytes)
+}
+
 fn read(kind: FrameKind, place: &[u8], bytes: &[u8]) -> Result<(Entry, ParkedRecord), Error> {
     let record: ParkedRecord = frame::open_record(kind, place, bytes).map_err(damaged(key_name(place)))?;
     let entry = from_alone(place, &record.rows).map_err(damaged(key_name(place)))?;

@@ -1,14 +1,15 @@
 //! Building the lists anew of what is left of them, entry by entry and level by level.
 //!
 //! Nothing is folded here: every entry that opens goes on as it is, in its order, so that what follows is a
-//! journal like any other. Only three kinds do not simply go on:
+//! journal like any other. Only these do not simply go on:
 //!
 //! | an entry | becomes |
 //! |---|---|
 //! | whose payload is lost | nothing, but for a cut |
 //! | of an open bunch that cannot be read as it was sealed | pending again, under what was done since |
 //! | older than a level of which rows are gone, and not known to be done with | parked: those rows may have said that it was sent |
-//! | such a one that a sealed or parked effect contains already | nothing |
+//! | such a one that a sealed effect contains already | nothing |
+//! | of an entity that is parked | nothing, if that contains it or it is known to be done with; else parked with it |
 
 use std::collections::HashMap;
 
@@ -226,8 +227,13 @@ impl Copy<'_> {
 
     /// Whether gone rows of a newer level may have said that an entry of this level is done with.
     fn is_doubtful(&self, number: usize, key: &EntityKey) -> bool {
-        let is_cut_later = || self.lists.cuts.get(key).is_some_and(|cut| *cut > number);
-        self.lists.gone.iter().any(|(gone, slice)| number < *gone && slice.has(key.id())) && !is_cut_later()
+        let is_gone = self.lists.gone.iter().any(|(gone, slice)| number < *gone && slice.has(key.id()));
+        is_gone && !self.is_cut_later(number, key)
+    }
+
+    /// Whether a newer level says that an entry of this level is done with.
+    fn is_cut_later(&self, number: usize, key: &EntityKey) -> bool {
+        self.lists.cuts.get(key).is_some_and(|cut| *cut > number)
     }
 
     /// Puts an entry where it belongs, if it does not simply go on.
@@ -251,16 +257,18 @@ impl Copy<'_> {
             }
             return Ok(Goes::Elsewhere);
         }
-        if self.lists.gone.is_empty() || shape.operations == 0 {
+        if shape.operations == 0 {
             return Ok(Goes::On);
         }
-        if let Sealed::Stays(stays) = self.sealed
+        if !self.lists.gone.is_empty()
+            && let Sealed::Stays(stays) = self.sealed
             && stays.get(&entry.key).is_some_and(|sealed| shape.last <= sealed.effect.shape.last)
         {
             return Ok(Goes::Elsewhere);
         }
+        // Asked even if nothing is gone: what was parked may have been recalled, and nothing is both parked and pending.
         if let Some((parked, record)) = parked::get(self.txn, &entry.key)? {
-            if shape.last > parked.effect.shape.last {
+            if shape.last > parked.effect.shape.last && !self.is_cut_later(number, &entry.key) {
                 parked::put(self.txn, &parked.then(entry), record.cause, record.bunch)?;
             }
             return Ok(Goes::Elsewhere);

@@ -50,7 +50,8 @@ pub struct Finding {
 }
 
 /// Checks every byte of the journal at a path, without ever writing to it. What a crash left to be recovered
-/// is no damage. Its cost follows the size of the file; its memory does not.
+/// is no damage. Its cost follows the size of the file; its memory does not. Over some damage the storage engine panics: that is a
+/// finding like any other, but where panics abort it ends the process.
 ///
 /// # Errors
 /// If there is none, somebody has it open, it is no journal or damaged beyond opening, or the system refuses.

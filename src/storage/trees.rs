@@ -10,6 +10,7 @@
 //!
 //! What is read is the engine's format 3, as its `docs/design.md` has it, with regions of the size that it makes by itself.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
@@ -130,10 +131,12 @@ impl<'s> Trees<'s> {
         Some(Page { bytes, is_whole })
     }
 
-    /// What seems to be a leaf at a place: as many bytes as its values take by what they say themselves.
+    /// What seems to be a leaf at a place: as many bytes as its values take by what they say themselves, and of what
+    /// reaches beyond its first page at most so many.
     pub(crate) fn seeming_leaf(
         &self,
         offset: u64,
+        most: u64,
         measured: impl Fn(&[u8]) -> Option<usize>,
     ) -> Option<Vec<u8>> {
         let page = self.read(offset, PAGE);
@@ -149,8 +152,9 @@ impl<'s> Trees<'s> {
             begins.find(is_value).or_else(stated)
         };
         let mut end = [Some(8), None].into_iter().filter_map(begin).min()? as u64;
+        let most = most.clamp(PAGE, PAGE_BYTES_MAX);
         // Values follow one another.
-        while end < self.len && end < PAGE_BYTES_MAX {
+        while end < self.len && end < most {
             let head = self.read(offset + end, 64);
             match measured(&head) {
                 Some(bytes) => end += bytes as u64,
@@ -160,7 +164,7 @@ impl<'s> Trees<'s> {
         if end <= PAGE {
             return Some(page);
         }
-        Some(self.read(offset, end.min(PAGE_BYTES_MAX)))
+        Some(self.read(offset, end.min(most)))
     }
 
     /// Reads what there is from a place on; zeros for what the disk does not give.
@@ -246,6 +250,9 @@ pub(crate) fn pairs(page: &[u8], key_width: Option<usize>) -> impl Iterator<Item
 
 /// Offers every pair that a page may hold, whatever of what leads to them is damaged, until it is taken. Values say
 /// themselves how long they are, and keys where nothing tells: none where what stands there is no value or key.
+///
+/// Whoever takes a value reads all of it, and a made page may say of each of its bytes that a value as long as the page
+/// begins there. So offers end once they come to a multiple of the page.
 pub(crate) fn likely_pairs(
     page: &[u8],
     key_width: Option<usize>,
@@ -254,7 +261,12 @@ pub(crate) fn likely_pairs(
     mut take: impl FnMut(&[u8], Range<usize>) -> bool,
 ) {
     let stated = stated_count(page);
-    for count in counts(page) {
+    let left = Cell::new(OFFERED_BYTES_MIN.saturating_add(page.len().saturating_mul(OFFERED_TIMES)));
+    let mut take = |key: Range<usize>, value: Range<usize>| {
+        left.set(left.get().saturating_sub(OFFER_BYTES.saturating_add(value.len())));
+        left.get() > 0 && take(page.get(key).unwrap_or_default(), value)
+    };
+    for count in counts(page).take_while(|_| left.get() > 0) {
         let shape = Shape { count, width: key_width };
         let Some(begin) = shape.values_begin(page) else { continue };
         let has_value = page.get(begin..).is_some_and(|value| value_bytes(value).is_some());
@@ -263,14 +275,13 @@ pub(crate) fn likely_pairs(
         }
         let mut taken = 0;
         let (mut next_key, mut next_value) = (shape.keys_begin(), begin);
-        for pair in 0..count {
+        for pair in (0..count).take_while(|_| left.get() > 0) {
             let key_begins = [shape.key_begin(page, pair), Some(next_key)];
             let keys = ranges(page, key_begins, shape.key_end(page, pair), &key_bytes);
             let value_begins = [shape.value_begin(page, pair), Some(next_value)];
             let values = ranges(page, value_begins, shape.value_end(page, pair), &value_bytes);
             let found = values.iter().find_map(|value| {
-                let key =
-                    keys.iter().find(|key| take(page.get((*key).clone()).unwrap_or_default(), value.clone()));
+                let key = keys.iter().find(|key| take((*key).clone(), value.clone()));
                 key.map(|key| (key.end, value.end))
             });
             let guessed = || {
@@ -287,6 +298,13 @@ pub(crate) fn likely_pairs(
         }
     }
 }
+
+/// So many times its length is offered of a page in all.
+const OFFERED_TIMES: usize = 8;
+/// And so many bytes of any, for a short one is looked at by many layouts.
+const OFFERED_BYTES_MIN: usize = 512 * 1024;
+/// As much as so many bytes counts what an offer takes beside them.
+const OFFER_BYTES: usize = 64;
 
 /// Where something may stand that begins at one of two places, and ends where it is said to or by its own length.
 fn ranges(

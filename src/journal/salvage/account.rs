@@ -62,6 +62,12 @@ pub enum Judged {
         /// How many.
         values: u64,
     },
+    /// Nothing tells whether what was parked of some entities still was, or had been sent or given up since: it is parked
+    /// again, and its cause says so.
+    ParkedAgain {
+        /// How many entities.
+        entities: u64,
+    },
     /// It is not known any more what the authority holds of some entities: it is asked for anew.
     ReadAnew,
     /// Its name is gone: it has a new one.
@@ -85,6 +91,11 @@ impl fmt::Display for Judged {
             Judged::Recalled { values } => write!(
                 f,
                 "{values} values that are gone from their places were taken from copies that the engine had not used again"
+            ),
+            Judged::ParkedAgain { entities } => write!(
+                f,
+                "nothing tells of {entities} entities that were parked whether they still were, or had been sent or \
+                 dropped since: they are parked again, for you to retry or drop"
             ),
             Judged::ReadAnew => f.write_str(
                 "of some entities it is not known any more what the authority holds: it is asked for anew",

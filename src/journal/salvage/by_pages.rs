@@ -25,6 +25,15 @@ use crate::storage::trees::Trees;
 /// So many sequence numbers are passed over where it is not known how many were given out since: more than a commit gives.
 const NUMBERS_PASSED_OVER: u64 = 1 << 20;
 
+/// What is gone by where a journal is put together of its pages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trusted {
+    /// The state of a commit that is certain.
+    Commit,
+    /// Nothing: everything unsent is parked.
+    Nothing,
+}
+
 /// The journal as far as the pages tell.
 struct Read {
     meta: Meta,
@@ -35,8 +44,13 @@ struct Read {
 }
 
 impl Salvage<'_> {
-    /// Salvages page by page; `why` the engine did not is kept with what is set aside.
-    pub(super) fn by_pages(&self, file: &Overlay, why: String) -> Result<Made, Error> {
+    /// Salvages page by page, or says why that makes no journal; `why` the engine did not is kept with what is set aside.
+    pub(super) fn by_pages(
+        &self,
+        file: &Overlay,
+        why: String,
+        trusted: Trusted,
+    ) -> Result<Result<Made, String>, Error> {
         let trees = Trees::of(file).map_err(|source| self.unread(source))?;
         let scan = Scan::of(&trees);
         if let Some((place, source)) = scan.newer {
@@ -47,7 +61,7 @@ impl Salvage<'_> {
             let nothing = || format!("nothing of a journal is left in it; the engine says: {why}");
             return Err(self.refused(if scan.is_authoritys { OF_AUTHORITY.to_owned() } else { nothing() }));
         }
-        let read = self.read(&trees, &scan, commit.as_mut())?;
+        let read = self.read(&trees, &scan, commit.as_mut(), trusted)?;
         let between = self.new_file("collecting")?;
         let source = between.database(CACHE_BYTES_DEFAULT)?;
         let new = self.new_file("salvaging")?;
@@ -71,15 +85,23 @@ impl Salvage<'_> {
         });
         closed(target);
         closed(source);
-        let (judged, set_aside_before) = done.map_err(|error| match error {
-            error if error.is_damage() => self.refused(said(error)),
-            error => error,
-        })?;
-        Ok(Made { file: new, reading: Reading::Pages, judged, set_aside_before })
+        match done {
+            Ok((judged, set_aside_before)) => {
+                Ok(Ok(Made { file: new, reading: Reading::Pages, judged, set_aside_before }))
+            }
+            Err(error) if error.is_damage() => Ok(Err(said(error))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Who the journal is, and where it stood.
-    fn read(&self, trees: &Trees<'_>, scan: &Scan, commit: Option<&mut Commit>) -> Result<Read, Error> {
+    fn read(
+        &self,
+        trees: &Trees<'_>,
+        scan: &Scan,
+        commit: Option<&mut Commit>,
+        trusted: Trusted,
+    ) -> Result<Read, Error> {
         let (mut meta, is_certain) = match commit {
             Some(commit) => (std::mem::take(&mut commit.meta), commit.is_certain),
             None => (Meta::default(), false),
@@ -93,7 +115,7 @@ impl Salvage<'_> {
             }
             (None, LostName::Refused) => return Err(Error::NameLost { place: self.place.clone() }),
         };
-        let is_exact = is_certain && !has_new_name;
+        let is_exact = is_certain && !has_new_name && trusted == Trusted::Commit;
         Ok(Read { meta, identity, has_new_name, is_exact })
     }
 }
@@ -124,9 +146,12 @@ fn gathered(
     let txn = db.begin_write().map_err(engine)?;
     let state = read.meta.state.as_ref();
     let collecting = Collecting { trees, scan, txn: &txn, state, is_exact: read.is_exact };
-    let Collected { mut missing, recalled, is_mixed } = collecting.collect(commit)?;
+    let Collected { mut missing, recalled, parked_again, is_mixed } = collecting.collect(commit)?;
     if recalled > 0 {
         judged.push(Judged::Recalled { values: recalled });
+    }
+    if parked_again > 0 {
+        judged.push(Judged::ParkedAgain { entities: parked_again });
     }
     if let Some(missing) = missing.get_mut(number_of(META.name())) {
         *missing = commit.map_or(0, |commit| commit.values(META.name()).saturating_sub(read.meta.found));

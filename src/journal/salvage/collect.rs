@@ -2,7 +2,11 @@
 //!
 //! What a commit leads to goes in as it is, so that what does not open there is set aside like in any journal. Where
 //! something is gone, copies that lie elsewhere are recalled, of such tables as do not change what was once stored at a
-//! place. Two that differ are not recalled: nothing tells which one counts.
+//! place. Two that differ are not recalled: nothing tells which one counts. What is parked comes and goes, so that is
+//! [looked into](super::again).
+//!
+//! Of what gave way, of lost values and of what was set aside nothing tells whether it was forgotten on purpose. It is only kept
+//! to be looked at, so it is rather there again than lost.
 
 use redb::{ReadableTable, TableHandle, WriteTransaction};
 
@@ -13,6 +17,7 @@ use super::super::stored::{Place, TABLES, Table};
 use super::super::tables::{
     BASE, BUNCH, ColumnTables, LOG, LOST, MERGED, META, PARKED, RUN, SET_ASIDE, SUPERSEDED,
 };
+use super::again::{Again, GoneParked};
 use super::commit::{Commit, values};
 use super::scan::Scan;
 use crate::codec::records::JournalState;
@@ -25,6 +30,8 @@ pub(super) struct Collected {
     pub(super) missing: Missing,
     /// How many were recalled.
     pub(super) recalled: u64,
+    /// How many entities' effects were parked again that may be done with.
+    pub(super) parked_again: u64,
     /// Whether two values of a list are about the same numbers: then they are not of one time.
     pub(super) is_mixed: bool,
 }
@@ -45,6 +52,7 @@ impl Collecting<'_> {
     pub(super) fn collect(&self, commit: Option<&Commit>) -> Result<Collected, Error> {
         open::open_all(self.txn)?;
         let mut collected = Collected::default();
+        let mut has_gaps = false;
         for ((number, table), missing) in TABLES.iter().enumerate().zip(&mut collected.missing) {
             if table.is(META.name()) {
                 continue;
@@ -70,11 +78,19 @@ impl Collecting<'_> {
             }
             // What was appended since.
             let is_behind = is_log(table) && commit.is_none_or(|commit| !commit.is_last);
-            if *missing > 0 || is_behind || !is_certain {
+            let is_recalled = *missing > 0 || is_behind || !is_certain;
+            if is_recalled && table.is(PARKED.name()) {
+                let gone = GoneParked { values: *missing, damaged: &damaged, has_gaps };
+                let Again { values, doubted } = self.park_again(number, table, &gone)?;
+                *missing = missing.saturating_sub(values);
+                collected.recalled += values;
+                collected.parked_again = doubted;
+            } else if is_recalled {
                 let (recalled, differing) = self.recall(number, table)?;
                 *missing = missing.saturating_sub(recalled).max(differing);
                 collected.recalled += recalled;
             }
+            has_gaps |= (is_log(table) || is_run(table)) && *missing > 0;
             for (place, value) in damaged {
                 // So that it is told where it was and set aside.
                 *missing = missing.saturating_sub(u64::from(put(self.txn, table, &place, &value)?));
@@ -106,7 +122,7 @@ impl Collecting<'_> {
 
     /// Whether what was once stored at a place may still be of use.
     fn may_belong(&self, table: &Table, place: &Place) -> bool {
-        let Some(number) = place.number() else { return table.is(PARKED.name()) };
+        let Some(number) = place.number() else { return false };
         let Some(state) = self.state else { return !table.is(BUNCH.name()) };
         if is_log(table) {
             // What is older is in the run.
@@ -168,7 +184,7 @@ fn make(txn: &WriteTransaction, table: &Table) -> Result<(), Error> {
 }
 
 /// Puts a value into a table unless one is there already; says whether it did.
-fn put(txn: &WriteTransaction, table: &Table, place: &Place, value: &[u8]) -> Result<bool, Error> {
+pub(super) fn put(txn: &WriteTransaction, table: &Table, place: &Place, value: &[u8]) -> Result<bool, Error> {
     if is_there(txn, table, place)? {
         return Ok(false);
     }
@@ -181,7 +197,8 @@ fn put(txn: &WriteTransaction, table: &Table, place: &Place, value: &[u8]) -> Re
     Ok(true)
 }
 
-fn is_there(txn: &WriteTransaction, table: &Table, place: &Place) -> Result<bool, Error> {
+/// Whether a value is in a table.
+pub(super) fn is_there(txn: &WriteTransaction, table: &Table, place: &Place) -> Result<bool, Error> {
     if let (Some(table), Some(number)) = (table.numbered(), place.number()) {
         return Ok(txn.open_table(table).map_err(engine)?.get(number).map_err(engine)?.is_some());
     }

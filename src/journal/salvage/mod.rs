@@ -12,6 +12,7 @@
 //! may have been sent and settled; where that is not known, it is parked.
 
 mod account;
+mod again;
 mod by_engine;
 mod by_pages;
 mod collect;
@@ -32,6 +33,7 @@ use super::tables::BASE;
 use super::verify::{Finding, Report, laid_over, verify};
 use crate::algebra::Millis;
 use crate::storage::{Storage, newborn};
+use by_pages::Trusted;
 
 pub use account::{Judged, LostName, Reading, Salvaged, UNREADABLE_LISTED_MAX};
 
@@ -40,11 +42,14 @@ pub use account::{Judged, LostName, Reading, Salvaged, UNREADABLE_LISTED_MAX};
 /// What is pending, sealed, parked and known goes on as it is. What does not open is set aside in the new journal, where
 /// [`Journal::set_aside`](super::Journal::set_aside) lists it. Where not even the storage engine opens the file, its pages are
 /// read one by one. Where the file does not tell any more where the journal stood, everything unsent is parked, so that nothing
-/// is lost and nothing sent twice unasked. The files of replicas are salvaged like any journal: what was done to
+/// is lost and nothing sent twice unasked; so is all of it where what was put together contradicts itself. Where it does not tell
+/// whether something was still parked, that is parked again, and its cause says so. What gave way or was set aside, and forgotten
+/// on purpose, may be listed again. The files of replicas are salvaged like any journal: what was done to
 /// an entity and cannot be read is parked as what is seen of it, and what the authority holds and cannot be read is fetched anew,
-/// when the replica is opened.
+/// when the replica is opened: the account tells of none of that, so the parked ones are to be listed after that.
 ///
-/// The damaged file is never written. Its cost follows the size of the file.
+/// The damaged file is never written. Its cost follows the size of the file, whatever its pages say of themselves. Where panics
+/// abort and the storage engine panics over the file, the process ends: nothing has the new file's name then.
 ///
 /// # Errors
 /// If the new file is there already; a damaged one that is missing, open elsewhere, or holds nothing of a journal; one whose
@@ -65,15 +70,19 @@ pub fn salvage(
     if let Ok(Some(why)) = newborn::why_nothing_is_in(len, |offset, out| file.read(offset, out)) {
         return Err(salvage.refused(why.to_owned()));
     }
-    let made = match salvage.by_engine(&file)? {
-        Ok(made) => made.checked()?,
-        Err(why) => Err(why),
-    };
-    let made = match made {
+    let made = match checked(salvage.by_engine(&file)?)? {
         Ok(checked) => checked,
         Err(why) => {
             tracing::warn!(%why, "the engine does not read the file, so its pages are read one by one");
-            salvage.by_pages(&file, why)?.checked()?.map_err(|why| salvage.refused(why))?
+            match checked(salvage.by_pages(&file, why, Trusted::Commit)?)? {
+                Ok(checked) => checked,
+                Err(why) => {
+                    // What was put together contradicts itself. What is parked entity by entity cannot.
+                    tracing::warn!(%why, "where the journal stood is not gone by, so everything unsent is parked");
+                    let made = salvage.by_pages(&file, why, Trusted::Nothing)?;
+                    checked(made)?.map_err(|why| salvage.refused(why))?
+                }
+            }
         }
     };
     salvage.named(made)
@@ -98,20 +107,20 @@ struct Made {
     set_aside_before: u64,
 }
 
-impl Made {
-    /// Checks every byte of it; says what is wrong, if anything is.
-    fn checked(self) -> Result<Result<(Made, Report), String>, Error> {
-        let report = match verify(self.file.path()) {
-            Err(error) if error.is_damage() => return Ok(Err(said(error))),
-            report => report?,
-        };
-        Ok(match report.findings.first() {
-            None => Ok((self, report)),
-            Some(Finding { place, what }) => {
-                Err(format!("what is left of it makes no journal: {place}: {what}"))
-            }
-        })
-    }
+/// Checks every byte of what was made, if anything was; says what is wrong, if anything is.
+fn checked(made: Result<Made, String>) -> Result<Result<(Made, Report), String>, Error> {
+    let made = match made {
+        Ok(made) => made,
+        Err(why) => return Ok(Err(why)),
+    };
+    let report = match verify(made.file.path()) {
+        Err(error) if error.is_damage() => return Ok(Err(said(error))),
+        report => report?,
+    };
+    Ok(match report.findings.first() {
+        None => Ok((made, report)),
+        Some(Finding { place, what }) => Err(format!("what is left of it makes no journal: {place}: {what}")),
+    })
 }
 
 /// What is wrong with a file, without its name and what to do: that is said of the damaged one.

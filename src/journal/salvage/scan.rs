@@ -22,6 +22,10 @@ use crate::codec::kept::ReplicaRecord;
 use crate::codec::records::{Identity, JournalState};
 use crate::storage::trees::{Directory, PAGE, Trees, likely_pairs};
 
+/// So many times its length is read of a file in pages of more than one, at most: several old ones may seem to lie over
+/// one another.
+const BEYOND_TIMES: u64 = 4;
+
 /// A stored value, wherever it lies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoredCopy {
@@ -48,6 +52,9 @@ impl Scan {
     pub(super) fn of(trees: &Trees<'_>) -> Scan {
         let mut scan = Scan::default();
         let wanted = wanted();
+        // The pages of large values, too, add up to no more than the file; a made one may say of each that it reaches to
+        // the end.
+        let mut beyond = trees.pages().saturating_mul(PAGE).saturating_mul(BEYOND_TIMES);
         for offset in (0..trees.pages()).map(|page| page * PAGE) {
             if let Some(directory) = trees.directory_at(offset)
                 && directory.contains_key(META.name())
@@ -55,7 +62,8 @@ impl Scan {
             {
                 scan.directories.push(directory);
             }
-            let Some(page) = trees.seeming_leaf(offset, frame::stated_bytes) else { continue };
+            let Some(page) = trees.seeming_leaf(offset, beyond, frame::stated_bytes) else { continue };
+            beyond = beyond.saturating_sub((page.len() as u64).saturating_sub(PAGE));
             for key_width in [Some(8), None] {
                 likely_pairs(&page, key_width, frame::stated_bytes, key_bytes, |key, range| {
                     let value = page.get(range.clone()).unwrap_or_default();
@@ -133,6 +141,11 @@ impl Scan {
 }
 
 impl StoredCopy {
+    /// The head of its frame, which has its length and its checksum.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     pub(super) fn read(&self, trees: &Trees<'_>) -> Vec<u8> {
         trees.read(self.at, self.bytes as u64)
     }
