@@ -67,6 +67,14 @@ pub(crate) enum ConflictRecord {
     Clash { unique: Vec<String>, values: Vec<String>, holder: [u8; 16], before: Option<VersionRecord> },
     /// Decided for this side, but what the other did is not seen here yet: it waits for that. As it was before both.
     Decided { before: VersionRecord },
+    /// A clash decided for this side, or for the later one, before who has the key was seen here: it waits for that.
+    DecidedClash {
+        unique: Vec<String>,
+        values: Vec<String>,
+        holder: [u8; 16],
+        before: Option<VersionRecord>,
+        is_newest: bool,
+    },
 }
 
 /// What merges left of an entity, beside what is seen of it.

@@ -71,6 +71,16 @@ impl Known {
         Ok(self)
     }
 
+    /// Of a tombstone whose state is not known: what its stamps say is what its deleter had seen, and not that the
+    /// fields have no values. Whoever deleted it had seen these earlier rows, too.
+    pub(crate) fn of_unknown_state(mut self, earlier: &[Version]) -> Known {
+        let own = std::iter::once(Joint::of(&self.version).seen);
+        let rows = earlier.iter().map(|row| Joint::of(row).content.map(|content| Seen::all_of(&content)));
+        let seen = own.chain(rows).fold(self.seen.take(), |seen, other| joined(&seen, &other, Seen::join));
+        self.version.stamps.fields.clear();
+        Known { seen, ..self }
+    }
+
     /// How it would be seen if nothing followed from other entities.
     pub(super) fn underived(self) -> Result<Known, Error> {
         let mut known = self.unredirected()?;

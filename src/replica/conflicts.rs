@@ -156,7 +156,7 @@ fn kind_of(record: ConflictRecord, key: &EntityKey) -> Result<Option<ConflictKin
         ConflictRecord::Concurrent { before } => {
             ConflictKind::Concurrent { before: before.version().map_err(damaged(name()))? }
         }
-        ConflictRecord::Decided { .. } => return Ok(None),
+        ConflictRecord::Decided { .. } | ConflictRecord::DecidedClash { .. } => return Ok(None),
         ConflictRecord::Clash { unique, values, holder, before } => {
             let holder = key_of(key.collection().as_str(), holder).map_err(damaged(name()))?;
             let before = before.map(VersionRecord::version).transpose().map_err(damaged(name()))?;
@@ -174,10 +174,16 @@ pub(super) fn open_concurrent(
     let before = VersionRecord::of(before);
     match get(txn, key)? {
         None | Some(ConflictRecord::Decided { .. }) => put(txn, key, &ConflictRecord::Concurrent { before }),
-        Some(ConflictRecord::Clash { unique, values, holder, before: None }) => {
-            put(txn, key, &ConflictRecord::Clash { unique, values, holder, before: Some(before) })
-        }
-        Some(ConflictRecord::Concurrent { .. } | ConflictRecord::Clash { before: Some(_), .. }) => Ok(()),
+        // What was decided about a clash was decided without that: it is asked again.
+        Some(
+            ConflictRecord::Clash { unique, values, holder, before: None }
+            | ConflictRecord::DecidedClash { unique, values, holder, before: None, .. },
+        ) => put(txn, key, &ConflictRecord::Clash { unique, values, holder, before: Some(before) }),
+        Some(
+            ConflictRecord::Concurrent { .. }
+            | ConflictRecord::Clash { before: Some(_), .. }
+            | ConflictRecord::DecidedClash { before: Some(_), .. },
+        ) => Ok(()),
     }
 }
 
@@ -201,7 +207,7 @@ pub(super) fn before_both(
 ) -> Result<Option<VersionRecord>, journal::Error> {
     Ok(match get(txn, key)? {
         Some(ConflictRecord::Concurrent { before }) => Some(before),
-        Some(ConflictRecord::Clash { before, .. }) => before,
+        Some(ConflictRecord::Clash { before, .. } | ConflictRecord::DecidedClash { before, .. }) => before,
         Some(ConflictRecord::Decided { .. }) | None => None,
     })
 }
@@ -253,6 +259,24 @@ pub(super) fn engaged(snapshot: &Snapshot) -> Result<HashSet<EntityKey>, journal
         found.extend(journal::seal::load(snapshot, open)?.1.into_keys());
     }
     Ok(found)
+}
+
+/// Opens a clash again that was decided before who has the key was seen here, unless it has come to nothing; how it was
+/// decided.
+pub(super) fn reopen(
+    txn: &WriteTransaction,
+    view: &mut View<'_, Tables<'_>>,
+    key: &EntityKey,
+) -> Result<Option<Resolution>, journal::Error> {
+    let Some(ConflictRecord::DecidedClash { unique, values, holder, before, is_newest }) = get(txn, key)?
+    else {
+        return Ok(None);
+    };
+    put(txn, key, &ConflictRecord::Clash { unique, values, holder, before })?;
+    end_clashes(txn, view, &|holds| holds.id().into_bytes() == holder)?;
+    end_unneeded(txn, view)?;
+    let how = if is_newest { Resolution::Newest } else { Resolution::Local };
+    Ok(matches!(get(txn, key)?, Some(ConflictRecord::Clash { .. })).then_some(how))
 }
 
 /// Whether an entity was decided about, and waits for what the other side did to be seen here.
@@ -343,6 +367,10 @@ fn agree(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> 
         Some(ConflictRecord::Clash { unique, values, holder, .. }) => {
             put(txn, key, &ConflictRecord::Clash { unique, values, holder, before: None })
         }
+        Some(ConflictRecord::DecidedClash { unique, values, holder, is_newest, .. }) => {
+            let before = None;
+            put(txn, key, &ConflictRecord::DecidedClash { unique, values, holder, before, is_newest })
+        }
         Some(ConflictRecord::Concurrent { .. } | ConflictRecord::Decided { .. }) | None => {
             remove(txn, key).map(drop)
         }
@@ -360,7 +388,13 @@ pub(super) fn edited(
         agree(txn, key)?;
         view.changed.push((key.clone(), Cause::Conflict));
     }
-    let Some(ConflictRecord::Clash { unique, values, .. }) = get(txn, key)? else { return Ok(()) };
+    let clash = get(txn, key)?;
+    let Some(
+        ConflictRecord::Clash { unique, values, .. } | ConflictRecord::DecidedClash { unique, values, .. },
+    ) = clash
+    else {
+        return Ok(());
+    };
     let now = view.visible(key)?;
     let held = live_key_values(&now.existence, &unique);
     if held.as_ref() != Some(&values) {

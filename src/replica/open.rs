@@ -215,7 +215,11 @@ fn require_no_duplicates(work: &Work<'_>, view: &View<'_, super::Tables<'_>>) ->
             let mut holders: HashMap<Vec<String>, Vec<EntityKey>> = HashMap::new();
             for key in keys.iter().filter(|key| key.collection() == collection) {
                 // What clashes with another side's entity is known to, and held.
-                if matches!(conflicts::get(work.txn, key)?, Some(ConflictRecord::Clash { .. })) {
+                let conflict = conflicts::get(work.txn, key)?;
+                if matches!(
+                    conflict,
+                    Some(ConflictRecord::Clash { .. } | ConflictRecord::DecidedClash { .. })
+                ) {
                     continue;
                 }
                 if let Existence::Live(state) = view.visible(key)?.existence

@@ -3,7 +3,7 @@
 
 use redb::WriteTransaction;
 
-use super::conflicts::{Conflict, ConflictKind, Resolution, before_both, get, put, remove};
+use super::conflicts::{self, Conflict, ConflictKind, Resolution, before_both, get, put, remove};
 use super::down::Applied;
 use super::error::Error;
 use super::lost::{self, Loss, Side, Why};
@@ -13,8 +13,8 @@ use super::transact::{Edit, Touched};
 use super::view::{Cause, View};
 use super::{Replica, Tables};
 use crate::algebra::{
-    Decision, Effect, EntityKey, Existence, Liveness, Millis, OnDelete, Operation, Other, Patch, Policy,
-    Schema, State, Version, decide, live_key_values, overwritten, written,
+    Base, Decision, Effect, EntityKey, Existence, Liveness, Millis, OnDelete, Operation, Other, Patch,
+    Policy, Schema, State, Version, decide, live_key_values, overwritten, written,
 };
 use crate::codec::kept::ConflictRecord;
 use crate::journal::entry::Entry;
@@ -28,6 +28,12 @@ impl Replica {
     pub fn resolve(&self, key: &EntityKey, resolution: &Resolution) -> Result<(), Error> {
         let conflict = self.conflict(key)?;
         let conflict = conflict.ok_or_else(|| Error::NoConflict { key: key.clone() })?;
+        if let (ConflictKind::Clash { holder, .. }, Resolution::Local | Resolution::Newest) =
+            (&conflict.kind, resolution)
+            && !self.is_seen(holder)?
+        {
+            return self.decide_unseen(key, *resolution == Resolution::Newest);
+        }
         match resolution {
             Resolution::Delete => self.resolve_by(&conflict, Operation::delete(key.clone())),
             Resolution::Modify(state) => {
@@ -51,6 +57,28 @@ impl Replica {
                 }
             },
         }
+    }
+
+    /// Whether anything is known of an entity here.
+    fn is_seen(&self, key: &EntityKey) -> Result<bool, Error> {
+        self.read(|_, view| {
+            let is_unknown = matches!(view.base(key)?.0, Base::Unknown | Base::Absent);
+            Ok(!is_unknown || view.visible(key)?.existence != Existence::Absent)
+        })
+    }
+
+    /// Decides a clash for this side, or for the later one, before who has the key is seen here.
+    fn decide_unseen(&self, key: &EntityKey, is_newest: bool) -> Result<(), Error> {
+        self.maintain(|work, view| {
+            let Some(ConflictRecord::Clash { unique, values, holder, before }) = get(work.txn, key)? else {
+                return Err(Error::NoConflict { key: key.clone() });
+            };
+            let decided = ConflictRecord::DecidedClash { unique, values, holder, before, is_newest };
+            put(work.txn, key, &decided)?;
+            work.has_written = true;
+            view.changed.push((key.clone(), Cause::Conflict));
+            Ok(())
+        })
     }
 
     /// Where the other side did nothing to the entity itself: whether this side's is later than what the other did to
@@ -108,7 +136,8 @@ impl Replica {
         operation.require_valid()?;
         let carries_out = |edit: &mut Edit<'_, '_, '_>| {
             edit.carry_out(&operation)?;
-            edit.stand_by(&conflict.key)
+            edit.stand_by(&conflict.key)?;
+            require_other_key(conflict, &edit.view.visible(&conflict.key)?.existence)
         };
         self.close(conflict, carries_out, |after| {
             let kept = after.existence.live().cloned().unwrap_or_else(State::empty);
@@ -212,16 +241,28 @@ impl Replica {
     pub(super) fn carry_decisions(&self) -> Result<(), Error> {
         let now = (self.journal.inner.options.clock)();
         for key in self.decided()? {
-            let done = self.commit_with(
-                Durability::Durable,
-                |edit| edit.stand_by(&key),
-                |txn, view, touched| {
-                    remove(txn, &key)?;
-                    keep_taken(txn, view, &key, touched, now)
-                },
-            );
+            let carry = self.maintain(|work, view| {
+                if conflicts::is_decided(work.txn, &key)? {
+                    return Ok(Carry::Out);
+                }
+                work.has_written = true;
+                Ok(conflicts::reopen(work.txn, view, &key)?.map_or(Carry::Nothing, Carry::As))
+            })?;
+            let done = match carry {
+                Carry::Nothing => Ok(()),
+                Carry::As(resolution) => self.resolve(&key, &resolution),
+                Carry::Out => {
+                    let stands_by = |edit: &mut Edit<'_, '_, '_>| edit.stand_by(&key);
+                    let closes =
+                        |txn: &WriteTransaction, view: &mut View<'_, Tables<'_>>, touched: &Touched| {
+                            remove(txn, &key)?;
+                            keep_taken(txn, view, &key, touched, now)
+                        };
+                    self.commit_with(Durability::Durable, stands_by, closes).map(drop)
+                }
+            };
             match done {
-                Ok(_) => {}
+                Ok(()) => {}
                 // Not as it was decided, so it is asked again.
                 Err(
                     Error::Restricted { .. }
@@ -245,6 +286,15 @@ impl Replica {
             Ok(())
         })
     }
+}
+
+/// Refuses to resolve a clash by what has the same key: the authority could only refuse it once more.
+fn require_other_key(conflict: &Conflict, now: &Existence) -> Result<(), Error> {
+    let ConflictKind::Clash { unique, values, holder, .. } = &conflict.kind else { return Ok(()) };
+    if live_key_values(now, unique).as_ref() != Some(values) {
+        return Ok(());
+    }
+    Err(Error::Taken { key: conflict.key.clone(), unique: unique.clone(), holder: holder.clone() })
 }
 
 /// Whether an effect is a deletion, or what a deletion did to what referred to it.
@@ -319,6 +369,16 @@ fn against_remote<T>(conflict: &Conflict, judge: impl FnOnce(&Other<'_>) -> T) -
         has_changed: &|field| changes.raw(field).is_some(),
         was_absent: before.is_empty(),
     })
+}
+
+/// What is to be done about a decision, now that the other side is seen.
+enum Carry {
+    /// A clash that came to nothing.
+    Nothing,
+    /// A clash, as it was decided.
+    As(Resolution),
+    /// What was decided for this side.
+    Out,
 }
 
 /// What is kept of two sides without a new operation.

@@ -8,7 +8,8 @@ use redb::ReadableTable;
 use uuid::Uuid;
 
 use crate::algebra::{
-    Base, CollectionName, EntityKey, Generation, Millis, ReplicaId, Stamp, Stamps, Version,
+    Base, CollectionName, EntityKey, Epoch, Generation, Held, Knowledge, Millis, ReplicaId, Stamp, Stamps,
+    Version,
 };
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{MergedRecord, SeenRecord, VersionRecord};
@@ -133,7 +134,29 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Sides<'_, '
 
     /// What a file knows of an entity that it sees so.
     pub(super) fn known_as(&self, file: usize, key: &EntityKey, version: Version) -> Result<Known, Error> {
-        Ok(known_as(version, self.record(file, key)?))
+        let is_live = version.existence.is_live();
+        let known = known_as(version, self.record(file, key)?);
+        if is_live {
+            return Ok(known);
+        }
+        match self.base(file, key)?.0 {
+            Base::Dead(Held { epoch: Some(epoch), state: Knowledge::Nothing }) => {
+                Ok(known.of_unknown_state(&self.rows_until(epoch, key)?))
+            }
+            Base::Dead(_) | Base::Live(_) | Base::Absent | Base::Unknown => Ok(known),
+        }
+    }
+
+    /// The rows of one authority that the files have of an entity, up to an epoch.
+    fn rows_until(&self, epoch: Epoch, key: &EntityKey) -> Result<Vec<Version>, Error> {
+        let mut rows = Vec::new();
+        for file in (0..=self.sources.len()).filter(|file| *file == 0 || self.is_of_one_authority(*file)) {
+            let (base, stamps) = self.base(file, key)?;
+            if base.epoch().is_some_and(|held| held.0 > 0 && held <= epoch) {
+                rows.push(version_of(&base, stamps));
+            }
+        }
+        Ok(rows)
     }
 
     /// What the authority is known to have had, with its epoch, of one file.
