@@ -243,7 +243,7 @@ Examples:
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct FoldArgs {
-    /// Files of operations, one after another; `-` is standard input.
+    /// Files of operations, one after another; `-` is standard input, which is only one of all that is read.
     #[arg(value_name = "FILE", default_value = "-")]
     pub(super) files: Vec<Source>,
     /// What the authority holds: a file of rows.

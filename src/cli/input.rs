@@ -40,6 +40,20 @@ impl fmt::Display for Source {
     }
 }
 
+/// Refuses to read standard input as two things: what is read first takes all of it, and the other would seem empty.
+pub(super) fn require_one_standard<'s>(
+    read: impl IntoIterator<Item = (&'static str, &'s Source)>,
+) -> Result<(), Failure> {
+    let mut standard = read.into_iter().filter(|(_, source)| matches!(source, Source::Standard));
+    match (standard.next(), standard.next()) {
+        (Some((first, _)), Some((second, _))) => Err(Failure::Usage(format!(
+            "standard input can be read only once, but is asked for as {first} and as {second}; name a file in \
+             place of one of them (FILE is - where none is named)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 impl Source {
     fn open(&self) -> Result<Input, Failure> {
         match self {
