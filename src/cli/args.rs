@@ -201,6 +201,7 @@ Examples:
 Examples:
   foldlog scenario tests/scenarios/*.ndjson
   foldlog scenario mine.ndjson --seeds 20     plays it again with crashes of clients between the steps
+  made-by-a-script | foldlog scenario
 
 A scenario is NDJSON: a title (and perhaps a schema), then a step a line:
   {\"scenario\":\"what it shows\"}
@@ -395,9 +396,9 @@ pub(super) enum ParkedAction {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ScenarioArgs {
-    /// The files, a scenario each.
-    #[arg(value_name = "FILE", required = true)]
-    pub(super) files: Vec<PathBuf>,
+    /// The files, a scenario each; `-` is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(super) files: Vec<Source>,
     /// Also play each so many times with clients that crash between the steps.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seeds: u64,
