@@ -208,6 +208,7 @@ impl Scenario {
     /// # Errors
     /// The first line that is not as it must be.
     pub fn read(text: &str) -> Result<Self, Malformed> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         let mut lines = lines.map(|(number, line): (u64, &str)| (number, line));
         let bad = |line: u64| move |why: String| Malformed { line, why };

@@ -1,6 +1,8 @@
 //! `foldlog scenario`: where scenarios come from.
 
-use crate::cli::{done, run};
+use std::fs;
+
+use crate::cli::{done, run, text};
 
 const SCENARIO: &str = "{\"scenario\":\"one note\"}\n\
     {\"do\":\"create\",\"client\":\"a\",\"entity\":\"notes/x\",\"state\":{}}\n\
@@ -20,4 +22,12 @@ fn a_scenario_comes_by_standard_input_too() {
     assert_eq!(missing.code, 1);
     assert!(missing.out.starts_with("FAILED  missing.ndjson\nit cannot be read: "), "{}", missing.out);
     assert!(missing.out.contains("ok      standard input"), "{}", missing.out);
+}
+
+#[test]
+fn a_scenario_may_begin_with_a_byte_order_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ndjson");
+    fs::write(&path, format!("\u{feff}{SCENARIO}")).unwrap();
+    done(&["scenario", text(&path)], "");
 }
