@@ -109,6 +109,32 @@ pub(super) enum Step {
     Expect(Box<Expect>),
 }
 
+impl Step {
+    /// The clients that take it, and the group that it is in.
+    pub(super) fn taken_by(&self) -> (Vec<&str>, Option<&str>) {
+        match self {
+            Step::Create { client, group, .. }
+            | Step::Update { client, group, .. }
+            | Step::Delete { client, group, .. } => (vec![client], group.as_deref()),
+            Step::Seal { client }
+            | Step::Deliver { client }
+            | Step::Answer { client }
+            | Step::Push { client }
+            | Step::Pull { client }
+            | Step::Sync { client }
+            | Step::Init { client }
+            | Step::Hear { client, .. }
+            | Step::Integrate { client }
+            | Step::Crash { client }
+            | Step::Resolve { client, .. } => (vec![client], None),
+            Step::Check(merging) | Step::Merge(merging) => {
+                (merging.from.iter().chain([&merging.into]).map(String::as_str).collect(), None)
+            }
+            Step::Refuse { .. } | Step::Expect(_) => (Vec::new(), None),
+        }
+    }
+}
+
 /// A step of merging files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
