@@ -348,7 +348,8 @@ pub(super) struct InputArgs {
 pub(super) struct ReceiveArgs {
     #[command(flatten)]
     pub(super) to: InputArgs,
-    /// Triggers up to this index are known from elsewhere (a full download, say) and not asked for.
+    /// Triggers up to this index are known from elsewhere (a full download, say) and not asked for; one that is not beyond
+    /// what was heard changes nothing.
     #[arg(long, value_name = "INDEX")]
     pub(super) cursor: Option<u64>,
 }
