@@ -280,7 +280,7 @@ pub(super) struct BaselineArgs {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) of: JournalArgs,
-    /// A schema (JSON), by whose references and unique keys the plan is ordered.
+    /// A schema (JSON), by whose references and unique keys the plan is ordered; a replica's is by its own unless said.
     #[arg(long, value_name = "FILE")]
     pub(super) schema: Option<Source>,
 }

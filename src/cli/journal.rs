@@ -17,6 +17,7 @@ use super::words;
 use crate::algebra::{EntityKey, Heard, Index, Limits, Operation, Outcomes, Row, Trigger};
 use crate::codec::lines::{Line, ReadList};
 use crate::journal::{Appended, Durability, Journal, Listing};
+use crate::replica::journal_by_its_schema;
 
 /// Opens a journal or makes one, does something with it, and takes a new one away again if that failed: bad
 /// input changes nothing.
@@ -105,9 +106,11 @@ pub(super) fn baseline(args: &BaselineArgs, output: &mut Output) -> Result<(), F
 }
 
 pub(super) fn plan(args: &PlanArgs, output: &mut Output) -> Result<(), Failure> {
-    let journal = Journal::open(&args.of.journal)?;
-    let schema = args.schema.as_ref().map(Source::schema).transpose()?;
-    let plan = journal.plan_with(schema.as_ref())?;
+    let journal = journal_by_its_schema(&args.of.journal)?;
+    let plan = match &args.schema {
+        Some(schema) => journal.plan_with(Some(&schema.schema()?))?,
+        None => journal.plan()?,
+    };
     for operation in &plan.operations {
         output.line(operation)?;
     }
