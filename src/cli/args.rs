@@ -203,6 +203,7 @@ Examples:
 Examples:
   foldlog scenario tests/scenarios/*.ndjson
   foldlog scenario mine.ndjson --seeds 20     plays it again with crashes of clients between the steps
+  made-by-a-script | foldlog scenario
 
 A scenario is NDJSON: a title (and perhaps a schema), then a step a line:
   {\"scenario\":\"what it shows\"}
@@ -245,7 +246,7 @@ Examples:
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct FoldArgs {
-    /// Files of operations, one after another; `-` is standard input.
+    /// Files of operations, one after another; `-` is standard input, which is only one of all that is read.
     #[arg(value_name = "FILE", default_value = "-")]
     pub(super) files: Vec<Source>,
     /// What the authority holds: a file of rows.
@@ -281,7 +282,7 @@ pub(super) struct BaselineArgs {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) of: JournalArgs,
-    /// A schema (JSON), by whose references and unique keys the plan is ordered.
+    /// A schema (JSON), by whose references and unique keys the plan is ordered; a replica's is by its own unless said.
     #[arg(long, value_name = "FILE")]
     pub(super) schema: Option<Source>,
 }
@@ -349,7 +350,8 @@ pub(super) struct InputArgs {
 pub(super) struct ReceiveArgs {
     #[command(flatten)]
     pub(super) to: InputArgs,
-    /// Triggers up to this index are known from elsewhere (a full download, say) and not asked for.
+    /// Triggers up to this index are known from elsewhere (a full download, say) and not asked for; one that is not beyond
+    /// what was heard changes nothing.
     #[arg(long, value_name = "INDEX")]
     pub(super) cursor: Option<u64>,
 }
@@ -397,9 +399,9 @@ pub(super) enum ParkedAction {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ScenarioArgs {
-    /// The files, a scenario each.
-    #[arg(value_name = "FILE", required = true)]
-    pub(super) files: Vec<PathBuf>,
+    /// The files, a scenario each; `-` is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(super) files: Vec<Source>,
     /// Also play each so many times with clients that crash between the steps.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seeds: u64,

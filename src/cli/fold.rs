@@ -7,13 +7,16 @@ use serde_json::{Map, Value, json};
 use super::ahead::ahead;
 use super::args::FoldArgs;
 use super::failure::Failure;
-use super::input::Source;
+use super::input::{Source, require_one_standard};
 use super::output::Output;
 use super::progress::Progress;
 use super::words;
 use crate::algebra::{Base, BaseMap, Bases, Change, Fold, Held, Knowledge, Operation, Plan, Row, plan};
 
 pub(super) fn fold(args: &FoldArgs, output: &mut Output) -> Result<(), Failure> {
+    let files = args.files.iter().map(|file| ("FILE", file));
+    let baseline = args.baseline.iter().map(|file| ("--baseline", file));
+    require_one_standard(files.chain(baseline).chain(args.schema.iter().map(|file| ("--schema", file))))?;
     let schema = args.schema.as_ref().map(Source::schema).transpose()?;
     let mut bases = BaseMap::new(args.complete);
     if let Some(baseline) = &args.baseline {

@@ -40,15 +40,30 @@ impl fmt::Display for Source {
     }
 }
 
+/// Refuses to read standard input as two things: what is read first takes all of it, and the other would seem empty.
+pub(super) fn require_one_standard<'s>(
+    read: impl IntoIterator<Item = (&'static str, &'s Source)>,
+) -> Result<(), Failure> {
+    let mut standard = read.into_iter().filter(|(_, source)| matches!(source, Source::Standard));
+    match (standard.next(), standard.next()) {
+        (Some((first, _)), Some((second, _))) => Err(Failure::Usage(format!(
+            "standard input can be read only once, but is asked for as {first} and as {second}; name a file in \
+             place of one of them (FILE is - where none is named)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 impl Source {
     fn open(&self) -> Result<Input, Failure> {
-        match self {
-            Source::Standard => Ok(Box::new(BufReader::new(io::stdin()))),
-            Source::File(path) => {
-                let file = File::open(path).map_err(|error| Failure::Failed(format!("{self}: {error}")))?;
-                Ok(Box::new(BufReader::with_capacity(1 << 17, file)))
-            }
-        }
+        self.opened().map_err(|error| Failure::Failed(format!("{self}: {error}")))
+    }
+
+    fn opened(&self) -> io::Result<Input> {
+        Ok(match self {
+            Source::Standard => Box::new(BufReader::new(io::stdin())),
+            Source::File(path) => Box::new(BufReader::with_capacity(1 << 17, File::open(path)?)),
+        })
     }
 
     /// Its lines, each error with the source's name. That it cannot be opened is known at once.
@@ -64,12 +79,16 @@ impl Source {
 
     /// All of it as text.
     pub(super) fn text(&self) -> Result<String, Failure> {
+        self.read().map_err(|why| Failure::Failed(format!("{self}: {why}")))
+    }
+
+    /// All of it as text, or why there is none: for who names the source by himself.
+    pub(super) fn read(&self) -> Result<String, String> {
         let mut text = String::new();
-        let read = self.open()?.take(TEXT_BYTES_MAX.saturating_add(1)).read_to_string(&mut text);
-        match read.map_err(|error| Failure::Failed(format!("{self}: {error}")))? {
-            bytes if bytes as u64 > TEXT_BYTES_MAX => {
-                Err(Failure::Failed(format!("{self}: longer than {TEXT_BYTES_MAX} bytes")))
-            }
+        let input = self.opened().map_err(|error| error.to_string())?;
+        let read = input.take(TEXT_BYTES_MAX.saturating_add(1)).read_to_string(&mut text);
+        match read.map_err(|error| error.to_string())? {
+            bytes if bytes as u64 > TEXT_BYTES_MAX => Err(format!("longer than {TEXT_BYTES_MAX} bytes")),
             _ => Ok(text),
         }
     }

@@ -17,6 +17,7 @@ use super::words;
 use crate::algebra::{EntityKey, Heard, Index, Limits, Operation, Outcomes, Row, Trigger};
 use crate::codec::lines::{Line, ReadList};
 use crate::journal::{Appended, Durability, Journal, Listing};
+use crate::replica::journal_by_its_schema;
 
 /// Opens a journal or makes one, does something with it, and takes a new one away again if that failed: bad
 /// input changes nothing.
@@ -105,9 +106,11 @@ pub(super) fn baseline(args: &BaselineArgs, output: &mut Output) -> Result<(), F
 }
 
 pub(super) fn plan(args: &PlanArgs, output: &mut Output) -> Result<(), Failure> {
-    let journal = Journal::open(&args.of.journal)?;
-    let schema = args.schema.as_ref().map(Source::schema).transpose()?;
-    let plan = journal.plan_with(schema.as_ref())?;
+    let journal = journal_by_its_schema(&args.of.journal)?;
+    let plan = match &args.schema {
+        Some(schema) => journal.plan_with(Some(&schema.schema()?))?,
+        None => journal.plan()?,
+    };
     for operation in &plan.operations {
         output.line(operation)?;
     }
@@ -221,19 +224,25 @@ pub(super) fn settle(args: &InputArgs, output: &mut Output) -> Result<(), Failur
 
 pub(super) fn receive(args: &ReceiveArgs, output: &mut Output) -> Result<(), Failure> {
     let triggers: Vec<Trigger> = all(&args.to.input, "reading triggers")?;
-    let received = creating(&args.to.journal, |journal| {
-        if let Some(cursor) = args.cursor {
+    let (is_behind, received) = creating(&args.to.journal, |journal| {
+        let heard = journal.status()?.cursor;
+        // Taken, a smaller one would have what was heard asked for again.
+        let is_behind = args.cursor.filter(|cursor| *cursor <= heard.0);
+        if let (Some(cursor), None) = (args.cursor, is_behind) {
             journal.set_cursor(Index(cursor))?;
         }
-        Ok(journal.receive(&triggers)?)
+        Ok((is_behind, journal.receive(&triggers)?))
     })?;
     let number = triggers.len() as u64;
-    let said = format!(
+    let mut said = format!(
         "{}, {} new; {}",
         words::counted(number, "trigger", "triggers"),
         words::count(received.new),
         heard(&received.heard)
     );
+    if let Some(cursor) = is_behind {
+        said.push_str(&format!("; --cursor {cursor} is not beyond what was heard, and changed nothing"));
+    }
     output.summary(false, &said, || {
         object(json!({
             "triggers": number, "new": received.new, "cursor": received.heard.cursor.0,

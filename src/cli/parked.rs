@@ -8,10 +8,11 @@ use super::fold::object;
 use super::output::Output;
 use super::{show, words};
 use crate::algebra::Operation;
-use crate::journal::{Error, Journal};
+use crate::journal::Error;
+use crate::replica::journal_by_its_schema;
 
 pub(super) fn parked(args: &ParkedArgs, output: &mut Output) -> Result<(), Failure> {
-    let journal = Journal::open(&args.of.journal)?;
+    let journal = journal_by_its_schema(&args.of.journal)?;
     match args.action.as_ref().unwrap_or(&ParkedAction::List) {
         ParkedAction::List => {
             let (parked, held, superseded) = (journal.parked()?, journal.held()?, journal.superseded()?);

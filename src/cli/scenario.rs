@@ -1,20 +1,22 @@
 //! `scenario`: plays files of what happens and what is expected.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::args::ScenarioArgs;
 use super::failure::Failure;
 use super::fold::object;
+use super::input::{Source, require_one_standard};
 use super::output::Output;
 use crate::scenario::{Medium, Played, Scenario, play};
 
 pub(super) fn scenario(args: &ScenarioArgs, output: &mut Output) -> Result<(), Failure> {
+    require_one_standard(args.files.iter().map(|file| ("FILE", file)))?;
     let mut failed: Vec<Value> = Vec::new();
     let mut sum = Played::default();
     for file in &args.files {
-        let name = file.display().to_string();
+        let name = file.to_string();
         let played = read(file).and_then(|scenario| {
             let played = play_all(&scenario, args.seeds)?;
             Ok((scenario.title, played))
@@ -53,8 +55,8 @@ pub(super) fn scenario(args: &ScenarioArgs, output: &mut Output) -> Result<(), F
     if bad == 0 { Ok(()) } else { Err(Failure::Failed(format!("{bad} of {count} scenarios failed"))) }
 }
 
-fn read(file: &Path) -> Result<Scenario, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("it cannot be read: {error}"))?;
+fn read(file: &Source) -> Result<Scenario, String> {
+    let text = file.read().map_err(|why| format!("it cannot be read: {why}"))?;
     Scenario::read(&text).map_err(|error| error.to_string())
 }
 

@@ -8,7 +8,8 @@ use super::output::Output;
 use super::words;
 use crate::algebra::{Base, CollectionName, Effect, EntityKey, Held, Planned, Seq, State, draft};
 use crate::codec::lines::Line;
-use crate::journal::{Cause, HeldEffect, Journal, Parked, Superseded};
+use crate::journal::{Cause, HeldEffect, Parked, Superseded};
+use crate::replica::journal_by_its_schema;
 
 enum What {
     All,
@@ -38,7 +39,7 @@ impl What {
 
 pub(super) fn show(args: &ShowArgs, output: &mut Output) -> Result<(), Failure> {
     let what = What::of(args.what.as_deref())?;
-    let journal = Journal::open(&args.of.journal)?;
+    let journal = journal_by_its_schema(&args.of.journal)?;
     if let What::Entity(key) = &what {
         output.text(&base_line(key, &journal.base(key)?).end())?;
     }

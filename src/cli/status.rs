@@ -7,10 +7,11 @@ use super::failure::Failure;
 use super::fold::object;
 use super::output::Output;
 use super::words;
-use crate::journal::{self, Count, Journal, Status};
+use crate::journal::{self, Count, Status};
+use crate::replica::journal_by_its_schema;
 
 pub(super) fn status(args: &JournalArgs, output: &mut Output) -> Result<(), Failure> {
-    let status = Journal::open(&args.journal)?.status()?;
+    let status = journal_by_its_schema(&args.journal)?.status()?;
     if output.is_json() {
         let json = Value::Object(as_json(&status)).to_string();
         return output.text(&json);

@@ -42,7 +42,8 @@ pub(super) struct SyncArgs {
 }
 
 pub(super) fn sync(args: &SyncArgs, output: &mut Output) -> Result<(), Failure> {
-    let address: Address = args.url.parse()?;
+    let address: Address =
+        args.url.parse().map_err(|error: crate::client::Error| Failure::Usage(error.to_string()))?;
     let credentials = credentials(args)?;
     let replica = replica::open(&args.replica)?;
     let connection = Connection::new(address, credentials, Options::new())?;

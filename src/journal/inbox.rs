@@ -115,7 +115,8 @@ impl Journal {
     }
 
     /// Says up to which index the triggers are known from elsewhere: from a full download, say. Triggers
-    /// up to it leave the inbox.
+    /// up to it leave the inbox. A smaller index than what was heard takes the cursor back, as where an authority
+    /// counts anew: what is between them is missing then.
     ///
     /// # Errors
     /// A journal that is suspended, failed or damaged, or what the storage says.

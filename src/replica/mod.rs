@@ -54,6 +54,8 @@ pub use error::Error;
 pub use keep::Standing;
 pub use lost::{Lost, Side, Why};
 pub use merging::{Checked, Merged, MergedEntity};
+#[cfg(feature = "cli")]
+pub(crate) use open::journal_by_its_schema;
 pub use outcomes::Settled;
 pub use read::{Entity, Status};
 pub use typed::Collection;

@@ -55,20 +55,11 @@ impl Replica {
     }
 
     /// Makes a replica of a journal that must be one's.
-    fn of_stored(mut journal: Journal) -> Result<Self, Error> {
+    fn of_stored(journal: Journal) -> Result<Self, Error> {
         if !journal.is_of_replica() {
             return Err(Error::NotAReplica { place: journal.inner.place() });
         }
-        if journal.inner.options.schema.is_none() {
-            let stored = journal.inner.read(|snapshot| Ok(keep::record(snapshot)?.schema))?;
-            // Nobody else has a handle on it yet.
-            let inner = Arc::get_mut(&mut journal.inner).ok_or(journal::Error::Failed)?;
-            let schema = Schema::from_json(&stored);
-            let of_file =
-                |error| Error::Damaged { place: inner.place(), why: format!("the stored schema: {error}") };
-            inner.options.schema = Some(schema.map_err(of_file)?);
-        }
-        Replica::of(journal)
+        Replica::of(by_stored_schema(journal)?)
     }
 
     /// Makes a replica of a journal, by the schema that it was opened with; what is pending there is seen in it.
@@ -128,6 +119,30 @@ impl Replica {
         is_of_replica.fetch_or(prepared.is_ok(), Ordering::AcqRel);
         prepared
     }
+}
+
+/// Opens a journal, a replica's by the schema that it has: what is held and what is sent first depend on it.
+///
+/// # Errors
+/// As [`Journal::open`]; a stored schema that is damaged.
+#[cfg(feature = "cli")]
+pub(crate) fn journal_by_its_schema(path: &Path) -> Result<Journal, Error> {
+    let journal = Journal::open(path)?;
+    if journal.is_of_replica() { by_stored_schema(journal) } else { Ok(journal) }
+}
+
+/// The journal of a replica; opened without a schema, by the one that is stored.
+fn by_stored_schema(mut journal: Journal) -> Result<Journal, Error> {
+    if journal.inner.options.schema.is_none() {
+        let stored = journal.inner.read(|snapshot| Ok(keep::record(snapshot)?.schema))?;
+        // Nobody else has a handle on it yet.
+        let inner = Arc::get_mut(&mut journal.inner).ok_or(journal::Error::Failed)?;
+        let schema = Schema::from_json(&stored);
+        let of_file =
+            |error| Error::Damaged { place: inner.place(), why: format!("the stored schema: {error}") };
+        inner.options.schema = Some(schema.map_err(of_file)?);
+    }
+    Ok(journal)
 }
 
 /// What is wrong with a file, said of that file.

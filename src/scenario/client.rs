@@ -80,28 +80,16 @@ impl Client {
         self.group.is_some()
     }
 
-    /// Carries an operation out, now or when its group ends.
+    /// Carries an operation out, now or when its group ends; another group has [ended](Client::end_group) before.
     pub(super) fn operate(&mut self, operation: Operation, group: Option<String>) -> Result<(), Refused> {
-        match (group, &mut self.group) {
-            (Some(group), Some((open, operations))) if *open == group => {
-                operations.push(operation);
-                Ok(())
-            }
-            (Some(group), _) => {
-                let ended = self.end_group();
-                self.group = Some((group, vec![operation]));
-                ended
-            }
-            (None, _) => {
-                self.end_group()?;
-                self.commit(&[operation])
-            }
-        }
+        let Some(group) = group else { return self.commit(&[operation]) };
+        self.group.get_or_insert_with(|| (group, Vec::new())).1.push(operation);
+        Ok(())
     }
 
-    /// Ends the group, if one is open.
-    pub(super) fn end_group(&mut self) -> Result<(), Refused> {
-        match self.group.take() {
+    /// Ends the group that is open, unless it is this one.
+    pub(super) fn end_group(&mut self, unless: Option<&str>) -> Result<(), Refused> {
+        match self.group.take_if(|(open, _)| Some(open.as_str()) != unless) {
             Some((name, operations)) => self.commit_group(&name, operations),
             None => Ok(()),
         }

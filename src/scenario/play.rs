@@ -68,7 +68,7 @@ pub(super) struct Player<'s> {
     pub(super) names: Names,
     pub(super) link: Link,
     pub(super) clients: BTreeMap<String, Client>,
-    /// Why the last step was refused, if it was.
+    /// Why the last step was refused, or the group that it ended, if one was.
     pub(super) refused: Option<String>,
     /// What the last check or merge found.
     pub(super) clashes: Option<Clashes>,
@@ -103,7 +103,7 @@ pub fn play(scenario: &Scenario, medium: Medium<'_>, seed: Option<u64>) -> Resul
         }
         match step {
             Step::Expect(expect) => {
-                player.end_groups(*line, text, None)?;
+                player.end_groups(*line, text)?;
                 let found = player.expect(expect);
                 let found =
                     found.map_err(|error| player.failure(*line, text, "an answer", &error.to_string()))?;
@@ -114,6 +114,7 @@ pub fn play(scenario: &Scenario, medium: Medium<'_>, seed: Option<u64>) -> Resul
             }
             step => {
                 player.refused = None;
+                player.end_groups_before(step);
                 let done = player.step(*line, step);
                 let how = match &done {
                     Ok(said) if said.is_empty() => String::new(),
@@ -132,7 +133,7 @@ pub fn play(scenario: &Scenario, medium: Medium<'_>, seed: Option<u64>) -> Resul
         }
         played.steps += 1;
     }
-    player.end_groups(0, "the end", None)?;
+    player.end_groups(0, "the end")?;
     Ok(played)
 }
 
@@ -175,21 +176,31 @@ impl Player<'_> {
         Ok(self.clients.get_mut(name).expect("it was just put there"))
     }
 
-    /// Ends the groups that are open, of one client or of all.
-    fn end_groups(&mut self, line: u64, text: &str, only: Option<&str>) -> Result<(), Box<Failure>> {
-        for (name, client) in &mut self.clients {
-            if only.is_none_or(|only| only == name) && client.is_in_group() {
-                match client.end_group() {
-                    Ok(()) => self.refused = None,
-                    Err(error @ Refused::Replica { .. }) => self.refused = Some(error.to_string()),
-                    Err(error) => {
-                        let found = error.to_string();
-                        return Err(self.failure(line, text, "a group that can end", &found));
-                    }
+    /// Ends the groups that are open.
+    fn end_groups(&mut self, line: u64, text: &str) -> Result<(), Box<Failure>> {
+        for client in self.clients.values_mut() {
+            match client.end_group(None) {
+                Ok(()) => {}
+                Err(error @ Refused::Replica { .. }) => self.refused = Some(error.to_string()),
+                Err(error) => {
+                    let found = error.to_string();
+                    return Err(self.failure(line, text, "a group that can end", &found));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Ends the groups that a step is outside of. What is refused is the group: the step is taken all the same.
+    fn end_groups_before(&mut self, step: &Step) {
+        let (clients, group) = step.taken_by();
+        for name in clients {
+            let ended = self.clients.get_mut(name).map(|client| client.end_group(group));
+            if let Some(Err(error)) = ended {
+                self.account.push(format!("     {name}'s group  → refused: {error}"));
+                self.refused = Some(error.to_string());
+            }
+        }
     }
 
     fn crash_some(&mut self, random: &mut Random, line: u64, text: &str) -> Result<u64, Box<Failure>> {
@@ -210,7 +221,6 @@ impl Player<'_> {
 
     /// Takes a step; says what there is to say of it.
     fn step(&mut self, line: u64, step: &Step) -> Result<String, StepError> {
-        let refused = |error: Refused| StepError::Refused(error.to_string());
         match step {
             Step::Create { client, entity, state, at, group } => {
                 let key = self.names.key(entity).map_err(broken)?;
@@ -249,7 +259,6 @@ impl Player<'_> {
                     With::Modify(state) => Resolution::Modify(self.names.state(&key, state).map_err(broken)?),
                 };
                 let client = self.client(client).map_err(broken)?;
-                client.end_group().map_err(refused)?;
                 let resolved = client.replica().resolve(&key, &resolution);
                 resolved.map_err(|error| StepError::Refused(error.to_string()))?;
                 Ok(String::new())
@@ -269,7 +278,6 @@ impl Player<'_> {
                 self.client(client).map_err(broken)?;
                 let Player { link, clients, .. } = self;
                 let Some(client) = clients.get_mut(client) else { return Ok(String::new()) };
-                client.end_group().map_err(refused)?;
                 let before = client.sent.clone();
                 match step {
                     Step::Seal { .. } => client.seal(),
@@ -309,9 +317,7 @@ impl Player<'_> {
         let refused = |error: replica::Error| StepError::Refused(error.to_string());
         let mut replicas = Vec::new();
         for name in merging.from.iter().chain([&merging.into]) {
-            let client = self.client(name).map_err(broken)?;
-            client.end_group().map_err(|error| StepError::Refused(error.to_string()))?;
-            replicas.push(client.replica().clone());
+            replicas.push(self.client(name).map_err(broken)?.replica().clone());
         }
         let Some((into, from)) = replicas.split_last() else { return Ok(String::new()) };
         let from: Vec<&Replica> = from.iter().collect();

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::algebra::Schema;
+use crate::algebra::{CollectionName, Patch, Schema};
 use crate::merge::{Written, WrittenDefault, WrittenOne};
 
 /// A scenario, read and checked.
@@ -109,6 +109,57 @@ pub(super) enum Step {
     Expect(Box<Expect>),
 }
 
+impl Step {
+    /// The clients that take it, and the group that it is in.
+    pub(super) fn taken_by(&self) -> (Vec<&str>, Option<&str>) {
+        match self {
+            Step::Create { client, group, .. }
+            | Step::Update { client, group, .. }
+            | Step::Delete { client, group, .. } => (vec![client], group.as_deref()),
+            Step::Seal { client }
+            | Step::Deliver { client }
+            | Step::Answer { client }
+            | Step::Push { client }
+            | Step::Pull { client }
+            | Step::Sync { client }
+            | Step::Init { client }
+            | Step::Hear { client, .. }
+            | Step::Integrate { client }
+            | Step::Crash { client }
+            | Step::Resolve { client, .. } => (vec![client], None),
+            Step::Check(merging) | Step::Merge(merging) => {
+                (merging.from.iter().chain([&merging.into]).map(String::as_str).collect(), None)
+            }
+            Step::Refuse { .. } | Step::Expect(_) => (Vec::new(), None),
+        }
+    }
+
+    /// The entities that it names.
+    fn entities(&self) -> Vec<&str> {
+        match self {
+            Step::Create { entity, .. }
+            | Step::Update { entity, .. }
+            | Step::Delete { entity, .. }
+            | Step::Refuse { entity, .. }
+            | Step::Resolve { entity, .. } => vec![entity],
+            Step::Check(merging) | Step::Merge(merging) => {
+                merging.resolve.iter().flat_map(|one| [one.source.as_str(), &one.dest]).collect()
+            }
+            Step::Expect(expect) => expect.entities(),
+            Step::Seal { .. }
+            | Step::Deliver { .. }
+            | Step::Answer { .. }
+            | Step::Push { .. }
+            | Step::Pull { .. }
+            | Step::Sync { .. }
+            | Step::Init { .. }
+            | Step::Hear { .. }
+            | Step::Integrate { .. }
+            | Step::Crash { .. } => Vec::new(),
+        }
+    }
+}
+
 /// A step of merging files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,6 +220,20 @@ pub(super) struct Expect {
 }
 
 impl Expect {
+    fn entities(&self) -> Vec<&str> {
+        let sent = self.sent.iter().chain(&self.sent_set).flatten();
+        let losers = match &self.losers {
+            Some(Losers::List(list)) => list.as_slice(),
+            Some(Losers::Count(_)) | None => &[],
+        };
+        let pairs = self.clashes.iter().chain(&self.downstream).flatten();
+        let read = self.entity.iter().chain(self.reads.iter().flatten()).map(String::as_str);
+        read.chain(sent.filter_map(|operation| operation.get("entity")?.as_str()))
+            .chain(losers.iter().map(|(entity, _)| entity.as_str()))
+            .chain(pairs.flat_map(|(source, dest)| [source.as_str(), dest]))
+            .collect()
+    }
+
     /// What is missing for something that is expected to be looked at.
     fn lacks(&self) -> Option<&'static str> {
         let of_client = self.sent.is_some()
@@ -202,12 +267,31 @@ fn named<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<Fiel
     Option::<Fields>::deserialize(from).map(Some)
 }
 
+/// Refuses what is no COLLECTION/ID; an id may be any name.
+fn require_entity(entity: &str) -> Result<(), String> {
+    match entity.split_once('/') {
+        Some((collection, id)) if !id.is_empty() => {
+            CollectionName::new(collection).map(|_| ()).map_err(|error| error.to_string())
+        }
+        Some(_) | None => {
+            Err(format!("{entity:?} is no entity; write it as COLLECTION/ID, like \"notes/x\""))
+        }
+    }
+}
+
+/// Refuses what no state may have either, wherever it stands in a line: a parser of JSON takes the last of two members of
+/// one name, and rounds the numbers that it cannot hold.
+fn require_exact(line: &str) -> Result<(), String> {
+    Patch::from_json(line).map(|_| ()).map_err(|error| error.to_string())
+}
+
 impl Scenario {
     /// Reads a scenario from its lines.
     ///
     /// # Errors
     /// The first line that is not as it must be.
     pub fn read(text: &str) -> Result<Self, Malformed> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         let mut lines = lines.map(|(number, line): (u64, &str)| (number, line));
         let bad = |line: u64| move |why: String| Malformed { line, why };
@@ -217,7 +301,9 @@ impl Scenario {
                 why: "an empty file; the first line names the scenario".to_owned(),
             });
         };
-        let head: Head = serde_json::from_str(head).map_err(|error| bad(number)(error.to_string()))?;
+        let text = head;
+        let head: Head = serde_json::from_str(text).map_err(|error| bad(number)(error.to_string()))?;
+        require_exact(text).map_err(bad(number))?;
         let schema = match head.schema {
             Some(schema) => {
                 Schema::from_json(&schema.to_string()).map_err(|error| bad(number)(error.to_string()))?
@@ -227,6 +313,8 @@ impl Scenario {
         let mut steps = Vec::new();
         for (number, line) in lines {
             let step: Step = serde_json::from_str(line).map_err(|error| bad(number)(error.to_string()))?;
+            require_exact(line).map_err(bad(number))?;
+            step.entities().into_iter().try_for_each(require_entity).map_err(bad(number))?;
             if let Step::Update { state, patch, .. } = &step
                 && state.is_some() == patch.is_some()
             {

@@ -64,6 +64,43 @@ fn what_is_not_as_expected_is_told_with_what_happened_until_then() {
 }
 
 #[test]
+fn what_no_other_input_takes_is_no_step_either() {
+    for (line, why) in [
+        (r#"{"do":"create","client":"a","entity":"x","state":{}}"#, "COLLECTION/ID"),
+        (r#"{"do":"create","client":"a","entity":"notes/","state":{}}"#, "COLLECTION/ID"),
+        (r#"{"do":"delete","client":"a","entity":"/x"}"#, "is empty"),
+        (r#"{"do":"refuse","entity":"x","reason":"no"}"#, "COLLECTION/ID"),
+        (r#"{"do":"expect","client":"a","reads":["notes/x","x"]}"#, "COLLECTION/ID"),
+        (r#"{"do":"expect","client":"a","sent":[{"op":"delete","entity":"x"}]}"#, "COLLECTION/ID"),
+        (r#"{"do":"expect","client":"a","losers":[["x",{}]]}"#, "COLLECTION/ID"),
+        (r#"{"do":"expect","clashes":[["notes/x","y"]]}"#, "COLLECTION/ID"),
+        (
+            r#"{"do":"merge","from":["a"],"into":"b","resolve":[{"source":"x","dest":"notes/y","with":"dest"}]}"#,
+            "COLLECTION/ID",
+        ),
+        (r#"{"do":"create","client":"a","entity":"notes/x","state":{"v":1,"v":2}}"#, "stands twice"),
+        (r#"{"do":"update","client":"a","entity":"notes/x","patch":{"v":[{"w":1,"w":1}]}}"#, "stands twice"),
+        (
+            r#"{"do":"create","client":"a","entity":"notes/x","state":{"v":18446744073709551616}}"#,
+            "cannot be carried exactly",
+        ),
+        (
+            r#"{"do":"resolve","client":"a","entity":"notes/x","with":{"modify":{"v":18446744073709551616}}}"#,
+            "cannot be carried exactly",
+        ),
+        (
+            r#"{"do":"expect","client":"a","entity":"notes/x","state":{"v":18446744073709551616}}"#,
+            "cannot be carried exactly",
+        ),
+    ] {
+        let malformed = Scenario::read(&format!("{{\"scenario\":\"x\"}}\n{line}\n")).expect_err(line);
+        assert!(malformed.line == 2 && malformed.why.contains(why), "{line}: {malformed}");
+    }
+    let head = r#"{"scenario":"x","schema":{"collections":{"notes":{},"notes":{"policy":"newest"}}}}"#;
+    assert_eq!(Scenario::read(head).unwrap_err().line, 1);
+}
+
+#[test]
 fn a_line_that_is_no_step_is_named() {
     for (text, line) in [
         ("", 1),

@@ -115,6 +115,26 @@ fn a_bad_line_is_named_by_its_number_and_nothing_of_the_input_is_kept() {
 }
 
 #[test]
+fn standard_input_that_is_asked_for_twice_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ops.ndjson");
+    fs::write(&path, line(r#"{"op":"create","collection":"notes","id":"ID","state":{}}"#)).unwrap();
+    for (args, twice) in [
+        (&["fold", "--baseline", "-"][..], "FILE and as --baseline"),
+        (&["fold", "-", "--schema", "-"], "FILE and as --schema"),
+        (&["fold", "--schema", "-", "--baseline", "-", text(&path)], "--baseline and as --schema"),
+        (&["fold", "-", text(&path), "-"], "FILE and as FILE"),
+    ] {
+        let refused = run(args, line(r#"{"collection":"notes","id":"ID","state":{}}"#));
+        let expected = format!(
+            "standard input can be read only once, but is asked for as {twice}; name a file in place of one of them \
+             (FILE is - where none is named)"
+        );
+        assert_refused(&refused, 2, &expected);
+    }
+}
+
+#[test]
 fn bad_input_makes_no_journal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new.journal");

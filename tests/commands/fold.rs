@@ -306,6 +306,24 @@ fn a_stream_that_is_joined_late_begins_at_its_cursor() {
 }
 
 #[test]
+fn a_cursor_does_not_go_back_to_one_that_is_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.journal");
+    let trigger = line(r#"{"index":101,"collection":"notes","id":"ID","action":"upsert","epoch":3}"#);
+    done(&["receive", text(&path), "--cursor", "100"], &trigger);
+    for cursor in ["50", "100", "101"] {
+        let received = run(&["receive", text(&path), "--cursor", cursor], &trigger);
+        let said = format!(
+            "1 trigger, 0 new; heard up to 101; --cursor {cursor} is not beyond what was heard, and changed nothing\n"
+        );
+        assert_eq!((received.code, received.err.as_str()), (0, said.as_str()));
+        assert_eq!(json(&done(&["receive", text(&path), "--json"], ""))["gaps"], json("[]"));
+    }
+    let received = run(&["receive", text(&path), "--cursor", "200"], "");
+    assert_eq!(received.err, "0 triggers, 0 new; heard up to 200\n");
+}
+
+#[test]
 fn triggers_are_coalesced_to_one_read_an_entity() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("triggers.journal");

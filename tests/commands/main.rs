@@ -10,4 +10,5 @@ mod merge;
 mod prepared;
 mod replica;
 mod salvage;
+mod scenario;
 mod sync;

@@ -63,6 +63,20 @@ impl Place {
 }
 
 #[test]
+fn what_would_be_sent_of_a_replica_is_by_its_schema() {
+    let place = Place::new();
+    let (path, folder) = (place.replica(), "136a3ece-e2f0-5778-9581-a6cca9801696");
+    let note = json!({"title": "milk", "folder": folder}).to_string();
+    done(&["replica", "put", &path, &format!("notes/{ID}"), &note], "");
+    done(&["replica", "put", &path, &format!("folders/{folder}"), "{}"], "");
+    for command in ["plan", "show"] {
+        let listed = rows(&done(&[command, &path], ""));
+        let order: Vec<&Value> = listed.iter().map(|row| &row["collection"]).collect();
+        assert_eq!(order, ["folders", "notes"], "{command}: what is referred to goes first");
+    }
+}
+
+#[test]
 fn a_replica_is_made_read_and_changed_from_a_shell() {
     let folder = tempfile::tempdir().unwrap();
     let (path, schema) = (folder.path().join("my.replica"), folder.path().join("schema.json"));

@@ -50,7 +50,7 @@ fn two_devices_of_an_account_end_up_alike_and_what_is_wrong_is_told() {
     for (args, says, code) in [
         (&["sync", "phone", "--url", url][..], "FOLDLOG_TOKEN", 2),
         (&["sync", "phone", "--url", url, "--token", "x"], "refuses the credentials", 1),
-        (&["sync", "phone", "--url", "localhost", "--token", "x"], "http://", 1),
+        (&["sync", "phone", "--url", "localhost", "--token", "x"], "http://", 2),
         (&["sync", "nothing", "--url", url, "--token", "x"], "replica init", 1),
         (&["sync", "phone", "--url", "http://127.0.0.1:1", "--token", "x"], "nobody answers", 1),
         (&["serve", "--listen", "127.0.0.1:0"], "open elsewhere", 1),
