@@ -255,4 +255,14 @@ mod tests {
         let grouped = Operation::delete(key).in_group(h.clone()).in_group(g.clone()).in_group(h.clone());
         assert_eq!(grouped.groups, [g, h]);
     }
+
+    #[test]
+    fn the_fields_of_a_change_are_those_it_writes() {
+        let (state, patch) =
+            (State::from_json(r#"{"a":1}"#).unwrap(), Patch::from_json(r#"{"a":null}"#).unwrap());
+        assert_eq!(Change::Create(state.clone()).fields_json(), r#"{"a":1}"#);
+        assert_eq!(Change::Update(Update::State(state)).fields_json(), r#"{"a":1}"#);
+        assert_eq!(Change::Update(Update::Patch(patch)).fields_json(), r#"{"a":null}"#);
+        assert_eq!(Change::Delete.fields_json(), "");
+    }
 }

@@ -272,4 +272,26 @@ mod tests {
         assert_eq!(touched(Change::Create(State::empty()), Base::Dead(held(dead))), None);
         assert_eq!(touched(patch(r#"{"a":2}"#), Base::Live(held(State::empty()))), None);
     }
+
+    #[test]
+    fn a_reference_that_is_cut_out_of_a_revival_is_not_touched_by_its_first_part() {
+        let schema =
+            r#"{"collections":{"notes":{"references":{"in":{"to":"notes","on_delete":"cascade"}}}}}"#;
+        let schema = Schema::from_json(schema).unwrap();
+        let mut fold = Fold::new();
+        let mut bases = BaseMap::new(false);
+        let log = [(1, 2), (2, 1)].map(|(own, other)| {
+            let json = format!(r#"{{"in":"{}","a":2}}"#, Uuid::from_u128(other));
+            operation(own, Change::Update(Update::Patch(Patch::from_json(&json).unwrap())))
+        });
+        for operation in &log {
+            let state = Knowledge::State(State::from_json(r#"{"a":1}"#).unwrap());
+            bases.insert(operation.key.clone(), Base::Dead(Held { epoch: Some(Epoch(3)), state }));
+            fold.push(operation);
+        }
+        let planned = plan(fold.effects(), &bases, Some(&schema)).operations;
+        let touched: Vec<_> = planned.iter().map(|planned| (planned.operations, &planned.touched)).collect();
+        let (a, both) = (Some(vec!["a".to_owned()]), Some(vec!["a".to_owned(), "in".to_owned()]));
+        assert_eq!(touched, [(1, &a), (1, &both), (0, &None)]);
+    }
 }

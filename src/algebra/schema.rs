@@ -454,4 +454,19 @@ mod tests {
             assert!(matches!(Schema::from_json(json), Err(Error::DuplicateKey { .. })), "{json}");
         }
     }
+
+    #[test]
+    fn a_schema_that_is_built_is_the_one_that_is_read() {
+        let json = r#"{"collections":{"folders":{},"notes":{"policy":"newest","unique":[["title"]],
+            "references":{"in":{"to":"folders","on_delete":"restrict","required":true}}}}}"#;
+        let reference = Reference { to: name("folders"), on_delete: OnDelete::Restrict, is_required: true };
+        let notes = Collection::new()
+            .with_policy(Policy::Newest)
+            .unique(["title"])
+            .reference("in", reference.clone());
+        assert_eq!(notes.reference_of("in"), Some(&reference));
+        assert_eq!(notes.reference_of("title"), None);
+        let read = Schema::from_json(json).unwrap();
+        assert_eq!(read.collection(&name("notes")), Some(&notes));
+    }
 }

@@ -67,3 +67,76 @@ fn sent_state(state: State, base: &Base, is_new: bool) -> Option<Change> {
         Base::Unknown | Base::Absent | Base::Live(_) => Some(Change::Update(Update::State(state))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::algebra::{CollectionName, EntityKey, Epoch, Operation, Seq};
+
+    fn state(json: &str) -> State {
+        State::from_json(json).unwrap()
+    }
+
+    /// What is sent of a log on each base: absent, unknown, live with its state, with its digest and with neither, dead
+    /// with its state and without.
+    fn require(log: &[Change], expected: [&str; 7]) {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        let effects = (1..)
+            .map(Seq)
+            .zip(log)
+            .map(|(seq, change)| Effect::of(seq, &Operation::new(key.clone(), change.clone())));
+        let effect = effects.reduce(|one, then| one.then(&then)).unwrap();
+        let held = |state| Held { epoch: Some(Epoch(3)), state };
+        let there = state(r#"{"a":1,"b":2}"#);
+        let [whole, digest] = [Knowledge::State(there.clone()), Knowledge::Digest(there.digest())];
+        let bases = [
+            Base::Absent,
+            Base::Unknown,
+            Base::Live(held(whole.clone())),
+            Base::Live(held(digest)),
+            Base::Live(held(Knowledge::Nothing)),
+            Base::Dead(held(whole)),
+            Base::Dead(held(Knowledge::Nothing)),
+        ];
+        let sent = bases.map(|base| match sent(&effect, &base) {
+            None => "-".to_owned(),
+            Some(Change::Create(state)) => format!("create {}", state.as_json()),
+            Some(Change::Update(Update::State(state))) => format!("state {}", state.as_json()),
+            Some(Change::Update(Update::Patch(patch))) => format!("patch {}", patch.as_json()),
+            Some(Change::Delete) => "delete".to_owned(),
+        });
+        assert_eq!(sent.each_ref().map(String::as_str), expected);
+    }
+
+    #[test]
+    fn what_is_sent_is_what_the_table_says() {
+        let patch = |json: &str| Change::Update(Update::Patch(Patch::from_json(json).unwrap()));
+        let whole = |json: &str| Change::Update(Update::State(state(json)));
+        let create = |json: &str| Change::Create(state(json));
+
+        let (some, all) = (r#"{"b":3}"#, r#"{"a":1,"b":3}"#);
+        let (change, made, revived) =
+            (format!("patch {some}"), format!("create {some}"), format!("create {all}"));
+        require(&[patch(some)], [&made, &change, &change, &change, &change, &revived, &change]);
+
+        // What changes nothing of a state that is known is not sent.
+        let (same, made) = (r#"patch {"a":1}"#, r#"create {"a":1}"#);
+        let revived = r#"create {"a":1,"b":2}"#;
+        require(&[patch(r#"{"a":1}"#)], [made, same, "-", same, same, revived, same]);
+
+        let (replaced, made) = (format!("state {some}"), format!("create {some}"));
+        require(&[whole(some)], [&made, &replaced, &replaced, &replaced, &replaced, &made, &made]);
+        let (same, made) = (r#"state {"a":1,"b":2}"#, r#"create {"a":1,"b":2}"#);
+        require(&[whole(r#"{"a":1,"b":2}"#)], [made, same, "-", "-", same, made, made]);
+
+        // What was born here is made where nothing is known.
+        let made = format!("create {some}");
+        let born = [create("{}"), patch(some)];
+        require(&born, [&made, &made, &replaced, &replaced, &replaced, &made, &made]);
+
+        require(&[Change::Delete], ["-", "delete", "delete", "delete", "delete", "-", "-"]);
+        require(&[create("{}"), Change::Delete], ["-", "-", "delete", "delete", "delete", "-", "-"]);
+    }
+}

@@ -314,3 +314,72 @@ pub(crate) struct How {
     /// Everything older is done with.
     pub(crate) cuts: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::effect::Kind;
+    use super::super::names::{Millis, Seq};
+    use super::*;
+
+    /// What keeps nothing beside, but times.
+    #[derive(Debug, Default)]
+    struct Timed;
+
+    impl Beside for Timed {
+        type Begins = ();
+        type Times = Times;
+        const HAS_TIMES: bool = true;
+    }
+
+    fn whom(id: u128, collection: u32) -> Whom {
+        Whom { hash: 7, collection, id: Uuid::from_u128(id) }
+    }
+
+    fn at(seq: u64, kind: Kind) -> Shape {
+        Shape::of(Seq(seq), kind, Clock::of(Some(Millis(seq))))
+    }
+
+    #[test]
+    fn entities_of_one_hash_are_kept_apart() {
+        let mut slots = Slots::<u32, Timed>::new();
+        let all = [whom(1, 0), whom(2, 0), whom(1, 1)];
+        for round in 0..2 {
+            for (place, whom) in all.iter().enumerate() {
+                assert_eq!(slots.add(whom, None, at(1, Kind::Patch), round, How::default()), place);
+            }
+        }
+        assert_eq!(slots.slots.len(), all.len());
+        let mut hints = [None; LOOKED_UP];
+        slots.look_up(all.iter(), &mut hints);
+        for (place, hint) in hints.iter().take(all.len()).enumerate() {
+            assert!(hint.is_none_or(|hint| hint as usize == place), "{place}: {hint:?}");
+        }
+        slots.clear();
+        assert_eq!(slots.add(&whom(3, 0), None, at(1, Kind::Patch), 0, How::default()), 0);
+        assert_eq!(slots.slots.len(), 1);
+    }
+
+    #[test]
+    fn a_slot_knows_its_parts_and_the_time_before_them() {
+        let mut slots = Slots::<u32, Timed>::new();
+        let replaces = How { replaces: true, cuts: false };
+        let time = |at| Clock::of(Some(Millis(at)));
+        let seen = |slots: &Slots<u32, Timed>| {
+            let slot = slots.slots.first().unwrap();
+            let parts: Vec<u32> = slots.parts(slot).collect();
+            assert_eq!(slot.has_older(), parts.len() > 1);
+            (parts, slot.shape().clock, slot.before())
+        };
+        slots.add(&whom(1, 0), None, at(1, Kind::Patch), 1, How::default());
+        assert_eq!(seen(&slots), (vec![1], time(1), Clock::default()));
+        slots.add(&whom(1, 0), None, at(2, Kind::Patch), 2, How::default());
+        let both = seen(&slots);
+        assert_eq!((both.0, both.2), (vec![2, 1], Clock::default()));
+        assert_eq!(both.1.time(), Some(Millis(2)));
+        slots.add(&whom(1, 0), None, at(3, Kind::State), 3, replaces);
+        assert_eq!(seen(&slots).0, [3]);
+        assert_eq!(seen(&slots).2, both.1);
+        slots.add(&whom(1, 0), None, at(4, Kind::Patch), 4, How { cuts: true, replaces: false });
+        assert_eq!(seen(&slots), (vec![4], time(4), Clock::default()));
+    }
+}

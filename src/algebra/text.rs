@@ -213,6 +213,8 @@ mod tests {
         for (raw, expected) in [
             (r#" { "b" : 1 , "a" : [ 1.50 , "\u0041\n" ] } "#, r#"{"a":[1.5,"A\n"],"b":1}"#),
             ("1e2", "100.0"),
+            ("0.1e1", "1.0"),
+            ("0.010e2", "1.0"),
             ("-0", "-0.0"),
             ("0.1", "0.1"),
             ("18446744073709551615", "18446744073709551615"),
@@ -245,6 +247,14 @@ mod tests {
     fn a_key_may_stand_once_at_every_depth() {
         assert!(matches!(text(r#"{"a":1,"\u0061":2}"#), Err(Error::DuplicateKey { .. })));
         assert!(matches!(text(r#"[{"x":{"a":1,"a":1}}]"#), Err(Error::DuplicateKey { .. })));
+    }
+
+    #[test]
+    fn what_is_wanted_is_said() {
+        let said = |json: &str| members(json).unwrap_err().to_string();
+        assert!(said("[1]").contains("a JSON object"), "{}", said("[1]"));
+        let said = serde_json::from_str::<Name<'_>>("1").map(|_| ()).unwrap_err().to_string();
+        assert!(said.contains("a key"), "{said}");
     }
 
     #[test]

@@ -193,4 +193,37 @@ mod tests {
         assert_eq!(version.stamps.latest().and_then(|stamp| stamp.replica), Some(OWN));
         assert_eq!(at(version.stamps.clamped(Millis(15)).latest()), 15);
     }
+
+    #[test]
+    fn only_fields_that_were_not_written_at_its_making_are_listed() {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        let state = State::from_json(r#"{"a":1,"b":2}"#).unwrap();
+        let made = Operation::create(key.clone(), state).at(10).unwrap();
+        assert_eq!(played(std::slice::from_ref(&made)).stamps.fields, []);
+        // Folded of two that came one after the other.
+        let stamped = Operation { stamps: vec![("b".to_owned(), Stamp::own(Millis(5)))], ..made };
+        let version = played(std::slice::from_ref(&stamped));
+        assert_eq!(version.stamps.fields.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!([at(version.stamps.of("a")), at(version.stamps.of("b"))], [10, 5]);
+        // A deletion changes no field.
+        let gone = played(&[stamped, Operation::delete(key).at(20).unwrap()]);
+        assert_eq!(gone.stamps.fields, version.stamps.fields);
+    }
+
+    #[test]
+    fn each_field_is_listed_once_in_order_with_what_it_was_set_to_last() {
+        let of = |name: &str, value| (name.to_owned(), value);
+        let mut fields = vec![of("b", 1), of("d", 1)];
+        set_each(&mut fields, [of("d", 2), of("a", 2), of("c", 2)]);
+        assert_eq!(fields, [of("a", 2), of("b", 1), of("c", 2), of("d", 2)]);
+    }
+
+    #[test]
+    fn what_is_not_live_looks_alike() {
+        let [one, other] = [r#"{"a":1}"#, r#"{"a":2}"#].map(|json| State::from_json(json).unwrap());
+        assert!(Existence::Absent.looks_like(&Existence::Dead(one.clone())));
+        assert!(Existence::Live(one.clone()).looks_like(&Existence::Live(one.clone())));
+        assert!(!Existence::Live(one.clone()).looks_like(&Existence::Live(other)));
+        assert!(!Existence::Live(one.clone()).looks_like(&Existence::Dead(one)));
+    }
 }

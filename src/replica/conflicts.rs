@@ -187,7 +187,7 @@ pub(super) fn open_concurrent(
     }
 }
 
-/// Opens a clash; where a conflict is open already, the clash is what has to be solved first.
+/// Opens a clash, unless it is decided; where a conflict is open already, the clash is what has to be solved first.
 pub(super) fn open_clash(
     txn: &WriteTransaction,
     key: &EntityKey,
@@ -195,9 +195,14 @@ pub(super) fn open_clash(
     values: &[String],
     holder: Uuid,
 ) -> Result<(), journal::Error> {
-    let (unique, values) = (unique.to_vec(), values.to_vec());
+    let (unique, values, holder) = (unique.to_vec(), values.to_vec(), holder.into_bytes());
+    if let Some(ConflictRecord::DecidedClash { unique: of, values: wanted, holder: who, .. }) = get(txn, key)?
+        && (&of, &wanted, who) == (&unique, &values, holder)
+    {
+        return Ok(());
+    }
     let before = before_both(txn, key)?;
-    put(txn, key, &ConflictRecord::Clash { unique, values, holder: holder.into_bytes(), before })
+    put(txn, key, &ConflictRecord::Clash { unique, values, holder, before })
 }
 
 /// What the entity was before both sides changed it, if that is an open conflict.

@@ -4,8 +4,8 @@
 use foldlog::Uuid;
 use foldlog::algebra::{
     Action, Bunch, BunchNumber, Change, CollectionName, EntityKey, Epoch, Fold, Group, Index, Millis,
-    Operation, Outcome, Outcomes, Patch, Planned, ReadPlan, ReplicaId, Resulting, Row, Seq, Stamp, State,
-    Trigger, Update, plan,
+    Operation, Outcome, Outcomes, Patch, Planned, ReadPlan, ReplicaId, Resulting, Row, Seq, Stamp, Stamps,
+    State, Trigger, Update, plan,
 };
 use foldlog::codec::lines::{Line, ReadList, read_all};
 use foldlog::journal::{Durability, Journal};
@@ -83,10 +83,20 @@ fn epoch() -> impl Strategy<Value = Epoch> {
     prop_oneof![(0_u64..4).prop_map(Epoch), Just(Epoch(u64::MAX))]
 }
 
+fn stamp() -> impl Strategy<Value = Stamp> {
+    (millis(), option::of(id().prop_map(ReplicaId))).prop_map(|(at, replica)| Stamp { at, replica })
+}
+
 fn stamps() -> impl Strategy<Value = Vec<(String, Stamp)>> {
-    let stamp = (millis(), option::of(id().prop_map(ReplicaId)));
-    btree_map(text(), stamp.prop_map(|(at, replica)| Stamp { at, replica }), 0..3)
-        .prop_map(|stamps| stamps.into_iter().collect())
+    btree_map(text(), stamp(), 0..3).prop_map(|stamps| stamps.into_iter().collect())
+}
+
+fn all_stamps() -> impl Strategy<Value = Stamps> {
+    (option::of(stamp()), option::of(stamp()), stamps()).prop_map(|(created, turned, fields)| Stamps {
+        created,
+        turned,
+        fields,
+    })
 }
 
 fn groups() -> impl Strategy<Value = Vec<Group>> {
@@ -145,12 +155,15 @@ fn trigger() -> impl Strategy<Value = Trigger> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    let result =
-        prop_oneof![Just(Resulting::AsSent), Just(Resulting::Gone), state().prop_map(Resulting::Live)];
+    let result = prop_oneof![
+        Just(Resulting::AsSent),
+        all_stamps().prop_map(Resulting::Gone),
+        (state(), all_stamps()).prop_map(|(state, stamps)| Resulting::Live(state, stamps)),
+    ];
     prop_oneof![
         (option::of(epoch()), result, option::of(state()))
             .prop_map(|(epoch, result, overwrote)| Outcome::Accepted { epoch, result, overwrote }),
-        (epoch(), option::of(state()), stamps(), option::of(id().prop_map(ReplicaId)))
+        (epoch(), option::of(state()), all_stamps(), option::of(id().prop_map(ReplicaId)))
             .prop_map(|(epoch, state, stamps, writer)| Outcome::Superseded { epoch, state, stamps, writer }),
         (vec(text(), 1..3), id(), option::of(key())).prop_map(|(unique, holder, of)| Outcome::Clash {
             unique,

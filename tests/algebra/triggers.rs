@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldlog::Uuid;
 use foldlog::algebra::{
     Action, Base, Change, EntityKey, Epoch, Index, Limits, Operation, Outcome, Outcomes, Patch, Resulting,
-    Row, State, Trigger,
+    Row, Stamps, State, Trigger,
 };
 use foldlog::journal::{Durability, Journal, Options, Reads};
 use foldlog::testing::{FaultyStorage, Unsynced};
@@ -105,7 +105,7 @@ fn what_is_in_the_open_bunch_is_looked_at_again_after_its_outcome() {
         assert!(integrated.applied.is_empty() && integrated.waiting == [key(1)], "{integrated:?}");
         journal.receive(&[upsert(3, 1, 6)]).unwrap();
         let state = State::from_json(r#"{"a":1,"b":2}"#).unwrap();
-        let result = Resulting::Live(state);
+        let result = Resulting::Live(state, Stamps::default());
         let outcome = Outcome::Accepted { epoch: Some(Epoch(accepted)), result, overwrote: None };
         journal.settle(&Outcomes { bunch: bunch.number, outcomes: vec![outcome] }).unwrap();
         assert_eq!((reads(&journal).len(), waiting(&journal).len()), (rereads, 0));

@@ -1,6 +1,6 @@
 //! A journal: appending, folding, sealing, settling, reading.
 
-use foldlog::algebra::{Epoch, Limits, Operation, Outcome, Outcomes, Resulting, Row, Seq, Trigger};
+use foldlog::algebra::{Epoch, Limits, Operation, Outcome, Outcomes, Resulting, Row, Seq, Stamps, Trigger};
 use foldlog::journal::{Durability, Error, Journal, Listing};
 use foldlog::testing::FaultyStorage;
 
@@ -43,7 +43,7 @@ fn settled(journal: &Journal, random: &mut Random) -> Result<(), Error> {
         1 => Outcome::Superseded {
             epoch: Epoch(1_000 + random.below(100)),
             state: Some(state(r#"{"theirs":1}"#)),
-            stamps: Vec::new(),
+            stamps: Stamps::default(),
             writer: None,
         },
         2 => Outcome::Waits { on: key(PARKED) },

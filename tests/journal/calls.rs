@@ -3,7 +3,7 @@
 
 use foldlog::algebra::{
     Bunch, Change, CollectionName, EntityKey, Epoch, Group, Limits, Millis, Operation, Outcome, Outcomes,
-    Patch, Planned, ReplicaId, Resulting, Row, Seq, Stamp, State, Update,
+    Patch, Planned, ReplicaId, Resulting, Row, Seq, Stamp, Stamps, State, Update,
 };
 use foldlog::journal::{Appended, Cancelled, Durability, Error, Journal, Listing, Options};
 use foldlog::workload::Workload;

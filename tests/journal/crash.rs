@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::prepared::{PARKED, key, observed, options, patch, prepared, state, trigger};
 use foldlog::algebra::{
-    Base, Epoch, Limits, Millis, Operation, Outcome, Outcomes, Resulting, Row, Seq, Trigger,
+    Base, Epoch, Limits, Millis, Operation, Outcome, Outcomes, Resulting, Row, Seq, Stamps, Trigger,
 };
 use foldlog::journal::{Durability, Error, Journal, Listing, PASS_BYTES_DEFAULT};
 use foldlog::testing::{CrashPoint, Fault, FaultyStorage, Times, Unsynced};
@@ -85,7 +85,7 @@ fn settle_all_ways(journal: &Journal) -> Result<(), Error> {
             2 => Outcome::Superseded {
                 epoch: Epoch(701),
                 state: Some(state(r#"{"theirs":1}"#)),
-                stamps: Vec::new(),
+                stamps: Stamps::default(),
                 writer: None,
             },
             3 => Outcome::Clash { unique: vec!["name".to_owned()], holder: key(1).id(), of: None },

@@ -4,7 +4,7 @@
 
 use foldlog::algebra::{
     Base, Bunch, Change, Epoch, FIELDS_BYTES_MAX, Knowledge, Limits, Millis, Operation, Outcome, Outcomes,
-    Patch, Resulting, Row, Stamp, State, Update,
+    Patch, Resulting, Row, Stamp, Stamps, State, Update,
 };
 use foldlog::journal::{Cause, Durability, Journal, Listing, verify};
 
@@ -76,7 +76,12 @@ fn patches_whose_fold_is_larger_than_one_may_be_are_sealed_parked_and_settled() 
         settle(
             &journal,
             &bunch,
-            Outcome::Superseded { epoch: Epoch(4), state: Some(both()), stamps: Vec::new(), writer: None },
+            Outcome::Superseded {
+                epoch: Epoch(4),
+                state: Some(both()),
+                stamps: Stamps::default(),
+                writer: None,
+            },
         );
         let journal = reopened(journal, &path);
         assert_eq!(journal.superseded().unwrap()[0].state, Some(both()));

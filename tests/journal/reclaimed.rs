@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use foldlog::algebra::{Epoch, Limits, Operation, Outcome, Outcomes, Plan, Row};
+use foldlog::algebra::{Epoch, Limits, Operation, Outcome, Outcomes, Plan, Row, Stamps};
 use foldlog::journal::{Durability, Error, Journal, Listing};
 use foldlog::workload::Workload;
 
@@ -49,7 +49,8 @@ fn what_was_settled_leaves_a_file_little_longer_than_what_is_left() {
     journal.compact().unwrap();
     let limits = Limits { operations: 20_000, ..Limits::default() };
     let bunch = journal.seal(limits).unwrap().unwrap();
-    let theirs = Outcome::Superseded { epoch: Epoch(1), state: None, stamps: Vec::new(), writer: None };
+    let theirs =
+        Outcome::Superseded { epoch: Epoch(1), state: None, stamps: Stamps::default(), writer: None };
     let outcomes = bunch.operations.iter().map(|_| theirs.clone()).collect();
     journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
     journal.forget_superseded().unwrap();

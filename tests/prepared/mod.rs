@@ -5,7 +5,7 @@ use std::fmt::Write;
 use foldlog::Uuid;
 use foldlog::algebra::{
     Action, CollectionName, EntityKey, Epoch, Group, Index, Limits, Operation, Outcome, Outcomes, Patch,
-    Resulting, Row, State, Trigger,
+    Resulting, Row, Stamps, State, Trigger,
 };
 use foldlog::codec::lines::Line;
 use foldlog::journal::{Durability, Error, Journal, Listing, Options};
@@ -70,7 +70,7 @@ pub(crate) fn prepared(has_open_bunch: bool) -> FaultyStorage {
             sent if *sent == key(PARKED) => Outcome::Refused { reason: "not like this".to_owned() },
             sent if *sent == key(10) => Outcome::Waits { on: key(PARKED) },
             sent if *sent == key(14) => {
-                Outcome::Superseded { epoch: Epoch(60), state: None, stamps: Vec::new(), writer: None }
+                Outcome::Superseded { epoch: Epoch(60), state: None, stamps: Stamps::default(), writer: None }
             }
             _ => Outcome::Accepted { epoch: Some(Epoch(61)), result: Resulting::AsSent, overwrote: None },
         })

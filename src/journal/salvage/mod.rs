@@ -48,8 +48,9 @@ pub use account::{Judged, LostName, Reading, Salvaged, UNREADABLE_LISTED_MAX};
 /// an entity and cannot be read is parked as what is seen of it, and what the authority holds and cannot be read is fetched anew,
 /// when the replica is opened: the account tells of none of that, so the parked ones are to be listed after that.
 ///
-/// The damaged file is never written. Its cost follows the size of the file, whatever its pages say of themselves. Where panics
-/// abort and the storage engine panics over the file, the process ends: nothing has the new file's name then.
+/// The damaged file is never written. Its cost follows the size of the file, whatever its pages say of themselves; but a file
+/// that somebody made of thousands of directories over one large tree takes longer. Where panics abort and the storage
+/// engine panics over the file, the process ends: nothing has the new file's name then.
 ///
 /// # Errors
 /// If the new file is there already; a damaged one that is missing, open elsewhere, or holds nothing of a journal; one whose
