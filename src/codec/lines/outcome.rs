@@ -57,6 +57,11 @@ fn accepted(body: &str) -> Result<Outcome, Problem> {
     let object =
         Object::read(body, "\"accepted\"", &["epoch", "state", "created", "turned", "stamps", "overwrote"])?;
     let result = match object.get("state") {
+        None if ["created", "turned", "stamps"].iter().any(|key| object.get(key).is_some()) => {
+            return Err(Problem::Shape {
+                why: "\"accepted\" says when its fields were changed, but not what they are; add \"state\"",
+            });
+        }
         None => Resulting::AsSent,
         Some("null") => Resulting::Gone(object.all_stamps()?),
         Some(state) => Resulting::Live(State::from_json(state)?, object.all_stamps()?),

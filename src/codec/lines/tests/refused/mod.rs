@@ -143,7 +143,11 @@ fn what_is_no_answer_is_refused_with_a_reason() {
         ),
         (
             r#"{"bunch":1,"outcomes":[{"accepted":{"epoch":1,"writer":"<id>"}}]}"#,
-            r#"outcome 1: "accepted" has no key "writer"; the keys are epoch, state, overwrote"#,
+            r#"outcome 1: "accepted" has no key "writer"; the keys are epoch, state, created, turned, stamps, overwrote"#,
+        ),
+        (
+            r#"{"bunch":1,"outcomes":[{"accepted":{"epoch":1,"created":5}}]}"#,
+            r#"outcome 1: "accepted" says when its fields were changed, but not what they are; add "state""#,
         ),
         (
             r#"{"bunch":1,"outcomes":[{"superseded":{"epoch":1}}]}"#,
