@@ -232,6 +232,10 @@ impl Step<'_> {
         if self.had_by_source().any(|had| had.is_as(self.source)) {
             return Ok(done(Some(ours.clone()), is_ours, false, Vec::new()));
         }
+        // Nothing was done here since the source had it.
+        if self.commons.iter().any(|had| had.is_as(self.cur)) {
+            return Ok(done(Some(theirs.clone()), is_theirs, false, Vec::new()));
+        }
         if is_ours && is_theirs {
             return Ok(self.fields(ours, theirs, policy, how, &seen));
         }

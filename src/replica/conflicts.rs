@@ -58,12 +58,13 @@ pub enum ConflictKind {
 /// How a conflict is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// This side's is kept, on top of the other; of a clash, the entity that has the key is deleted.
+    /// This side's is kept, on top of the other; of a clash, the entity that has the key is deleted. Where that is not seen
+    /// here yet, the decision waits until it is, and nothing of the entity is sent before.
     Local,
     /// The other side's is taken.
     Remote,
     /// Each field of the later stamp; of a clash the entity that was changed later keeps the key,
-    /// and the other one is deleted.
+    /// and the other one is deleted, which waits likewise.
     Newest,
     /// The entity is deleted here.
     Delete,

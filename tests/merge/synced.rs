@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use foldlog::Uuid;
 use foldlog::algebra::{
-    Answer, Ask, Change, EntityKey, Generation, Limits, Millis, Operation, Patch, Schema, State,
+    Answer, Ask, Change, EntityKey, Generation, Index, Limits, Millis, Operation, Patch, Schema, State,
 };
-use foldlog::authority::{MemoryStore, Rules, answer};
+use foldlog::authority::{MemoryStore, Rules, Store, answer};
 use foldlog::journal::Durability;
 use foldlog::merge::{Children, How, Keep, Resolution, Resolutions, With};
 use foldlog::replica::Replica;
@@ -36,9 +36,21 @@ impl Authority {
     }
 
     fn sync(&mut self, replica: &Replica) {
+        self.run(Engine::new(replica.clone(), sync::Options::default()), Want::SYNC);
+    }
+
+    /// Tells a replica what triggers there are, and what they hint at.
+    fn tell(&mut self, replica: &Replica) {
+        let ask = Ask::Triggers { above: Index(0), generation: None, triggers_max: 1_000 };
+        let Answer::Triggers(triggers) = self.answer(&ask) else { panic!("no triggers") };
         let mut engine = Engine::new(replica.clone(), sync::Options::default());
+        engine.hear(self.store.generation().unwrap(), &triggers).unwrap();
+        self.run(engine, Want::READS);
+    }
+
+    fn run(&mut self, mut engine: Engine, want: Want) {
         engine.online().unwrap();
-        engine.want_only(Want::SYNC);
+        engine.want_only(want);
         for _ in 0..1_000 {
             let Next::Ask(request) = engine.next(NOW).unwrap() else { return };
             let answer = self.answer(&request.ask);
@@ -225,8 +237,70 @@ fn what_is_seen_of_a_deletion_that_waits_stays_what_follows_from_it_when_a_later
     assert_eq!((authority.live(), world.live(0)), (world.live(1), world.live(1)));
 }
 
+/// What a device does to one entity, and how it hears of the others.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Write { who: usize, field: &'static str, at: u64 },
+    Delete { who: usize, at: u64 },
+    Pull { who: usize },
+    Hear { who: usize },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (who, at) = (0..3_usize, 2..60_u64);
+    let step = prop_oneof![
+        4 => (who.clone(), prop::sample::select(vec!["note", "tag"]), at.clone())
+            .prop_map(|(who, field, at)| Step::Write { who, field, at }),
+        1 => (who.clone(), at).prop_map(|(who, at)| Step::Delete { who, at }),
+        1 => who.clone().prop_map(|who| Step::Pull { who }),
+        2 => who.prop_map(|who| Step::Hear { who }),
+    ];
+    prop::collection::vec(step, 1..10)
+}
+
 proptest! {
     #![proptest_config(cases(400))]
+
+    /// Each learnt of the others by whatever it was answered: that is as good as having read it.
+    #[test]
+    fn files_with_nothing_unsent_bring_nothing_new_when_they_are_merged(
+        policy in prop::sample::select(vec!["last_operation", "newest", "first_to_authority"]),
+        steps in steps(), (from, into) in (0..3_usize, 0..3_usize)
+    ) {
+        prop_assume!(from != into);
+        let world = World::new(&schema([policy; 3], ["cascade"; 3]));
+        let mut authority = Authority::new(&world.schema);
+        let tree = || key("trees", 0);
+        commit(&world.replicas[0], Operation::create(tree(), state(r#"{"note":0,"tag":0}"#)), 1);
+        for replica in world.replicas.iter().take(3) {
+            authority.sync(replica);
+        }
+        for (value, step) in (1..).zip(&steps) {
+            let (who, operation) = match *step {
+                Step::Write { who, field, at } => {
+                    let patch = Patch::from_json(&format!(r#"{{"{field}":{value}}}"#)).unwrap();
+                    (who, Some((Operation::patch(tree(), patch), at)))
+                }
+                Step::Delete { who, at } => (who, Some((Operation::delete(tree()), at))),
+                Step::Pull { who } | Step::Hear { who } => (who, None),
+            };
+            let replica = &world.replicas[who];
+            if let Some((operation, at)) = operation {
+                commit(replica, operation, at);
+                authority.run(Engine::new(replica.clone(), sync::Options::default()), Want::UP);
+            } else if matches!(step, Step::Hear { .. }) {
+                authority.tell(replica);
+            } else {
+                authority.run(Engine::new(replica.clone(), sync::Options::default()), Want::DOWN);
+            }
+            prop_assert_eq!(sends(replica), Vec::<String>::new());
+        }
+        let before = authority.live();
+        let (into, from) = (&world.replicas[into], &world.replicas[from]);
+        into.merge(&[from], &Resolutions::default(), &mut |_| {}).unwrap();
+        authority.sync(into);
+        prop_assert_eq!(authority.live(), before);
+    }
 
     #[test]
     fn after_merges_and_syncs_all_see_what_the_authority_holds(

@@ -147,6 +147,13 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Sides<'_, '
         }
     }
 
+    /// A tombstone whose state is not known, as a file sees it: perhaps with a state that it had before.
+    fn seen_of_it(&self, file: usize, key: &EntityKey, mut row: Version) -> Result<Version, Error> {
+        let seen = self.known(file, key)?.version;
+        row.stamps.fields.clear();
+        Ok(if seen.existence.is_live() { row } else { seen })
+    }
+
     /// The rows of one authority that the files have of an entity, up to an epoch.
     fn rows_until(&self, epoch: Epoch, key: &EntityKey) -> Result<Vec<Version>, Error> {
         let mut rows = Vec::new();
@@ -218,13 +225,15 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Files for S
         let mut found = Vec::new();
         if self.is_of_one_authority(file) {
             // Whoever has the later row had the earlier one.
-            let rows = [self.base(0, key)?, self.base(file, key)?];
+            let rows = [(0, self.base(0, key)?), (file, self.base(file, key)?)];
             let with_epoch =
-                rows.into_iter().filter(|(base, _)| base.epoch().is_some_and(|epoch| epoch.0 > 0));
-            let rows: Vec<(Base, Stamps)> = with_epoch.collect();
+                rows.into_iter().filter(|(_, (base, _))| base.epoch().is_some_and(|epoch| epoch.0 > 0));
+            let rows: Vec<(usize, (Base, Stamps))> = with_epoch.collect();
             if let [one, other] = rows.as_slice() {
-                let (base, stamps) = if one.0.epoch() <= other.0.epoch() { one } else { other };
-                found.push(version_of(base, stamps.clone()));
+                let (of, (base, stamps)) = if one.1.0.epoch() <= other.1.0.epoch() { one } else { other };
+                let row = version_of(base, stamps.clone());
+                let is_unknown = matches!(base, Base::Dead(held) if held.state == Knowledge::Nothing);
+                found.push(if is_unknown { self.seen_of_it(*of, key, row)? } else { row });
             }
         }
         for (record, whose) in [(self.record(0, key)?, source.id), (self.record(file, key)?, self.dest.id)] {
