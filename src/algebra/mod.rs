@@ -59,6 +59,6 @@ pub use stamp::{Clock, FieldStamp, Stamp};
 pub use text::NESTING_MAX;
 pub(crate) use text::{Name as TextName, members as text_members};
 pub use trigger::{Action, Heard, ReadPlan, Trigger, coalesce, heard};
-pub(crate) use version::set_each;
 pub use version::{Stamps, Version};
+pub(crate) use version::{marked_bytes, set_each};
 pub use waiting::waiting;

@@ -10,8 +10,8 @@ use super::names::{Millis, ReplicaId};
 use super::operation::Existence;
 use super::stamp::Stamp;
 
-/// About what a field's stamp takes beside the field's name, as a line tells it.
-const STAMP_BYTES: usize = 80;
+/// About what is told or kept of a field beside its name: a stamp, an epoch.
+const MARK_BYTES: usize = 80;
 
 /// When an entity's fields were changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,8 +61,7 @@ pub struct Version {
 impl Version {
     /// About how many bytes it takes where it is told: its fields, and when each was changed.
     pub(crate) fn bytes(&self) -> usize {
-        let state = self.existence.state().map_or(0, |state| state.as_json().len());
-        self.stamps.fields.iter().fold(state, |bytes, (name, _)| bytes + name.len() + STAMP_BYTES)
+        self.existence.state_bytes() + marked_bytes(&self.stamps.fields)
     }
 
     /// What an effect makes of it; stamps that name no replica are this writer's.
@@ -108,6 +107,11 @@ impl Version {
     }
 }
 
+/// About how many bytes it takes to say something of each of these fields.
+pub(crate) fn marked_bytes<T>(fields: &[(String, T)]) -> usize {
+    fields.iter().map(|(name, _)| name.len() + MARK_BYTES).sum()
+}
+
 /// Sets what fields have in a list that is in the order of the fields' names. As many at once as there are: one after the
 /// other each would move the whole list.
 pub(crate) fn set_each<T>(fields: &mut Vec<(String, T)>, changes: impl IntoIterator<Item = (String, T)>) {
@@ -139,6 +143,11 @@ impl Existence {
             Existence::Absent => None,
             Existence::Live(state) | Existence::Dead(state) => Some(state),
         }
+    }
+
+    /// How many bytes its state takes, whether it is live or dead.
+    pub(crate) fn state_bytes(&self) -> usize {
+        self.state().map_or(0, |state| state.as_json().len())
     }
 
     /// Whether a program that sees only what is live can tell the two from each other.

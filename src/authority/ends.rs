@@ -150,8 +150,8 @@ impl<'a, S: Store> Given<'a, S> {
     ) -> Result<bool, S::Error> {
         let failed = |key: &EntityKey| self.on(key).any(|(place, _)| out.failed.contains_key(&place));
         let existences = |key: &EntityKey| {
-            let before = self.on(key).find_map(|(_, operation)| operation.before.as_ref());
-            let before = before.map(|before| before.version.existence.clone()).unwrap_or_default();
+            let before = self.on(key).next().map(|(_, operation)| operation.existence_before());
+            let before = before.unwrap_or_default();
             let after = self.on(key).fold(before.clone(), |now, (_, operation)| operation.effect.apply(&now));
             (before, after)
         };

@@ -1,21 +1,17 @@
 //! How large an entity may become.
 
 use super::store::Stored;
-use crate::algebra::{Error, FIELDS_BYTES_MAX, Version};
+use crate::algebra::{Error, FIELDS_BYTES_MAX, Version, marked_bytes};
 
 /// The most bytes of an entity with its fields' stamps: well below what a client takes as one answer.
 const ROW_BYTES_MAX: usize = 3 * FIELDS_BYTES_MAX;
-
-/// What is kept of each field that ever was, beside its name.
-const MARK_BYTES: usize = 80;
 
 /// Why an entity cannot be what it would be: nobody could read its row, or what is kept of fields that are no more would
 /// grow for ever. What was as large before may stay so.
 pub(super) fn too_large(stored: Option<&Stored>, before: &Version, after: &Version) -> Option<String> {
     let is_more = |after: usize, before: usize, max| after > max && after > before;
-    let state_bytes = |version: &Version| version.existence.state().map_or(0, |state| state.as_json().len());
-    let fields = state_bytes(after);
-    if is_more(fields, state_bytes(before), FIELDS_BYTES_MAX) {
+    let fields = after.existence.state_bytes();
+    if is_more(fields, before.existence.state_bytes(), FIELDS_BYTES_MAX) {
         return Some(Error::TooLarge { bytes: fields, max: FIELDS_BYTES_MAX }.to_string());
     }
     let told = |bytes: usize| {
@@ -29,7 +25,7 @@ pub(super) fn too_large(stored: Option<&Stored>, before: &Version, after: &Versi
         return told(row);
     }
     let marks = &stored?.fields;
-    let bytes = marks.iter().fold(0, |bytes, (name, _)| bytes + name.len() + MARK_BYTES);
+    let bytes = marked_bytes(marks);
     let is_new = |name: &str| marks.binary_search_by(|(known, _)| known.as_str().cmp(name)).is_err();
     let mut names = after.existence.state().into_iter().flat_map(|state| state.iter());
     if bytes > ROW_BYTES_MAX && names.any(|(name, _)| is_new(&name)) { told(bytes) } else { None }

@@ -225,11 +225,14 @@ pub(super) fn settle(args: &InputArgs, output: &mut Output) -> Result<(), Failur
 pub(super) fn receive(args: &ReceiveArgs, output: &mut Output) -> Result<(), Failure> {
     let triggers: Vec<Trigger> = all(&args.to.input, "reading triggers")?;
     let (is_behind, received) = creating(&args.to.journal, |journal| {
-        let heard = journal.status()?.cursor;
-        // Taken, a smaller one would have what was heard asked for again.
-        let is_behind = args.cursor.filter(|cursor| *cursor <= heard.0);
-        if let (Some(cursor), None) = (args.cursor, is_behind) {
-            journal.set_cursor(Index(cursor))?;
+        let mut is_behind = None;
+        if let Some(cursor) = args.cursor {
+            // Taken, a smaller one would have what was heard asked for again.
+            if Index(cursor) > journal.receive(&[])?.heard.cursor {
+                journal.set_cursor(Index(cursor))?;
+            } else {
+                is_behind = Some(cursor);
+            }
         }
         Ok((is_behind, journal.receive(&triggers)?))
     })?;
