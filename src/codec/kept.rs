@@ -64,17 +64,20 @@ pub(crate) enum ConflictRecord {
     /// Both sides changed the entity since this version of it.
     Concurrent { before: VersionRecord },
     /// Another entity holds these values of a unique key; perhaps both sides changed this one as well.
-    Clash { unique: Vec<String>, values: Vec<String>, holder: [u8; 16], before: Option<VersionRecord> },
+    Clash(ClashRecord),
     /// Decided for this side, but what the other did is not seen here yet: it waits for that. As it was before both.
     Decided { before: VersionRecord },
     /// A clash decided for this side, or for the later one, before who has the key was seen here: it waits for that.
-    DecidedClash {
-        unique: Vec<String>,
-        values: Vec<String>,
-        holder: [u8; 16],
-        before: Option<VersionRecord>,
-        is_newest: bool,
-    },
+    DecidedClash { clash: ClashRecord, is_newest: bool },
+}
+
+/// Who has which values of a unique key; and what the entity was before both sides changed it, if that is open as well.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ClashRecord {
+    pub(crate) unique: Vec<String>,
+    pub(crate) values: Vec<String>,
+    pub(crate) holder: [u8; 16],
+    pub(crate) before: Option<VersionRecord>,
 }
 
 /// What merges left of an entity, beside what is seen of it.

@@ -268,10 +268,9 @@ fn conflict(place: &[u8], bytes: &[u8]) -> Result<(), FrameError> {
         ConflictRecord::Concurrent { before } | ConflictRecord::Decided { before } => {
             before.version().map(drop)
         }
-        ConflictRecord::Clash { holder, before, .. }
-        | ConflictRecord::DecidedClash { holder, before, .. } => {
-            records::key_of(key.collection().as_str(), holder)?;
-            before.map_or(Ok(()), |before| before.version().map(drop))
+        ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. } => {
+            records::key_of(key.collection().as_str(), clash.holder)?;
+            clash.before.map_or(Ok(()), |before| before.version().map(drop))
         }
     }
 }

@@ -15,7 +15,7 @@ use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{EntityKey, State, Version, key_values, live_key_values};
 use crate::codec::frame::{self, FrameKind};
-use crate::codec::kept::{ConflictRecord, VersionRecord};
+use crate::codec::kept::{ClashRecord, ConflictRecord, VersionRecord};
 use crate::codec::records::key_of;
 use crate::journal::error::engine;
 use crate::journal::tables::{self, CONFLICTS, Snapshot, damaged, entity_bytes, entity_of};
@@ -158,7 +158,7 @@ fn kind_of(record: ConflictRecord, key: &EntityKey) -> Result<Option<ConflictKin
             ConflictKind::Concurrent { before: before.version().map_err(damaged(name()))? }
         }
         ConflictRecord::Decided { .. } | ConflictRecord::DecidedClash { .. } => return Ok(None),
-        ConflictRecord::Clash { unique, values, holder, before } => {
+        ConflictRecord::Clash(ClashRecord { unique, values, holder, before }) => {
             let holder = key_of(key.collection().as_str(), holder).map_err(damaged(name()))?;
             let before = before.map(VersionRecord::version).transpose().map_err(damaged(name()))?;
             ConflictKind::Clash { unique, values, holder, before }
@@ -176,14 +176,15 @@ pub(super) fn open_concurrent(
     match get(txn, key)? {
         None | Some(ConflictRecord::Decided { .. }) => put(txn, key, &ConflictRecord::Concurrent { before }),
         // What was decided about a clash was decided without that: it is asked again.
-        Some(
-            ConflictRecord::Clash { unique, values, holder, before: None }
-            | ConflictRecord::DecidedClash { unique, values, holder, before: None, .. },
-        ) => put(txn, key, &ConflictRecord::Clash { unique, values, holder, before: Some(before) }),
+        Some(ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. })
+            if clash.before.is_none() =>
+        {
+            put(txn, key, &ConflictRecord::Clash(ClashRecord { before: Some(before), ..clash }))
+        }
         Some(
             ConflictRecord::Concurrent { .. }
-            | ConflictRecord::Clash { before: Some(_), .. }
-            | ConflictRecord::DecidedClash { before: Some(_), .. },
+            | ConflictRecord::Clash(_)
+            | ConflictRecord::DecidedClash { .. },
         ) => Ok(()),
     }
 }
@@ -197,13 +198,11 @@ pub(super) fn open_clash(
     holder: Uuid,
 ) -> Result<(), journal::Error> {
     let (unique, values, holder) = (unique.to_vec(), values.to_vec(), holder.into_bytes());
-    if let Some(ConflictRecord::DecidedClash { unique: of, values: wanted, holder: who, .. }) = get(txn, key)?
-        && (&of, &wanted, who) == (&unique, &values, holder)
-    {
-        return Ok(());
+    let opened = ClashRecord { unique, values, holder, before: before_both(txn, key)? };
+    match get(txn, key)? {
+        Some(ConflictRecord::DecidedClash { clash, .. }) if clash == opened => Ok(()),
+        _ => put(txn, key, &ConflictRecord::Clash(opened)),
     }
-    let before = before_both(txn, key)?;
-    put(txn, key, &ConflictRecord::Clash { unique, values, holder, before })
 }
 
 /// What the entity was before both sides changed it, if that is an open conflict.
@@ -213,7 +212,7 @@ pub(super) fn before_both(
 ) -> Result<Option<VersionRecord>, journal::Error> {
     Ok(match get(txn, key)? {
         Some(ConflictRecord::Concurrent { before }) => Some(before),
-        Some(ConflictRecord::Clash { before, .. } | ConflictRecord::DecidedClash { before, .. }) => before,
+        Some(ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. }) => clash.before,
         Some(ConflictRecord::Decided { .. }) | None => None,
     })
 }
@@ -274,15 +273,13 @@ pub(super) fn reopen(
     view: &mut View<'_, Tables<'_>>,
     key: &EntityKey,
 ) -> Result<Option<Resolution>, journal::Error> {
-    let Some(ConflictRecord::DecidedClash { unique, values, holder, before, is_newest }) = get(txn, key)?
-    else {
-        return Ok(None);
-    };
-    put(txn, key, &ConflictRecord::Clash { unique, values, holder, before })?;
+    let Some(ConflictRecord::DecidedClash { clash, is_newest }) = get(txn, key)? else { return Ok(None) };
+    let holder = clash.holder;
+    put(txn, key, &ConflictRecord::Clash(clash))?;
     end_clashes(txn, view, &|holds| holds.id().into_bytes() == holder)?;
     end_unneeded(txn, view)?;
     let how = if is_newest { Resolution::Newest } else { Resolution::Local };
-    Ok(matches!(get(txn, key)?, Some(ConflictRecord::Clash { .. })).then_some(how))
+    Ok(matches!(get(txn, key)?, Some(ConflictRecord::Clash(_))).then_some(how))
 }
 
 /// Whether an entity was decided about, and waits for what the other side did to be seen here.
@@ -370,12 +367,12 @@ fn has_come_to_agree(view: &View<'_, Tables<'_>>, key: &EntityKey) -> Result<boo
 /// Both sides have come to the same; a clash stays one.
 fn agree(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> {
     match get(txn, key)? {
-        Some(ConflictRecord::Clash { unique, values, holder, .. }) => {
-            put(txn, key, &ConflictRecord::Clash { unique, values, holder, before: None })
+        Some(ConflictRecord::Clash(clash)) => {
+            put(txn, key, &ConflictRecord::Clash(ClashRecord { before: None, ..clash }))
         }
-        Some(ConflictRecord::DecidedClash { unique, values, holder, is_newest, .. }) => {
-            let before = None;
-            put(txn, key, &ConflictRecord::DecidedClash { unique, values, holder, before, is_newest })
+        Some(ConflictRecord::DecidedClash { clash, is_newest }) => {
+            let clash = ClashRecord { before: None, ..clash };
+            put(txn, key, &ConflictRecord::DecidedClash { clash, is_newest })
         }
         Some(ConflictRecord::Concurrent { .. } | ConflictRecord::Decided { .. }) | None => {
             remove(txn, key).map(drop)
@@ -394,16 +391,13 @@ pub(super) fn edited(
         agree(txn, key)?;
         view.changed.push((key.clone(), Cause::Conflict));
     }
-    let clash = get(txn, key)?;
-    let Some(
-        ConflictRecord::Clash { unique, values, .. } | ConflictRecord::DecidedClash { unique, values, .. },
-    ) = clash
+    let Some(ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. }) = get(txn, key)?
     else {
         return Ok(());
     };
     let now = view.visible(key)?;
-    let held = live_key_values(&now.existence, &unique);
-    if held.as_ref() != Some(&values) {
+    let held = live_key_values(&now.existence, &clash.unique);
+    if held.as_ref() != Some(&clash.values) {
         end_clash(txn, key)?;
         view.changed.push((key.clone(), Cause::Conflict));
     }

@@ -231,10 +231,7 @@ fn require_no_duplicates(work: &Work<'_>, view: &View<'_, super::Tables<'_>>) ->
             for key in keys.iter().filter(|key| key.collection() == collection) {
                 // What clashes with another side's entity is known to, and held.
                 let conflict = conflicts::get(work.txn, key)?;
-                if matches!(
-                    conflict,
-                    Some(ConflictRecord::Clash { .. } | ConflictRecord::DecidedClash { .. })
-                ) {
+                if matches!(conflict, Some(ConflictRecord::Clash(_) | ConflictRecord::DecidedClash { .. })) {
                     continue;
                 }
                 if let Existence::Live(state) = view.visible(key)?.existence

@@ -70,11 +70,10 @@ impl Replica {
     /// Decides a clash for this side, or for the later one, before who has the key is seen here.
     fn decide_unseen(&self, key: &EntityKey, is_newest: bool) -> Result<(), Error> {
         self.maintain(|work, view| {
-            let Some(ConflictRecord::Clash { unique, values, holder, before }) = get(work.txn, key)? else {
+            let Some(ConflictRecord::Clash(clash)) = get(work.txn, key)? else {
                 return Err(Error::NoConflict { key: key.clone() });
             };
-            let decided = ConflictRecord::DecidedClash { unique, values, holder, before, is_newest };
-            put(work.txn, key, &decided)?;
+            put(work.txn, key, &ConflictRecord::DecidedClash { clash, is_newest })?;
             work.has_written = true;
             view.changed.push((key.clone(), Cause::Conflict));
             Ok(())

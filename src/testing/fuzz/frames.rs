@@ -113,8 +113,8 @@ fn decode(kind: FrameKind, body: &[u8], whole: &[u8]) -> Result<(), FrameError> 
             ConflictRecord::Concurrent { before } | ConflictRecord::Decided { before } => {
                 before.version().map(drop)
             }
-            ConflictRecord::Clash { before, .. } | ConflictRecord::DecidedClash { before, .. } => {
-                before.map_or(Ok(()), |before| before.version().map(drop))
+            ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. } => {
+                clash.before.map_or(Ok(()), |before| before.version().map(drop))
             }
         },
         FrameKind::Lost => record::<LostRecord>(kind, whole)?.patch().map(drop),
