@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::clashes::Pair;
 use super::resolution::{Children, How, Keep, Resolution, Resolutions, Side, With};
-use crate::algebra::{CollectionName, EntityKey, Error, Patch, parse_id};
+use crate::algebra::{CollectionName, EntityKey, Error, Patch, State, parse_id};
 
 /// Decisions as they are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,12 @@ pub enum Unread {
         /// What is wrong with them.
         source: serde_json::Error,
     },
+    /// They hold what no state may: a member named twice, or a number that cannot be carried exactly.
+    #[error("the resolutions are not as they must be: {source}")]
+    Inexact {
+        /// What is wrong with them.
+        source: Error,
+    },
     /// One of them is not.
     #[error("resolution {number}, of {source_key} against {dest}: {why}")]
     One {
@@ -82,6 +88,7 @@ impl Resolutions {
     /// What is not of the documented shape.
     pub fn from_json(json: &str) -> Result<Self, Unread> {
         let written: Written = serde_json::from_str(json).map_err(|source| Unread::Shape { source })?;
+        State::composed(json).map_err(|source| Unread::Inexact { source })?;
         written.read(&mut Plain)
     }
 

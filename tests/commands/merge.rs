@@ -276,6 +276,18 @@ fn what_is_not_decided_is_refused_by_name_and_nothing_changes() {
     }
     fs::write(&part, "not JSON").unwrap();
     refused(&place, 1, &est, &[&one, &two], &["--resolutions", &part], &[&part, "the resolutions are not"]);
+    // What no state may hold: which of the two is meant is not guessed, and no number is rounded.
+    let (source, dest) = (id(3), id(1));
+    for (to, expected) in [
+        (r#"{"name":"a","name":"b"}"#, "name"),
+        (r#"{"name":12345678901234567890123}"#, "12345678901234567890123"),
+    ] {
+        let one_of =
+            format!(r#"{{"source":"units/{source}","dest":"units/{dest}","modify":"source","to":{to}}}"#);
+        fs::write(&part, format!(r#"{{"resolve":[{one_of}]}}"#)).unwrap();
+        let expected = [&part, "the resolutions are not", expected];
+        refused(&place, 1, &est, &[&one, &two], &["--resolutions", &part], &expected);
+    }
     let none = place.path("none.json");
     refused(&place, 1, &est, &[&one, &two], &["--resolutions", &none], &[&none]);
     refused(&place, 2, &est, &[&one, &two], &["--children", "winner"], &["--children goes with --prefer"]);
