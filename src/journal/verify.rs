@@ -98,7 +98,7 @@ pub(crate) fn looked_over(overlay: impl Storage, place: &str) -> Result<(Databas
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_BYTES_DEFAULT);
         builder
-            .create_with_backend(Backend(overlay))
+            .create_with_backend(Backend::new(overlay))
             .map_err(|error| not_opened(place, refused(place, error)))
     })?;
     let found = match guarded(|| db.check_integrity()) {

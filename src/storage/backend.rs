@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, DatabaseError};
 
-use super::guard;
+use super::{guard, lists};
 
 /// A growable range of bytes: a file, memory, or something that fails on purpose.
 ///
@@ -57,32 +58,44 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 
 /// A [`Storage`] as the engine wants it. It refuses what would be done to it while a database is discarded.
 #[derive(Debug)]
-pub(crate) struct Backend<S>(pub(crate) S);
+pub(crate) struct Backend<S> {
+    storage: S,
+    lead: Lead,
+}
+
+impl<S: Storage> Backend<S> {
+    pub(crate) fn new(storage: S) -> Self {
+        Backend { storage, lead: Lead::default() }
+    }
+}
 
 impl<S: Storage> redb::StorageBackend for Backend<S> {
     fn len(&self) -> io::Result<u64> {
         guard::not_discarding()?;
-        self.0.len()
+        self.storage.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         guard::not_discarding()?;
-        self.0.read(offset, out)
+        self.storage.read(offset, out)?;
+        let (read, write) =
+            (|at, out: &mut [u8]| self.storage.read(at, out), |at, data: &[u8]| self.storage.write(at, data));
+        self.lead.to_the_last(offset, out, || self.storage.len(), read, write)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         guard::not_discarding()?;
-        self.0.set_len(len)
+        self.storage.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         guard::not_discarding()?;
-        self.0.sync()
+        self.storage.sync()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         guard::not_discarding()?;
-        self.0.write(offset, data)
+        self.storage.write(offset, data)
     }
 }
 
@@ -91,12 +104,13 @@ impl<S: Storage> redb::StorageBackend for Backend<S> {
 pub(crate) struct FileBackend {
     file: redb::backends::FileBackend,
     may_be_empty: bool,
+    lead: Lead,
 }
 
 impl FileBackend {
     /// Nothing is begun in an empty file unless that may be.
     pub(crate) fn new(file: File, may_be_empty: bool) -> Result<Self, DatabaseError> {
-        Ok(FileBackend { file: redb::backends::FileBackend::new(file)?, may_be_empty })
+        Ok(FileBackend { file: redb::backends::FileBackend::new(file)?, may_be_empty, lead: Lead::default() })
     }
 }
 
@@ -112,7 +126,10 @@ impl redb::StorageBackend for FileBackend {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         guard::not_discarding()?;
-        self.file.read(offset, out)
+        self.file.read(offset, out)?;
+        let (read, write) =
+            (|at, out: &mut [u8]| self.file.read(at, out), |at, data: &[u8]| self.file.write(at, data));
+        self.lead.to_the_last(offset, out, || self.file.len(), read, write)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -156,6 +173,36 @@ impl redb::StorageBackend for FileBackend {
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.file.query_lock_range(start, end)
+    }
+}
+
+/// When the header is read for the first time, the engine has locked what it opens.
+#[derive(Debug, Default)]
+struct Lead {
+    is_looked_at: AtomicBool,
+}
+
+impl Lead {
+    /// Turns the header to the last commit where it leads to the one before, though the last is there whole.
+    fn to_the_last(
+        &self,
+        offset: u64,
+        header: &mut [u8],
+        len: impl FnOnce() -> io::Result<u64>,
+        read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
+        write: impl FnOnce(u64, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let is_header = offset == 0 && header.len() >= lists::HEADER;
+        if !is_header || self.is_looked_at.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        if lists::leads_to_the_older(len()?, read)?
+            && let Some(flags) = header.get_mut(lists::FLAGS)
+        {
+            *flags ^= lists::WHICH;
+            write(lists::FLAGS as u64, &[*flags])?;
+        }
+        Ok(())
     }
 }
 

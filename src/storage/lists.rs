@@ -6,8 +6,12 @@
 //! it. Or it gives away a page that is in use. So each of these pages is compared with its checksum when a database
 //! is opened: there are about as many of them as the last commit changed, and one for every 32,000 others.
 //!
+//! Nor does it check the flag that says which of the last two commits counts, where it made them in two phases: turned
+//! over, it would lead to the one before the last, and nobody would know. See [`leads_to_the_older`].
+//!
 //! What is read here is the engine's format 3, as its `docs/design.md` has it.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -17,16 +21,23 @@ pub(crate) const PAGE: u64 = 4096;
 /// The engine's header, and in it: flags, how many pages there are before a region's own, and how many of these.
 pub(super) const HEADER: usize = 320;
 pub(super) const FLAGS: usize = 9;
+/// Among the flags: which of the two last commits counts, and that the engine does not look at the other one.
+pub(super) const WHICH: u8 = 1;
+const IN_TWO_PHASES: u8 = 4;
 const REGION_HEADER_PAGES: usize = 16;
 const REGION_PAGES: usize = 20;
 /// The two places that commits go to in turn; a flag says which one counts.
-pub(super) const SLOTS: usize = 64;
-pub(super) const SLOT: usize = 128;
-pub(super) const VERSION: u8 = 3;
-/// In such a place: whether the engine has a tree of its own, its root, and the checksum of all before it.
-const HAS_ROOT: usize = 2;
-const ROOT: usize = 40;
-pub(super) const SLOT_CHECKSUM: usize = 112;
+const SLOTS: usize = 64;
+const SLOT: usize = 128;
+const VERSION: u8 = 3;
+/// In such a place: whether there is a directory of tables, and a tree of the engine's own; their roots; the number of the
+/// commit; and the checksum of all before it.
+const HAS_DIRECTORY: usize = 1;
+const HAS_OWN: usize = 2;
+const DIRECTORY: usize = 8;
+const OWN: usize = 40;
+const COMMIT: usize = 104;
+const SLOT_CHECKSUM: usize = 112;
 /// In what a tree of the engine's says of a table: the root, and the widths of keys and values.
 pub(super) const TABLE: u8 = 3;
 pub(super) const TABLE_ROOT: usize = 9;
@@ -38,6 +49,9 @@ pub(super) const BRANCH: u8 = 2;
 /// The engine's own bounds.
 const ORDER_MAX: u64 = 20;
 pub(super) const DEPTH_MAX: usize = 64;
+/// More is not read at once, whatever a damaged page says: the page of a value three times as large as one operation may
+/// be. `SECURITY.md` promises it.
+pub(super) const PAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Why the engine's own lists cannot be gone by, if they cannot. Nobody may write meanwhile.
 ///
@@ -47,7 +61,13 @@ pub(super) fn why_damaged(
     len: u64,
     read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
 ) -> io::Result<Option<&'static str>> {
-    match Lists::open(len, read).and_then(|lists| lists.check()) {
+    let check = || {
+        let header = header(&read)?;
+        let counts = slot(&header, usize::from(byte_at(&header, FLAGS)? & WHICH)).ok_or(Stop::Damaged)?;
+        // What another format holds is the engine's to judge.
+        counts.own.map_or(Ok(()), |own| Lists::of(len, &read, &header)?.check(own))
+    };
+    match check() {
         Ok(()) => Ok(None),
         Err(Stop::Damaged) => Ok(Some("the engine's own lists of its pages are damaged")),
         Err(Stop::Io(error)) => Err(error),
@@ -61,6 +81,39 @@ pub(super) fn why_damaged_in(file: &File) -> io::Result<Option<&'static str>> {
         file.seek(SeekFrom::Start(offset))?;
         file.read_exact(out)
     })
+}
+
+/// Whether the header leads to the older of the two last commits though the newer is there whole: a bit was turned over, or
+/// a crash came when all of it was written but the flag, so that nobody has been told of it. It counts in both cases.
+///
+/// # Errors
+/// If reading fails.
+pub(super) fn leads_to_the_older(
+    len: u64,
+    read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
+) -> io::Result<bool> {
+    match is_newer_whole(len, read) {
+        Ok(is_whole) => Ok(is_whole),
+        Err(Stop::Damaged) => Ok(false),
+        Err(Stop::Io(error)) => Err(error),
+    }
+}
+
+fn is_newer_whole(len: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> Result<bool, Stop> {
+    let header = header(&read)?;
+    let flags = byte_at(&header, FLAGS)?;
+    let which = usize::from(flags & WHICH);
+    let (Some(here), Some(other)) = (slot(&header, which), slot(&header, 1 - which)) else {
+        return Ok(false);
+    };
+    if flags & IN_TWO_PHASES == 0 || here.commit >= other.commit || other.directory.is_none() {
+        return Ok(false);
+    }
+    let lists = Lists::of(len, read, &header)?;
+    for root in [other.directory, other.own].into_iter().flatten() {
+        lists.check(root)?;
+    }
+    Ok(true)
 }
 
 pub(super) enum Stop {
@@ -87,32 +140,22 @@ struct Lists<R> {
     read: R,
     region_header: u64,
     region: u64,
-    root: Option<Root>,
+    /// So many pages are looked at, and no more: pages that lead to one another again and again were made to.
+    left: Cell<u64>,
 }
 
 impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Lists<R> {
-    fn open(len: u64, read: R) -> Result<Self, Stop> {
-        let mut header = [0; HEADER];
-        read(0, &mut header).map_err(Stop::Io)?;
-        let pages = |at| u32_at(&header, at).map(|pages| u64::from(pages) * PAGE);
+    fn of(len: u64, read: R, header: &[u8]) -> Result<Self, Stop> {
+        let pages = |at| u32_at(header, at).map(|pages| u64::from(pages) * PAGE);
         let region_header = pages(REGION_HEADER_PAGES)?;
-        let primary = usize::from(byte_at(&header, FLAGS)? & 1);
-        let slot = slice(&header, SLOTS + primary * SLOT, SLOT)?;
-        let sum = XxHash3_128::oneshot(slice(slot, 0, SLOT_CHECKSUM)?);
-        if u128_at(slot, SLOT_CHECKSUM)? != sum {
-            return Err(Stop::Damaged);
-        }
-        // What another format holds is the engine's to judge.
-        let has_root = byte_at(slot, 0)? == VERSION && byte_at(slot, HAS_ROOT)? != 0;
-        let root = if has_root { Some(root_at(slot, ROOT)?) } else { None };
-        Ok(Lists { len, read, region_header, region: region_header + pages(REGION_PAGES)?, root })
+        let region = region_header + pages(REGION_PAGES)?;
+        Ok(Lists { len, read, region_header, region, left: Cell::new(len / PAGE) })
     }
 
-    /// Compares every page of every tree of the engine's own with its checksum.
-    fn check(&self) -> Result<(), Stop> {
-        let Some(root) = self.root else { return Ok(()) };
+    /// Compares every page of every tree that a directory leads to with its checksum.
+    fn check(&self, directory: Root) -> Result<(), Stop> {
         let by_name = Widths { key: None, value: None };
-        self.visit(root, by_name, 0, &mut |table| {
+        self.visit(directory, by_name, 0, &mut |table| {
             if byte_at(table, 0)? != TABLE {
                 return Err(Stop::Damaged);
             }
@@ -176,13 +219,43 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Lists<R> {
     /// Reads a page by its number.
     fn page(&self, number: u64) -> Result<Vec<u8>, Stop> {
         let (offset, size) = place(number, self.region_header, self.region).ok_or(Stop::Damaged)?;
-        if offset.checked_add(size).is_none_or(|end| end > self.len) {
-            return Err(Stop::Damaged);
-        }
+        let is_within = offset.checked_add(size).is_some_and(|end| end <= self.len) && size <= PAGE_BYTES_MAX;
+        let left = self.left.get().checked_sub(1).filter(|_| is_within).ok_or(Stop::Damaged)?;
+        self.left.set(left);
         let mut page = vec![0; usize::try_from(size).map_err(|_| Stop::Damaged)?];
         (self.read)(offset, &mut page).map_err(Stop::Io)?;
         Ok(page)
     }
+}
+
+fn header(read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> Result<[u8; HEADER], Stop> {
+    let mut header = [0; HEADER];
+    read(0, &mut header).map_err(Stop::Io)?;
+    Ok(header)
+}
+
+/// One of the places that commits go to.
+pub(super) struct Slot {
+    /// The commit's number.
+    pub(super) commit: u64,
+    /// The directory of its tables, and that of the engine's own; none of a format that is not known.
+    pub(super) directory: Option<Root>,
+    own: Option<Root>,
+}
+
+/// One of the two places that commits go to, if it is as it was written.
+pub(super) fn slot(header: &[u8], number: usize) -> Option<Slot> {
+    let slot = slice(header, SLOTS + number * SLOT, SLOT).ok()?;
+    if u128_at(slot, SLOT_CHECKSUM).ok()? != XxHash3_128::oneshot(slot.get(..SLOT_CHECKSUM)?) {
+        return None;
+    }
+    let is_known = byte_at(slot, 0).ok()? == VERSION;
+    let root = |has: usize, at: usize| {
+        let is_there = is_known && byte_at(slot, has).ok()? != 0;
+        if is_there { root_at(slot, at).ok() } else { None }
+    };
+    let (directory, own) = (root(HAS_DIRECTORY, DIRECTORY), root(HAS_OWN, OWN));
+    Some(Slot { commit: u64_at(slot, COMMIT).ok()?, directory, own })
 }
 
 /// Where a page is and its size, by its number: its place among those of its size in a region, the region, and its size.

@@ -75,7 +75,7 @@ impl Origin {
                     doing: "the storage cannot be read".to_owned(),
                     source,
                 })?;
-                let backend = Backend(Arc::clone(storage));
+                let backend = Backend::new(Arc::clone(storage));
                 let db = builder.create_with_backend(backend);
                 let db = db.map_err(|error| refused(&self.place(), error))?;
                 let found = storage
@@ -150,7 +150,7 @@ fn open_to_read(builder: &Builder, path: &Path) -> Result<Database, NotOpened> {
         return Err(NotOpened::Unfit { why: why.to_owned() });
     }
     let overlay: Arced = Arc::new(overlay);
-    let db = builder.create_with_backend(Backend(Arc::clone(&overlay)));
+    let db = builder.create_with_backend(Backend::new(Arc::clone(&overlay)));
     let db = db.map_err(|error| refused(&place, error))?;
     let found =
         overlay.len().and_then(|len| lists::why_damaged(len, |offset, out| overlay.read(offset, out)));

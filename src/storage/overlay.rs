@@ -241,7 +241,7 @@ mod tests {
         drop(db);
         let before = traces(torn.path());
         let overlay = Overlay::open(torn.path()).unwrap();
-        let mut db = Builder::new().create_with_backend(Backend(overlay)).unwrap();
+        let mut db = Builder::new().create_with_backend(Backend::new(overlay)).unwrap();
         assert!(db.check_integrity().unwrap());
         let write = db.begin_write().unwrap();
         write.open_table(ROWS).unwrap().insert(2, [6; 30_000].as_slice()).unwrap();

@@ -19,23 +19,16 @@ use twox_hash::XxHash3_128;
 use super::Storage;
 pub(crate) use super::lists::PAGE;
 use super::lists::{
-    BRANCH, DEPTH_MAX, FLAGS, HEADER, KEY_WIDTH, LEAF, Root, SLOT, SLOT_CHECKSUM, SLOTS, TABLE, TABLE_ROOT,
-    VERSION, byte_at, place, root_at, slice, u16_at, u64_at, u128_at, usize_at, width_at,
+    BRANCH, DEPTH_MAX, FLAGS, HEADER, KEY_WIDTH, LEAF, PAGE_BYTES_MAX, Root, TABLE, TABLE_ROOT, byte_at,
+    place, root_at, slot, u16_at, u64_at, u128_at, usize_at, width_at,
 };
 
 /// The size of the engine's regions, which have no headers of their own.
 const REGION: u64 = PAGE << 20;
-/// In the header's two slots: whether there is a directory, its root, and the number of the commit.
-const HAS_DIRECTORY: usize = 1;
-const DIRECTORY: usize = 8;
-const COMMIT: usize = 104;
 /// Among the header's flags: it is to be recovered.
 const LEFT_OPEN: u8 = 2;
 /// In what the directory says of a table: how many values it has.
 const TABLE_VALUES: usize = 1;
-/// More is not read at once, whatever a damaged page says: the page of a value three times as large as one operation may
-/// be. `SECURITY.md` promises it.
-const PAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A file's bytes, as trees.
 pub(crate) struct Trees<'s> {
@@ -75,8 +68,8 @@ impl<'s> Trees<'s> {
     /// there as it was committed.
     pub(crate) fn directories(&self) -> Vec<Option<Directory>> {
         let header = self.read(0, HEADER as u64);
-        let mut slots: Vec<(u64, Root)> =
-            [0, 1].into_iter().filter_map(|number| slot(&header, number)).collect();
+        let slot = |number| slot(&header, number).and_then(|slot| Some((slot.commit, slot.directory?)));
+        let mut slots: Vec<(u64, Root)> = [0, 1].into_iter().filter_map(slot).collect();
         slots.sort_by_key(|(commit, _)| std::cmp::Reverse(*commit));
         let read = |root| self.page(root, None).filter(|page| page.is_whole);
         slots.into_iter().map(|(_, root)| directory(&read(root)?.bytes)).collect()
@@ -184,17 +177,6 @@ impl<'s> Trees<'s> {
 
 /// What a disk gives or does not give at once.
 const SECTOR: usize = 512;
-
-/// One of the header's slots, if it is as it was written: the number of a commit, and its directory.
-fn slot(header: &[u8], number: usize) -> Option<(u64, Root)> {
-    let slot = slice(header, SLOTS + number * SLOT, SLOT).ok()?;
-    let is_whole = u128_at(slot, SLOT_CHECKSUM).ok()? == XxHash3_128::oneshot(slot.get(..SLOT_CHECKSUM)?);
-    let has_directory = byte_at(slot, 0).ok()? == VERSION && byte_at(slot, HAS_DIRECTORY).ok()? != 0;
-    if !(is_whole && has_directory) {
-        return None;
-    }
-    Some((u64_at(slot, COMMIT).ok()?, root_at(slot, DIRECTORY).ok()?))
-}
 
 /// A directory, if a page is one: a leaf that leads to tables and nothing else.
 fn directory(page: &[u8]) -> Option<Directory> {

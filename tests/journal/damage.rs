@@ -114,6 +114,37 @@ fn small() -> FaultyStorage {
     storage.snapshot()
 }
 
+/// As a killed process leaves it.
+fn small_left_open() -> FaultyStorage {
+    let storage = small();
+    let journal = open(&storage).unwrap();
+    journal.append(&[Operation::delete(key(5))], Durability::Durable).unwrap();
+    journal.append(&[Operation::patch(key(3), patch(r#"{"n":5}"#))], Durability::Deferred).unwrap();
+    journal.flush().unwrap();
+    let left = storage.snapshot();
+    drop(journal);
+    left
+}
+
+/// One of them says which of the last two commits counts, and no checksum has it.
+#[test]
+fn every_bit_of_the_engines_header_is_an_error_or_changes_nothing() {
+    const HEADER: usize = 320;
+    for storage in [small(), small_left_open()] {
+        let before = observed(&open(&storage.snapshot()).unwrap());
+        let bytes = storage.bytes();
+        let mut figures = Figures::default();
+        for bit in 0..HEADER * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            println!("bit {} of byte {}", bit % 8, bit / 8);
+            try_it(&damaged, &before, &mut figures);
+        }
+        println!("{figures:?}");
+        assert!(figures.refused > 0 && figures.unharmed > 0);
+    }
+}
+
 /// The bits of the file, in turns of a few threads.
 fn every_bit(bytes: &[u8], one_in: usize, each: impl Fn(&[u8], &mut Figures) + Sync) -> Figures {
     const THREADS: usize = 2;

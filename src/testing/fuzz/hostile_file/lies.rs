@@ -20,7 +20,7 @@ pub(super) fn told(bytes: &mut Bytes<'_>, file: &[u8]) -> Vec<u8> {
     let mut builder = Builder::new();
     builder.set_cache_size(1 << 20);
     let shared: crate::storage::Arced = Arc::<MemoryStorage>::clone(&storage);
-    let db: Database = builder.create_with_backend(Backend(shared)).expect("a sound file");
+    let db: Database = builder.create_with_backend(Backend::new(shared)).expect("a sound file");
     let txn = db.begin_write().expect("a sound file");
     for _ in 0..1 + bytes.below(LIES_MAX) {
         lie(bytes, &txn);
