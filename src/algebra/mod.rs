@@ -54,6 +54,7 @@ pub use protocol::{Answer, Ask, Cursors, Generation, Page, ROWS_MAX};
 pub use rebase::{Rebased, changing, rebased};
 pub use schema::{Collection, OnDelete, Policy, Reference, Schema};
 pub use select::{Limits, selected};
+pub(crate) use send::known_to;
 pub use send::sent;
 pub use stamp::{Clock, FieldStamp, Stamp};
 pub use text::NESTING_MAX;

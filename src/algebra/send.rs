@@ -14,6 +14,14 @@ use super::effect::{Content, Effect, Liveness, Shape};
 use super::fields::{Patch, State};
 use super::operation::{Change, Update};
 
+/// What whoever made an effect knew of the base: who made an entity says that there was none.
+pub(crate) fn known_to<'b>(effect: &Effect, base: &'b Base) -> &'b Base {
+    match base {
+        Base::Unknown if effect.shape.is_born => &Base::Absent,
+        base => base,
+    }
+}
+
 /// The one change that has to be sent, or nothing.
 #[must_use]
 pub fn sent(effect: &Effect, base: &Base) -> Option<Change> {

@@ -10,7 +10,7 @@ use super::tables::{Snapshot, damaged};
 use super::{Journal, held, seal};
 use crate::algebra::{
     Base, Content, Draft, Effect, Group, Held, Knowledge, Limits, Nothing, Patch, Plan, Schema, Seq, Shape,
-    State, arranged, draft, rank, sent,
+    State, arranged, draft, known_to, rank, sent,
 };
 use crate::codec::records::JournalState;
 use crate::codec::row::ContentKind;
@@ -156,7 +156,10 @@ impl Pending {
             let entry = folding.entry(slot, row, payload)?;
             require_valid(&entry.effect)
                 .map_err(|error| damaged(format!("the effect of {}", entry.key))(error))?;
-            match draft(&entry.key, &entry.effect, &bases.get(&entry.key)?) {
+            let base = bases.get(&entry.key)?;
+            // A bare journal is told of few bases, and claims none that it was not told of.
+            let base = if *is_of_replica { known_to(&entry.effect, &base) } else { &base };
+            match draft(&entry.key, &entry.effect, base) {
                 Ok(mut draft) => {
                     if !*is_of_replica {
                         // Only a replica keeps the stamps by which it tells what a revival left alone.

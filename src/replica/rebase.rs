@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::lost::{Loss, Side, Why};
 use crate::algebra::{
     Base, Content, Decision, Effect, EntityKey, Existence, Liveness, OnDelete, Other, Patch, Policy,
-    ReplicaId, Schema, State, Version, changing, decide, written,
+    ReplicaId, Schema, State, Version, changing, decide, known_to, written,
 };
 use crate::codec::records::JournalState;
 use crate::journal::entry::Entry;
@@ -39,6 +39,8 @@ pub(super) fn rebase(
 ) -> Rebase {
     let gone = |losses| Rebase { left: None, losses, is_held: false };
     let stays = |left| Rebase { left: Some(left), losses: Vec::new(), is_held: false };
+    // Who makes something says that there was nothing.
+    let from = Known { base: known_to(effect, from.base), ..from };
     if *from.base == Base::Unknown {
         // Nothing was claimed, so it counts as made on what is known now.
         return match crate::algebra::sent(effect, to.base) {

@@ -185,7 +185,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
             };
             let before = self.view.visible(&operation.key)?;
             let after = before.existence.after(&operation.change);
-            if after == before.existence {
+            if after == before.existence && !self.may_change_unseen(&operation)? {
                 continue;
             }
             let mut parents = Vec::new();
@@ -207,26 +207,50 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
         Ok(())
     }
 
+    /// Whether an operation that changes nothing that is seen may change something at the authority, of which it is not
+    /// known here what it holds.
+    fn may_change_unseen(&self, operation: &Operation) -> Result<bool, Error> {
+        let is_seen = match self.view.base(&operation.key)?.0 {
+            Base::Unknown => false,
+            Base::Absent => true,
+            Base::Live(held) | Base::Dead(held) => held.state.state().is_some(),
+        };
+        Ok(!is_seen
+            && match &operation.change {
+                // What it writes is seen because it was written here.
+                Change::Update(Update::Patch(patch)) => patch.iter().any(|(_, value)| value == "null"),
+                Change::Create(_) | Change::Update(Update::State(_)) => true,
+                Change::Delete => false,
+            })
+    }
+
     /// A change of what is deleted, so that it brings back all that was seen here: the tombstone that the authority
     /// has, or will have, knows nothing of what was changed here and then deleted, or never sent at all.
     fn revival(&self, operation: &Operation, last: &State, dropped: &Patch) -> Result<Change, Error> {
-        let (base, _) = self.view.base(&operation.key)?;
         Ok(match &operation.change {
             Change::Update(Update::Patch(patch)) => {
                 let whole = last.with(patch).with(dropped);
-                match &base {
-                    Base::Unknown | Base::Absent => Change::Create(whole),
-                    Base::Live(held) | Base::Dead(held) => {
-                        let own =
-                            held.state.state().map_or_else(Patch::empty, |state| state.changes_to(&whole));
-                        Change::Update(Update::Patch(own.then(patch).then(dropped)))
+                let own = match self.view.base(&operation.key)?.0 {
+                    // Made here, and gone before it was sent.
+                    Base::Unknown | Base::Absent if self.is_only_remembered(&operation.key)? => {
+                        return Ok(Change::Create(whole));
                     }
-                }
+                    Base::Unknown | Base::Absent => State::empty().changes_to(&whole),
+                    Base::Live(held) | Base::Dead(held) => {
+                        held.state.state().unwrap_or(&State::empty()).changes_to(&whole)
+                    }
+                };
+                Change::Update(Update::Patch(own.then(patch).then(dropped)))
             }
             Change::Update(Update::State(state)) => Change::Update(Update::State(state.with(dropped))),
             Change::Create(state) => Change::Create(state.with(dropped)),
             Change::Delete => Change::Delete,
         })
+    }
+
+    /// Whether nothing of an entity is unsent or on its way, but what it was is kept.
+    fn is_only_remembered(&self, key: &EntityKey) -> Result<bool, Error> {
+        Ok(self.view.local(key)?.is_some_and(|local| local.is_kept))
     }
 
     /// What a revived entity refers to, as it did before, that is deleted.
