@@ -142,6 +142,22 @@ fn conflict_of(
     Ok(Some(Conflict { kind, local: view.visible(&key)?, remote: version_of(&base, stamps), key }))
 }
 
+/// Refuses to go on from a conflict that has been closed, or of which a side has moved, since it was read.
+pub(super) fn require_same(
+    txn: &WriteTransaction,
+    view: &View<'_, Tables<'_>>,
+    conflict: &Conflict,
+    local: &Version,
+) -> Result<(), Error> {
+    let key = &conflict.key;
+    let kind = get(txn, key)?.map(|record| kind_of(record, key)).transpose()?.flatten();
+    let (base, stamps) = view.base(key)?;
+    let is_same = kind.as_ref() == Some(&conflict.kind)
+        && *local == conflict.local
+        && version_of(&base, stamps) == conflict.remote;
+    if is_same { Ok(()) } else { Err(Error::NoConflict { key: key.clone() }) }
+}
+
 /// A conflict that is open; no kind where it is decided.
 fn opened(place: &[u8], bytes: &[u8]) -> Result<(EntityKey, Option<ConflictKind>), journal::Error> {
     let key = entity_of(place).map_err(damaged("an open conflict"))?;

@@ -26,8 +26,19 @@ impl Replica {
     /// # Errors
     /// An entity without an open conflict; otherwise as [`Replica::commit`].
     pub fn resolve(&self, key: &EntityKey, resolution: &Resolution) -> Result<(), Error> {
-        let conflict = self.conflict(key)?;
-        let conflict = conflict.ok_or_else(|| Error::NoConflict { key: key.clone() })?;
+        loop {
+            let conflict = self.conflict(key)?;
+            let conflict = conflict.ok_or_else(|| Error::NoConflict { key: key.clone() })?;
+            match self.resolve_as(&conflict, resolution) {
+                // One of its sides moved meanwhile: decided is what it is now.
+                Err(Error::NoConflict { .. }) if self.conflict(key)?.is_some_and(|now| now != conflict) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn resolve_as(&self, conflict: &Conflict, resolution: &Resolution) -> Result<(), Error> {
+        let key = &conflict.key;
         if let (ConflictKind::Clash { holder, .. }, Resolution::Local | Resolution::Newest) =
             (&conflict.kind, resolution)
             && !self.is_seen(holder)?
@@ -35,24 +46,24 @@ impl Replica {
             return self.decide_unseen(key, *resolution == Resolution::Newest);
         }
         match resolution {
-            Resolution::Delete => self.resolve_by(&conflict, Operation::delete(key.clone())),
+            Resolution::Delete => self.resolve_by(conflict, Operation::delete(key.clone())),
             Resolution::Modify(state) => {
-                self.resolve_by(&conflict, Operation::update(key.clone(), state.clone()))
+                self.resolve_by(conflict, Operation::update(key.clone(), state.clone()))
             }
-            Resolution::Local => self.keep_local(&conflict),
-            Resolution::Remote => self.settle_conflict(&conflict, Keeps::Remote),
+            Resolution::Local => self.keep_local(conflict),
+            Resolution::Remote => self.settle_conflict(conflict, Keeps::Remote),
             Resolution::Newest => match &conflict.kind {
-                ConflictKind::Concurrent { .. } => match self.is_later_than_family(&conflict)? {
-                    Some(true) => self.keep_local(&conflict),
-                    Some(false) => self.settle_conflict(&conflict, Keeps::Remote),
-                    None => self.settle_conflict(&conflict, Keeps::Newest),
+                ConflictKind::Concurrent { .. } => match self.is_later_than_family(conflict)? {
+                    Some(true) => self.keep_local(conflict),
+                    Some(false) => self.settle_conflict(conflict, Keeps::Remote),
+                    None => self.settle_conflict(conflict, Keeps::Newest),
                 },
                 ConflictKind::Clash { holder, .. } => {
                     let theirs = self.read(|_, view| view.visible(holder))?;
                     if conflict.local.stamps.latest() > theirs.stamps.latest() {
-                        self.keep_local(&conflict)
+                        self.keep_local(conflict)
                     } else {
-                        self.settle_conflict(&conflict, Keeps::Remote)
+                        self.settle_conflict(conflict, Keeps::Remote)
                     }
                 }
             },
@@ -170,11 +181,10 @@ impl Replica {
         let now = (self.journal.inner.options.clock)();
         let is_concurrent = matches!(conflict.kind, ConflictKind::Concurrent { .. });
         self.commit_with(Durability::Durable, edits, |txn, view, touched| {
-            let before = before_both(txn, key)?;
-            if !remove(txn, key)? {
-                return Err(Error::NoConflict { key: key.clone() });
-            }
             let after = view.visible(key)?;
+            conflicts::require_same(txn, view, conflict, touched.get(key).unwrap_or(&after))?;
+            let before = before_both(txn, key)?;
+            remove(txn, key)?;
             lost::keep(txn, key, &losses(&after), now)?;
             let was_deleted = !conflict.local.existence.is_live();
             let gave_way =
@@ -199,9 +209,8 @@ impl Replica {
         let (key, own) = (&conflict.key, self.id());
         let now = (self.journal.inner.options.clock)();
         self.maintain(|work, view| {
-            if !remove(work.txn, key)? {
-                return Err(Error::NoConflict { key: key.clone() });
-            }
+            conflicts::require_same(work.txn, view, conflict, &view.visible(key)?)?;
+            remove(work.txn, key)?;
             work.has_written = true;
             let taking = Taking::of(own, now);
             let pending = work.pending(std::slice::from_ref(key))?.remove(key);

@@ -132,10 +132,21 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     pub fn update(&self, id: Uuid, value: &T) -> Result<(), Error> {
         let key = self.key(id)?;
         let after = State::from_serialize(value)?;
-        match self.store(&key, |_| Ok(after.clone()))? {
-            true => Ok(()),
-            false => self.create(id, value),
+        let create = Operation::create(key.clone(), after.clone());
+        create.require_valid()?;
+        while !self.store(&key, |_| Ok(after.clone()))? {
+            // It may have come in since.
+            let mut is_missing = true;
+            let make = |edit: &mut Edit<'_, '_, '_>| {
+                is_missing = !edit.view.visible(&key)?.existence.is_live();
+                if is_missing { edit.carry_out(&create) } else { Ok(()) }
+            };
+            self.replica.commit_with(self.durability, make, |_, _, _| Ok(()))?;
+            if is_missing {
+                break;
+            }
         }
+        Ok(())
     }
 
     /// Changes a live entity's value in place, and says whether there is one. Only the fields that came out otherwise

@@ -8,6 +8,7 @@ mod gone;
 mod hostile;
 mod principles;
 mod program;
+mod races;
 mod replica;
 mod scenarios;
 mod seen;
