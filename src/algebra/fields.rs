@@ -63,6 +63,12 @@ impl State {
         Fields::read(json, usize::MAX, |value| value == "null").map(State)
     }
 
+    /// As [`State::composed`], from a serde value.
+    pub(crate) fn composed_of<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        require_finite(value)?;
+        State::composed(&serde_json::to_string(value)?)
+    }
+
     /// Reads a state from any serde value that is an object.
     ///
     /// # Errors

@@ -183,6 +183,28 @@ mod tests {
     }
 
     #[test]
+    fn how_much_it_takes_to_tell_grows_with_values_and_with_names_also_of_fields_that_are_gone() {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        let create = Operation::create(key.clone(), State::from_json(r#"{"a":1}"#).unwrap());
+        let name = "n".repeat(500);
+        let patch =
+            |json: String| Operation::patch(key.clone(), Patch::from_json(&json).unwrap()).at(9).unwrap();
+        let (adds, removes) = (patch(format!(r#"{{"{name}":12}}"#)), patch(format!(r#"{{"{name}":null}}"#)));
+        let mut log = vec![create.at(1).unwrap()];
+        let alone = played(&log);
+        assert_eq!(alone.bytes(), r#"{"a":1}"#.len());
+        log.push(adds);
+        let more = played(&log);
+        assert_eq!(more.bytes(), alone.bytes() + 2 * name.len() + r#","":12"#.len() + MARK_BYTES);
+        log.push(removes);
+        let less = played(&log);
+        assert_eq!(less.bytes(), alone.bytes() + name.len() + MARK_BYTES);
+        log.push(Operation::delete(key.clone()).at(20).unwrap());
+        assert_eq!(played(&log).bytes(), less.bytes(), "a tombstone has its last state");
+        assert_eq!(Version::default().bytes(), 0);
+    }
+
+    #[test]
     fn a_field_that_keeps_its_value_keeps_its_stamp_and_one_that_changes_gets_a_later_one() {
         let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
         let state = |json| State::from_json(json).unwrap();

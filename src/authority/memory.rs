@@ -65,8 +65,9 @@ impl MemoryStore {
         *floor = (*floor).max(until);
     }
 
-    /// Forgets the triggers up to an index, inclusive.
+    /// Forgets the triggers up to an index, inclusive, as far as there are any.
     pub fn forget_triggers(&mut self, until: Index) {
+        let until = until.min(Index(self.triggers_from + self.triggers.len() as u64));
         self.triggers.retain(|trigger| trigger.index > until);
         self.triggers_from = self.triggers_from.max(until.0);
     }

@@ -159,7 +159,7 @@ impl Replica {
     }
 
     /// The same, told to a function on the thread that made the change. It says whether it wants to be told more, and
-    /// must neither wait for anything nor watch: whoever changes something waits for it.
+    /// must neither wait for anything, nor write, nor watch: whoever changes something waits for it.
     pub fn watch_by(&self, watcher: impl FnMut(&Changed) -> bool + Send + 'static) {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
     }

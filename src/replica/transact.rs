@@ -237,7 +237,7 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
                     }
                     Base::Unknown | Base::Absent => State::empty().changes_to(&whole),
                     Base::Live(held) | Base::Dead(held) => {
-                        held.state.state().unwrap_or(&State::empty()).changes_to(&whole)
+                        held.state.state().map_or_else(Patch::empty, |state| state.changes_to(&whole))
                     }
                 };
                 Change::Update(Update::Patch(own.then(patch).then(dropped)))

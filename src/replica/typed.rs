@@ -186,7 +186,8 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         while let Some(seen) = self.replica.get(key)? {
             // What the type does not say stays: so both sides are told by the type.
             let value: T = value_of(key, &seen)?;
-            let before = State::from_serialize(&value)?;
+            // What edits made larger than one may be can be made smaller again.
+            let before = State::composed_of(&value)?;
             let patch = before.changes_to(&after(value)?);
             if patch.is_empty() {
                 return Ok(true);

@@ -278,7 +278,7 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
             (None, Existence::Dead(_)) if matches!(base, Base::Absent | Base::Unknown) => {
                 Some(Local { version: before.clone(), is_kept: true })
             }
-            (None, Existence::Dead(_)) if is_own_delete && tells_tombstone => {
+            (None, Existence::Dead(_)) if is_own_delete && matches!(base, Base::Dead(_)) => {
                 (before.existence != now.existence).then(|| Local { version: before.clone(), is_kept: true })
             }
             (None, _) if matches!(base, Base::Dead(_)) && !tells_tombstone => {

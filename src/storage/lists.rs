@@ -6,6 +6,8 @@
 //! it. Or it gives away a page that is in use. So each of these pages is compared with its checksum when a database
 //! is opened: there are about as many of them as the last commit changed, and one for every 32,000 others.
 //!
+//! Nor does it check its directory of tables. One that is said to be empty there, or at its root, would be taken for empty.
+//!
 //! Nor does it check the flag that says which of the last two commits counts, where it made them in two phases: turned
 //! over, it would lead to the one before the last, and nobody would know. See [`leads_to_the_older`].
 //!
@@ -53,7 +55,7 @@ pub(super) const DEPTH_MAX: usize = 64;
 /// be. `SECURITY.md` promises it.
 pub(super) const PAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Why the engine's own lists cannot be gone by, if they cannot. Nobody may write meanwhile.
+/// Why the engine's own lists, or its directory of tables, cannot be gone by, if they cannot. Nobody may write meanwhile.
 ///
 /// # Errors
 /// If reading fails.
@@ -64,11 +66,17 @@ pub(super) fn why_damaged(
     let check = || {
         let header = header(&read)?;
         let counts = slot(&header, usize::from(byte_at(&header, FLAGS)? & WHICH)).ok_or(Stop::Damaged)?;
+        let lists = Lists::of(len, &read, &header)?;
         // What another format holds is the engine's to judge.
-        counts.own.map_or(Ok(()), |own| Lists::of(len, &read, &header)?.check(own))
+        counts.own.map_or(Ok(()), |own| lists.check(own))?;
+        let tables = counts.directory.map_or(Ok(()), |tables| lists.check_where_tables_begin(tables));
+        Ok(match tables {
+            Err(Stop::Damaged) => Some("the directory of its tables is damaged"),
+            tables => tables.map(|()| None)?,
+        })
     };
     match check() {
-        Ok(()) => Ok(None),
+        Ok(why) => Ok(why),
         Err(Stop::Damaged) => Ok(Some("the engine's own lists of its pages are damaged")),
         Err(Stop::Io(error)) => Err(error),
     }
@@ -154,6 +162,26 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Lists<R> {
 
     /// Compares every page of every tree that a directory leads to with its checksum.
     fn check(&self, directory: Root) -> Result<(), Stop> {
+        self.tables(directory, &mut |root, widths| self.visit(root, widths, 0, &mut |_| Ok(())))
+    }
+
+    /// Compares the pages of a directory with their checksums: it says which tables are empty. So does a tree that has no
+    /// pair at its root, and there is no such tree.
+    fn check_where_tables_begin(&self, directory: Root) -> Result<(), Stop> {
+        self.tables(directory, &mut |root, _| {
+            let (offset, _) = self.place(root.page)?;
+            let mut head = [0; 4];
+            (self.read)(offset, &mut head).map_err(Stop::Io)?;
+            if u16_at(&head, 2)? == 0 { Err(Stop::Damaged) } else { Ok(()) }
+        })
+    }
+
+    /// Hands out the trees that a directory leads to.
+    fn tables(
+        &self,
+        directory: Root,
+        tree: &mut dyn FnMut(Root, Widths) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         let by_name = Widths { key: None, value: None };
         self.visit(directory, by_name, 0, &mut |table| {
             if byte_at(table, 0)? != TABLE {
@@ -163,7 +191,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Lists<R> {
                 return Ok(());
             }
             let widths = Widths { key: width_at(table, KEY_WIDTH)?, value: width_at(table, VALUE_WIDTH)? };
-            self.visit(root_at(table, TABLE_ROOT + 1)?, widths, 0, &mut |_| Ok(()))
+            tree(root_at(table, TABLE_ROOT + 1)?, widths)
         })
     }
 
@@ -218,13 +246,18 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Lists<R> {
 
     /// Reads a page by its number.
     fn page(&self, number: u64) -> Result<Vec<u8>, Stop> {
-        let (offset, size) = place(number, self.region_header, self.region).ok_or(Stop::Damaged)?;
-        let is_within = offset.checked_add(size).is_some_and(|end| end <= self.len) && size <= PAGE_BYTES_MAX;
-        let left = self.left.get().checked_sub(1).filter(|_| is_within).ok_or(Stop::Damaged)?;
-        self.left.set(left);
+        let (offset, size) = self.place(number)?;
+        self.left.set(self.left.get().checked_sub(1).ok_or(Stop::Damaged)?);
         let mut page = vec![0; usize::try_from(size).map_err(|_| Stop::Damaged)?];
         (self.read)(offset, &mut page).map_err(Stop::Io)?;
         Ok(page)
+    }
+
+    /// Where a page of the file is, and its size.
+    fn place(&self, number: u64) -> Result<(u64, u64), Stop> {
+        let (offset, size) = place(number, self.region_header, self.region).ok_or(Stop::Damaged)?;
+        let is_within = offset.checked_add(size).is_some_and(|end| end <= self.len) && size <= PAGE_BYTES_MAX;
+        if is_within { Ok((offset, size)) } else { Err(Stop::Damaged) }
     }
 }
 

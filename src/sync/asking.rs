@@ -103,9 +103,10 @@ impl Engine {
 
     /// What is wanted because its time has come.
     fn want_what_is_due(&mut self, now: Millis) -> Result<(), Error> {
+        // Not again at the same moment, however short the time between.
         let is_due = |at: Option<Millis>, interval: u64| match at {
             // Also where the clock was set back.
-            Some(at) => now.0 >= at.0.saturating_add(interval) || now < at,
+            Some(at) => now.0 >= at.0.saturating_add(interval.max(1)) || now < at,
             None => false,
         };
         self.want.down |= !self.is_told && is_due(self.down_at, self.options.down_interval_ms);

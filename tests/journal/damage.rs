@@ -145,6 +145,17 @@ fn every_bit_of_the_engines_header_is_an_error_or_changes_nothing() {
     }
 }
 
+/// The bit at which a test failed.
+struct Named(usize);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("bit {} of byte {} was turned over", self.0 % 8, self.0 / 8);
+        }
+    }
+}
+
 /// The bits of the file, in turns of a few threads.
 fn every_bit(bytes: &[u8], one_in: usize, each: impl Fn(&[u8], &mut Figures) + Sync) -> Figures {
     const THREADS: usize = 2;
@@ -157,6 +168,7 @@ fn every_bit(bytes: &[u8], one_in: usize, each: impl Fn(&[u8], &mut Figures) + S
                 for bit in (thread * one_in..bytes.len() * 8).step_by(THREADS * one_in) {
                     let mask = 1 << (bit % 8);
                     damaged[bit / 8] ^= mask;
+                    let _named = Named(bit);
                     each(&damaged, &mut figures);
                     damaged[bit / 8] ^= mask;
                 }
