@@ -513,6 +513,35 @@ fn a_database_of_another_program_is_no_damaged_journal() {
 }
 
 #[test]
+fn of_a_damaged_file_of_another_program_no_journal_is_made() {
+    for is_authoritys in [true, false] {
+        let place = Place::new();
+        if is_authoritys {
+            drop(FileAuthority::create(place.damaged(), None).unwrap());
+        } else {
+            let engine = redb::Database::create(place.damaged()).unwrap();
+            let txn = engine.begin_write().unwrap();
+            let theirs = redb::TableDefinition::<u64, &[u8]>::new("theirs");
+            txn.open_table(theirs).unwrap().insert(1, &b"one"[..]).unwrap();
+            txn.commit().unwrap();
+        }
+        let bytes = std::fs::read(place.damaged()).unwrap();
+        for page in (0..bytes.len()).step_by(PAGE) {
+            let mut damaged = bytes.clone();
+            let end = bytes.len().min(page + PAGE);
+            damaged[page..end].fill(0);
+            if damaged == bytes {
+                continue;
+            }
+            std::fs::write(place.damaged(), &damaged).unwrap();
+            let refused = salvage(place.damaged(), place.new_file(), LostName::Drawn).unwrap_err();
+            assert!(matches!(refused, Error::NotSalvaged { .. }), "page at {page}: {refused}");
+            assert!(!place.new_file().exists());
+        }
+    }
+}
+
+#[test]
 fn where_the_new_file_cannot_be_made_it_is_said_what_is_missing() {
     let place = Place::new();
     drop(options().create(place.damaged()).unwrap());

@@ -346,12 +346,13 @@ fn a_parked_effect_whose_checksum_is_what_is_damaged_is_parked_again_from_an_old
         let of_it = places(&bytes).into_iter().filter(|range| {
             bytes[range.start + 2] == PARKED && bytes[range.clone()].windows(16).any(|at| at == id)
         });
-        for of in of_it {
+        for (of, has_header) in of_it.flat_map(|of| [(of.clone(), true), (of, false)]) {
             let mut damaged = bytes.clone();
             damaged[of.start + 8] ^= 1;
-            // Read page by page, it is not simply set aside.
-            damaged[..PAGE].fill(0);
-            let case = format!("{settled} settled, at {}", of.start);
+            if !has_header {
+                damaged[..PAGE].fill(0);
+            }
+            let case = format!("{settled} settled, at {}, header: {has_header}", of.start);
             let account = place.salvaged(&damaged, &case).unwrap();
             let journal = open(&place.new_file());
             let now = seen(&journal, &case);

@@ -6,6 +6,7 @@ use foldlog::algebra::{
     Patch, Planned, ReplicaId, Resulting, Row, Seq, Stamp, Stamps, State, Update,
 };
 use foldlog::journal::{Appended, Cancelled, Durability, Error, Journal, Listing, Options};
+use foldlog::testing::{FaultyStorage, Unsynced};
 use foldlog::workload::Workload;
 use uuid::Uuid;
 
@@ -425,6 +426,8 @@ fn a_journal_shows_where_it_is_and_nothing_of_what_is_in_it() {
     let shown = format!("{journal:?}");
     assert!(shown.starts_with("Journal") && shown.contains("j.redb") && !shown.contains("secret"), "{shown}");
     assert!(shown.len() < path.display().to_string().len() + 40, "{shown}");
+    let shown = format!("{:?}", Options::default().pass_bytes(12_345));
+    assert!(shown.starts_with("Options") && shown.contains("pass_bytes: 12345"), "{shown}");
 }
 
 #[test]
@@ -490,11 +493,15 @@ fn a_row_that_tells_no_epoch_does_not_settle_a_trigger_that_does() {
 
 fn refused() -> Journal {
     let journal = Journal::in_memory().unwrap();
+    refuse(&journal);
+    journal
+}
+
+fn refuse(journal: &Journal) {
     journal.append(&[Operation::create(key(1), state(r#"{"a":1}"#))], Durability::Durable).unwrap();
     let bunch = journal.seal(Limits::default()).unwrap().unwrap();
     let outcomes = vec![Outcome::Refused { reason: "no".to_owned() }];
     journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
-    journal
 }
 
 #[test]
@@ -526,6 +533,36 @@ fn what_was_refused_and_brought_back_by_an_edit_is_parked_again_when_that_is_tak
     assert_eq!(journal.cancel(seq).unwrap(), Cancelled::Done);
     assert_eq!(journal.parked().unwrap(), []);
     assert_eq!(journal.seal(Limits::default()).unwrap().unwrap().operations.len(), 1);
+}
+
+#[test]
+fn what_was_refused_stays_with_an_edit_that_a_pass_folded_before_a_crash() {
+    let storage = FaultyStorage::new();
+    // So little that a pass commits several times.
+    let options = Options::new().clock(|| 1_000_000).pass_bytes(20_000);
+    let journal = options.clone().on(storage.clone()).unwrap();
+    refuse(&journal);
+    let edit = |name| Operation::patch(key(1), patch(&format!(r#"{{"{name}":1}}"#)));
+    journal.append(&[edit("b")], Durability::Durable).unwrap();
+    for number in 2..1_500 {
+        journal.append(&[Operation::create(key(number), state("{}"))], Durability::Deferred).unwrap();
+    }
+    journal.flush().unwrap();
+    storage.record();
+    journal.compact().unwrap();
+    let mut images = 0;
+    for crash in storage.crashes().step_by(3) {
+        let journal = options.clone().on(crash.image(Unsynced::Kept)).unwrap();
+        let seq = journal.append(&[edit("c")], Durability::Durable).unwrap().last;
+        assert_eq!(journal.cancel(seq).unwrap(), Cancelled::Done);
+        assert_eq!(journal.parked().unwrap(), []);
+        let plan = journal.plan().unwrap();
+        let it = plan.operations.iter().find(|planned| planned.operation.key == key(1)).unwrap();
+        assert_eq!(it.operation.change, Change::Create(state(r#"{"a":1,"b":1}"#)));
+        images += 1;
+    }
+    println!("{images} images");
+    assert!(images > 3);
 }
 
 #[test]

@@ -10,11 +10,13 @@ use crate::engine::{
 };
 use crate::prepared::{key, options, patch, prepared, state, trigger};
 use foldlog::algebra::{
-    Change, Content, EntityKey, Epoch, Index, Limits, Operation, Outcome, Outcomes, Resulting, Seq,
+    Base, Change, Content, EntityKey, Epoch, Index, Limits, Operation, Outcome, Outcomes, Resulting, Row, Seq,
 };
-use foldlog::journal::{Durability, Error, Journal, Judged, LostName, salvage, verify};
+use foldlog::journal::{Durability, Error, Journal, Judged, Listing, LostName, salvage, verify};
 use foldlog::testing::FaultyStorage;
-use redb::ReadableTable;
+use redb::{ReadableTable, TableHandle};
+
+type Numbered = redb::TableDefinition<'static, u64, &'static [u8]>;
 
 struct Place {
     folder: tempfile::TempDir,
@@ -164,13 +166,22 @@ fn long(number: u64) -> Operation {
 
 #[test]
 fn wherever_several_values_of_a_long_list_are_gone_each_entry_that_is_left_has_its_own_fields() {
+    for (rows, payload) in [(LOG_ROWS, "log_payload"), (RUN_ROWS, "run_payload")] {
+        some_gone(rows, redb::TableDefinition::new(payload));
+    }
+}
+
+fn some_gone(rows: Numbered, payload: Numbered) {
     let whole = Place::new();
     let journal = options().create(whole.journal()).unwrap();
     append(&journal, &(1..=16_000).map(long).collect::<Vec<_>>());
     append(&journal, &[create(16_001)]);
+    if rows.name() == RUN_ROWS.name() {
+        journal.compact().unwrap();
+    }
     drop(journal);
     let bytes = std::fs::read(whole.journal()).unwrap();
-    let values = numbers(&whole.journal(), LOG_ROWS);
+    let values = numbers(&whole.journal(), rows);
     assert!(values.len() >= 5, "{values:?}");
     let is_gone = [0, values.len() - 2, values.len() - 1, 2];
     let mut with_fields = 0;
@@ -184,16 +195,15 @@ fn wherever_several_values_of_a_long_list_are_gone_each_entry_that_is_left_has_i
             for (bit, value) in is_gone.into_iter().enumerate() {
                 let first = values[value];
                 if damaged & 1 << bit != 0 {
-                    at_number(&place.journal(), LOG_ROWS, first, |value| *value.last_mut().unwrap() ^= 1);
+                    at_number(&place.journal(), rows, first, |value| *value.last_mut().unwrap() ^= 1);
                 }
                 if removed & 1 << bit != 0 {
                     changed(&place.journal(), |txn| {
-                        drop(txn.open_table(LOG_ROWS).unwrap().remove(first).unwrap())
+                        drop(txn.open_table(rows).unwrap().remove(first).unwrap())
                     });
                 }
             }
             if !has_payload {
-                let payload = redb::TableDefinition::<u64, &[u8]>::new("log_payload");
                 let last = *numbers(&place.journal(), payload).last().unwrap();
                 at_number(&place.journal(), payload, last, |value| *value.last_mut().unwrap() ^= 1);
             }
@@ -393,4 +403,136 @@ fn of_values_about_the_same_numbers_nothing_is_sent_and_each_entity_is_parked_on
     assert_eq!(parked.len(), 13);
     append(&journal, &[create(20)]);
     assert!(journal.plan().unwrap().operations[0].first > Seq(13));
+}
+
+/// Every copy of a file in which two pointers of a page that only leads to others are swapped: the first, and another one.
+fn swapped(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let pages = (0..bytes.len()).step_by(4096).filter(|at| bytes[*at] == 2);
+    let mut all = Vec::new();
+    for at in pages {
+        let keys = usize::from(u16::from_le_bytes([bytes[at + 2], bytes[at + 3]]));
+        let pointer = |child: usize| at + 8 + 16 * (keys + 1) + 8 * child;
+        for other in (1..=keys.min(3)).filter(|other| pointer(*other) + 8 <= bytes.len()) {
+            let mut swapped = bytes.to_vec();
+            for byte in 0..8 {
+                swapped.swap(pointer(0) + byte, pointer(other) + byte);
+            }
+            all.push((format!("the page at {at}, its first child and number {other}"), swapped));
+        }
+    }
+    all
+}
+
+#[test]
+fn where_the_engine_finds_values_in_another_order_no_entry_gets_the_fields_of_another() {
+    let place = Place::new();
+    let journal = options().create(place.journal()).unwrap();
+    append(&journal, &(1..=16_000).map(long).collect::<Vec<_>>());
+    drop(journal);
+    let mut read_on = 0;
+    for (case, bytes) in swapped(&std::fs::read(place.journal()).unwrap()) {
+        let place = Place::new();
+        std::fs::write(place.journal(), &bytes).unwrap();
+        let is_typed =
+            |error: Error| assert!(error.is_damage() || matches!(error, Error::Failed), "{case}: {error}");
+        let Ok(journal) = options().open(place.journal()).map_err(is_typed) else { continue };
+        let Ok(_) = journal.mend().map_err(is_typed) else { continue };
+        let Ok(plan) = journal.plan().map_err(is_typed) else { continue };
+        for planned in plan.operations {
+            let own = long(planned.first.0);
+            assert_eq!(
+                (&planned.operation.key, &planned.operation.change),
+                (&own.key, &own.change),
+                "{case}"
+            );
+        }
+        read_on += 1;
+    }
+    println!("{read_on} read on");
+    assert!(read_on > 0);
+}
+
+#[test]
+fn a_base_that_is_not_found_between_neighbours_that_stand_out_of_order_is_damaged_and_not_unknown() {
+    let place = Place::new();
+    let journal = options().create(place.journal()).unwrap();
+    let row = |n: u64| Row {
+        key: key(2 * n),
+        state: Some(state(&format!(r#"{{"n":{n}}}"#))),
+        epoch: Some(Epoch(n + 1)),
+    };
+    journal.baseline(&(0..400).map(row).collect::<Vec<_>>(), Listing::Partial).unwrap();
+    drop(journal);
+    // What lies in swapped pages stands in order there: that it is not found is not noticed.
+    let (mut out_of_order, mut unnoticed) = (0, 0);
+    for (case, bytes) in swapped(&std::fs::read(place.journal()).unwrap()) {
+        let Ok(journal) = options().on(FaultyStorage::from_bytes(&bytes)) else { continue };
+        for number in 0..800 {
+            match journal.base(&key(number)) {
+                Ok(base) if number % 2 == 1 => assert_eq!(base, Base::Unknown, "{case}: {number}"),
+                Ok(base) => unnoticed += u64::from(base.epoch() != Some(Epoch(number / 2 + 1))),
+                Err(error) => {
+                    assert!(error.is_damage(), "{case}: {number}: {error}");
+                    out_of_order += u64::from(error.to_string().contains("it stands out of order"));
+                }
+            }
+        }
+    }
+    println!("{out_of_order} times out of order, {unnoticed} times unnoticed");
+    assert!(out_of_order > 0);
+}
+
+/// The place and the length of every parked effect that is of an entity.
+fn parked_of(bytes: &[u8], number: u64) -> Vec<usize> {
+    let id = key(number).id().into_bytes();
+    let is_frame = |at: &usize| bytes[*at..].starts_with(b"fl\x07\x01");
+    let holds = |at: &usize| {
+        let body = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize;
+        bytes[at + 24..bytes.len().min(at + 24 + body)].windows(16).any(|part| part == id)
+    };
+    (0..bytes.len() - 24).filter(is_frame).filter(holds).collect()
+}
+
+#[test]
+fn where_the_lists_do_not_open_what_was_parked_is_never_sent_by_a_salvage() {
+    let mut again = 0;
+    for table in ["log_rows", "log_payload", "run_rows"] {
+        let table = Numbered::new(table);
+        let place = Place::new();
+        let journal = options().create(place.journal()).unwrap();
+        let text = "x".repeat(300);
+        let wide = |n: u64| Operation::create(key(n), state(&format!(r#"{{"n":{n},"t":"{text}"}}"#)));
+        append(&journal, &(0..40).map(wide).collect::<Vec<_>>());
+        journal.compact().unwrap();
+        let bunch = journal.seal(Limits { operations: 2, ..Limits::default() }).unwrap().unwrap();
+        let outcomes = vec![Outcome::Refused { reason: "no".to_owned() }; 2];
+        journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
+        assert!(journal.discard(&key(0)).unwrap());
+        let large = Operation::create(key(50), state(&format!(r#"{{"t":"{}"}}"#, "y".repeat(20_000))));
+        append(&journal, &[large]);
+        drop(journal);
+        // Its page is as it was committed.
+        let last = *numbers(&place.journal(), table).last().unwrap();
+        at_number(&place.journal(), table, last, |value| *value.last_mut().unwrap() ^= 1);
+        let bytes = std::fs::read(place.journal()).unwrap();
+        let pages: std::collections::BTreeSet<usize> =
+            parked_of(&bytes, 1).into_iter().map(|at| at / 4096 * 4096).collect();
+        for page in pages {
+            let case = format!("{}, page at {page}", table.name());
+            let mut damaged = bytes.clone();
+            damaged[page..page + 4096].fill(0);
+            std::fs::write(place.journal(), &damaged).unwrap();
+            drop(std::fs::remove_file(place.beside("new")));
+            let account = salvage(place.journal(), place.beside("new"), LostName::Refused).unwrap();
+            let journal = options().open(place.beside("new")).unwrap();
+            let sent = planned(&journal);
+            assert!(!sent.contains(&key(1)) && !sent.contains(&key(0)), "{case}: {account:?}");
+            let parked = journal.parked().unwrap();
+            assert!(parked.iter().all(|parked| !sent.contains(&parked.key)), "{case}: {account:?}");
+            again +=
+                u64::from(account.judged.iter().any(|judged| matches!(judged, Judged::ParkedAgain { .. })));
+        }
+    }
+    println!("{again} times parked again");
+    assert!(again > 0);
 }
