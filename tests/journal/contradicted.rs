@@ -2,6 +2,7 @@
 //! over, and nothing else waits for it.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::engine::{
@@ -515,8 +516,7 @@ fn where_the_lists_do_not_open_what_was_parked_is_never_sent_by_a_salvage() {
         let last = *numbers(&place.journal(), table).last().unwrap();
         at_number(&place.journal(), table, last, |value| *value.last_mut().unwrap() ^= 1);
         let bytes = std::fs::read(place.journal()).unwrap();
-        let pages: std::collections::BTreeSet<usize> =
-            parked_of(&bytes, 1).into_iter().map(|at| at / 4096 * 4096).collect();
+        let pages: BTreeSet<usize> = parked_of(&bytes, 1).into_iter().map(|at| at / 4096 * 4096).collect();
         for page in pages {
             let case = format!("{}, page at {page}", table.name());
             let mut damaged = bytes.clone();
