@@ -19,7 +19,7 @@ use super::send::sent_of;
 pub struct Planned {
     /// What is sent.
     pub operation: Operation,
-    /// The epoch of the base it was made on; 0 for known to be absent, none for unknown.
+    /// The epoch of the base it was made on; 0 for known to be absent, as who makes it in a replica says; none for unknown.
     pub base: Option<Epoch>,
     /// The first operation folded into it.
     pub first: Seq,

@@ -295,7 +295,7 @@ impl Salvage<'_> {
             }
             let entry = Entry::of_text(operation);
             let entry = match restored.remove(&entry.key) {
-                Some(first) => first.then(&entry),
+                Some(first) => first.completed(&entry),
                 None => entry,
             };
             restored.insert(entry.key.clone(), entry);

@@ -206,3 +206,26 @@ impl Work<'_> {
         Bases::new(self.snapshot, &self.state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+
+    #[test]
+    fn what_is_not_known_any_more_leaves_no_record() {
+        let journal = Journal::in_memory().unwrap();
+        let key = EntityKey::new("notes".parse().unwrap(), uuid::Uuid::from_u128(1)).unwrap();
+        for base in [Base::Absent, Base::Unknown] {
+            let noted = journal.inner.with_writer(|_, db, _| {
+                let txn = db.begin_write().map_err(engine)?;
+                put(&txn, &key, &base)?;
+                txn.commit().map_err(engine)
+            });
+            noted.unwrap();
+            assert_eq!(journal.base(&key).unwrap(), base);
+        }
+        let records = journal.inner.read(|snapshot| snapshot.keyed(BASE)?.len().map_err(engine));
+        assert_eq!(records.unwrap(), 0);
+    }
+}

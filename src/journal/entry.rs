@@ -39,6 +39,13 @@ impl Entry {
         let first_at = if self.first_at == 0 { later.first_at } else { self.first_at };
         Entry { key: self.key.clone(), effect: self.effect.then(&later.effect), first_at }
     }
+
+    /// This entry of the text of a bunch and what completes it there: that was no operation of its own.
+    pub(crate) fn completed(&self, by: &Entry) -> Entry {
+        let mut entry = self.then(by);
+        entry.effect.shape.operations = self.effect.shape.operations;
+        entry
+    }
 }
 
 /// The payload of an effect or operation on its way to disk.

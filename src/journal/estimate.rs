@@ -148,3 +148,22 @@ impl SampledParts {
         GATHERING_BYTES + gathered.min(gathered_bytes_max(self.largest + GATHERED_PART_BYTES))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_groups_of_an_entity_no_more_are_told_apart_than_there_is_room_for() {
+        let groups = |number: usize| (0..number).map(|group| group.to_string()).collect::<Vec<_>>();
+        let held = |numbers: &[usize]| {
+            let mut sampled = Sampled::default();
+            numbers.iter().for_each(|number| sampled.add_groups(&groups(*number)));
+            assert!(sampled.groups.len() <= TOLD_APART);
+            sampled.held() / GROUP_BYTES
+        };
+        assert_eq!(held(&[TOLD_APART, TOLD_APART]), 2 * TOLD_APART);
+        assert_eq!(held(&[100, 100]), 100);
+        assert_eq!(held(&[3 * TOLD_APART]), 3 * TOLD_APART);
+    }
+}

@@ -264,11 +264,9 @@ mod tests {
                 let set: BTreeSet<u128> =
                     all.iter().copied().filter(|id| slice.has(Uuid::from_u128(*id))).collect();
                 let (first, rows) = (self.next, set.len() as u64);
-                if rows > 0 {
-                    new.push(Level { first, rows, slice });
-                    self.sets.insert(first, set);
-                    self.next += rows;
-                }
+                new.push(Level { first, rows, slice });
+                self.sets.insert(first, set);
+                self.next += rows;
             }
             self.most = self.most.max(rows_of(&self.levels) + rows_of(&new));
             joined.replace(&mut self.levels, new);
@@ -327,6 +325,20 @@ mod tests {
         let joined = newest(&levels, 0, SIZES);
         assert_eq!((joined.levels.len(), joined.into), (4, Into::One(Slice::ALL)));
         assert!(joined.is_bottom());
+    }
+
+    #[test]
+    fn what_is_new_is_folded_with_the_only_level_or_all_that_is_newer_than_slices() {
+        let of = |first, rows, slice| Level { first, rows, slice: Slice::numbered(slice).unwrap() };
+        let folded = |levels: &[Level], new_rows| {
+            let joined = all_newest(levels, new_rows, SIZES);
+            (joined.levels.len(), joined.into)
+        };
+        let one = [of(0, 20, 0)];
+        assert_eq!(folded(&one, 0), (0, Into::One(Slice::ALL)), "there is nothing to fold it with");
+        assert_eq!(folded(&one, 1), (1, Into::One(Slice::ALL)));
+        assert_eq!(folded(&[of(0, 20, 0), of(20, 1, 0)], 0), (2, Into::One(Slice::ALL)));
+        assert_eq!(folded(&[of(0, 100, 1), of(200, 1, 0)], 0), (1, Into::Slices));
     }
 
     #[test]

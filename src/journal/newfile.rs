@@ -86,9 +86,14 @@ impl Drop for NewFile {
 
 /// So that a new name survives a crash; not every system lets a folder be synced.
 fn survives_a_crash(name: &Path) {
-    if let Some(Ok(folder)) = name.parent().map(File::open) {
+    if let Ok(folder) = File::open(folder_of(name)) {
         drop(folder.sync_all());
     }
+}
+
+/// The folder that a file is in; of a bare name it is the one that the process is in.
+fn folder_of(name: &Path) -> &Path {
+    name.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The same path with something behind its name.
@@ -97,4 +102,34 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.push(".");
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_is_in_the_folder_that_the_process_is_in() {
+        for (name, folder) in [("new", "."), ("a/new", "a"), ("/new", "/"), ("./a/b/new", "./a/b")] {
+            assert_eq!(folder_of(Path::new(name)), Path::new(folder), "{name}");
+            File::open(folder_of(Path::new("new"))).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_got_no_name_leaves_nothing_behind_and_what_has_one_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
+        std::fs::write(&old, b"old").unwrap();
+        let made = NewFile::like(&old, beside(&new, "making")).unwrap();
+        std::fs::write(made.path(), b"made").unwrap();
+        std::fs::write(&new, b"somebody's").unwrap();
+        assert_eq!(made.becomes(&new).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&new).unwrap(), b"somebody's");
+        std::fs::remove_file(&new).unwrap();
+        made.becomes(&new).unwrap();
+        drop(made);
+        assert_eq!(std::fs::read(&new).unwrap(), b"made");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
 }

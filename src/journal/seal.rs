@@ -257,3 +257,39 @@ pub(crate) fn expected(
     }
     Ok(expected)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::{Limits, Operation, State};
+    use crate::journal::tables::{put_state, state_in};
+    use crate::journal::{Durability, Journal};
+
+    #[test]
+    fn a_bunch_whose_text_is_not_the_one_that_was_sealed_is_damaged_and_pending_again() {
+        for is_number in [true, false] {
+            let journal = Journal::in_memory().unwrap();
+            let key = EntityKey::new("notes".parse().unwrap(), uuid::Uuid::from_u128(1)).unwrap();
+            let create = Operation::create(key, State::empty());
+            journal.append(std::slice::from_ref(&create), Durability::Durable).unwrap();
+            let before = journal.seal(Limits::default()).unwrap().unwrap();
+            let changed = journal.inner.with_writer(|_, db, _| {
+                let txn = db.begin_write().map_err(engine)?;
+                let mut state = state_in(&txn)?;
+                if let Some(open) = &mut state.open {
+                    if is_number { open.number += 1 } else { open.id = [7; 32] }
+                }
+                state.last_bunch += u64::from(is_number);
+                put_state(&txn, &state)?;
+                txn.commit().map_err(engine)
+            });
+            changed.unwrap();
+            let refused = journal.open_bunch().unwrap_err();
+            assert!(refused.to_string().contains("its text is not what was sealed"), "{refused}");
+            let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+            assert!(bunch.number > before.number);
+            let [sent] = &bunch.operations[..] else { panic!("one is sent") };
+            assert_eq!(sent.operation.key, create.key);
+        }
+    }
+}

@@ -295,3 +295,32 @@ pub(crate) fn latest(held: &Base, told: Base) -> Base {
         _ => told,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::Stamps;
+
+    #[test]
+    fn what_was_seen_is_what_was_assumed_wherever_that_was_known() {
+        let now = remote(Epoch(9), None);
+        let live = |epoch| Base::live(State::empty(), Some(Epoch(epoch)));
+        let told = |before: &Base, assumed: &Base| seen(before, assumed, &now).clone();
+        assert_eq!(told(&Base::Absent, &Base::Absent), Base::Absent, "what is not there is known");
+        assert_eq!(told(&live(3), &live(4)), live(4));
+        // Of what was not known, whatever is told is no change.
+        assert_eq!(told(&Base::Unknown, &live(4)), now);
+        assert_eq!(told(&live(3), &Base::Unknown), now);
+        assert_eq!(told(&live(3), &remote(Epoch(4), None)), now);
+    }
+
+    #[test]
+    fn a_tombstone_has_an_epoch_only_where_one_is_told_or_held() {
+        let gone = Resulting::Gone(Stamps::default());
+        let epoch = |assumed: &Base, told| accepted(&Base::Unknown, assumed, told, &gone).epoch();
+        for nothing in [Base::Unknown, Base::Absent] {
+            assert_eq!((epoch(&nothing, None), epoch(&nothing, Some(Epoch(4)))), (None, Some(Epoch(4))));
+        }
+        assert_eq!(epoch(&Base::live(State::empty(), Some(Epoch(3))), None), Some(Epoch(3)));
+    }
+}

@@ -225,3 +225,67 @@ fn require_of(level: Level, row: &Row) -> Result<(), FrameError> {
     let why = || "an entry stands in a slice that its id does not fall into".to_owned();
     if level.slice.has(row.id) { Ok(()) } else { Err(FrameError::Body { why: why() }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::{Operation, State};
+    use crate::journal::error::engine;
+    use crate::journal::salvage::{Judged, LostName, Reading, salvage};
+    use crate::journal::tables::{put_state, state_in};
+    use crate::journal::{Durability, Options};
+
+    /// So little that few entries are long.
+    const PASS_BYTES: usize = 20_000;
+
+    fn create(number: u64) -> Operation {
+        let key =
+            EntityKey::new("notes".parse().unwrap(), uuid::Uuid::from_u128(u128::from(number) + 1)).unwrap();
+        Operation::create(key, State::from_json(&format!(r#"{{"n":{number}}}"#)).unwrap())
+    }
+
+    /// A journal whose state says of levels that they are of other slices than they are.
+    fn mixed_up(path: &Path) -> u64 {
+        let journal = Options::new().pass_bytes(PASS_BYTES).create(path).unwrap();
+        let rows = 2 * crate::journal::levels::Sizes::of(PASS_BYTES as u64).short;
+        for half in [0..rows / 2, rows / 2..rows] {
+            journal.append(&half.map(create).collect::<Vec<_>>(), Durability::Durable).unwrap();
+            journal.compact().unwrap();
+        }
+        drop(journal);
+        let db = Database::open(path).unwrap();
+        let txn = db.begin_write().unwrap();
+        let mut state = state_in(&txn).unwrap();
+        assert!(state.levels.len() > 2);
+        let [first, second, ..] = &mut state.levels[..] else { panic!("it is long") };
+        std::mem::swap(&mut first.slice, &mut second.slice);
+        put_state(&txn, &state).unwrap();
+        txn.commit().map_err(engine).unwrap();
+        rows
+    }
+
+    #[test]
+    fn an_entry_in_a_slice_that_is_not_its_own_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        mixed_up(&path);
+        let report = verify(&path).unwrap();
+        let [found] = &report.findings[..] else { panic!("{report:?}") };
+        assert!(found.what.contains("its id does not fall into"), "{found:?}");
+    }
+
+    #[test]
+    fn of_a_journal_whose_state_contradicts_its_entries_everything_is_parked_by_a_salvage() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, new] = ["journal", "new"].map(|name| folder.path().join(name));
+        let entities = mixed_up(&path);
+        let account = salvage(&path, &new, LostName::Refused).unwrap();
+        assert_eq!(account.reading, Reading::Pages);
+        assert!(account.judged.contains(&Judged::Parked { entities }), "{:?}", account.judged);
+        assert_eq!(verify(&new).unwrap().findings, []);
+        let journal = Options::new().open(&new).unwrap();
+        assert!(journal.plan().unwrap().operations.is_empty());
+        let parked = journal.parked().unwrap();
+        assert_eq!(parked.len() as u64, entities);
+    }
+}

@@ -227,6 +227,19 @@ fn a_crash_at_any_write_leaves_the_old_replica_or_the_new_one() {
 }
 
 #[test]
+fn where_no_bunch_is_open_none_is_taken_back_and_a_new_name_is_taken_all_the_same() {
+    let (storage, _) = prepared();
+    let replica = opened(&storage);
+    assert_eq!(replica.journal().open_bunch().unwrap(), None);
+    let before = observed(&replica);
+    replica.take_back_bunch(None).unwrap();
+    assert_eq!(observed(&replica), before);
+    let name = foldlog::algebra::ReplicaId(Uuid::from_u128(77));
+    replica.take_back_bunch(Some(name)).unwrap();
+    assert_eq!(replica.id(), name);
+}
+
+#[test]
 fn whatever_bit_is_flipped_a_replica_is_whole_again_after_mending_or_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("replica");

@@ -10,5 +10,6 @@ mod merge;
 mod prepared;
 mod replica;
 mod salvage;
+mod salvage_doubts;
 mod scenario;
 mod sync;

@@ -19,32 +19,32 @@ use foldlog::replica::Replica;
 use redb::ReadableTable;
 use serde_json::Value;
 
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// The numbers of two kinds of frames.
 const PAYLOAD: u8 = 4;
-const PARKED: u8 = 7;
+pub(super) const PARKED: u8 = 7;
 
 /// A folder with a damaged file in it, and room for a new one.
-struct Place {
+pub(super) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Place { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn damaged(&self) -> PathBuf {
+    pub(super) fn damaged(&self) -> PathBuf {
         self.folder.path().join("damaged")
     }
 
-    fn new_file(&self) -> PathBuf {
+    pub(super) fn new_file(&self) -> PathBuf {
         self.folder.path().join("new")
     }
 
     /// Salvages these bytes, and looks at what must hold whatever they are.
-    fn salvaged(&self, bytes: &[u8], case: &str) -> Result<Salvaged, Error> {
+    pub(super) fn salvaged(&self, bytes: &[u8], case: &str) -> Result<Salvaged, Error> {
         let _ = std::fs::remove_file(self.new_file());
         std::fs::write(self.damaged(), bytes).unwrap();
         let done = salvage(self.damaged(), self.new_file(), LostName::Refused);
@@ -71,7 +71,7 @@ impl Place {
     }
 }
 
-fn open(path: &Path) -> Journal {
+pub(super) fn open(path: &Path) -> Journal {
     options().open(path).unwrap()
 }
 
@@ -80,12 +80,12 @@ fn mark(number: u64) -> String {
     format!("mark-{number:04}-of")
 }
 
-fn create(number: u64) -> Operation {
+pub(super) fn create(number: u64) -> Operation {
     let fields = format!(r#"{{"m":"{}","t":"{}"}}"#, mark(number), "x".repeat(300));
     Operation::create(key(number), state(&fields))
 }
 
-fn append(journal: &Journal, numbers: std::ops::Range<u64>, at_once: bool) {
+pub(super) fn append(journal: &Journal, numbers: std::ops::Range<u64>, at_once: bool) {
     let operations: Vec<Operation> = numbers.map(create).collect();
     let batches = operations.chunks(if at_once { operations.len() } else { 1 });
     for batch in batches {
@@ -160,12 +160,12 @@ fn marked(path: &Path, last: Last) -> Vec<u8> {
 }
 
 /// What a journal has of its entities, by where that is.
-struct Seen {
-    to_be_sent: BTreeSet<EntityKey>,
-    parked: BTreeSet<EntityKey>,
+pub(super) struct Seen {
+    pub(super) to_be_sent: BTreeSet<EntityKey>,
+    pub(super) parked: BTreeSet<EntityKey>,
 }
 
-fn seen(journal: &Journal, case: &str) -> Seen {
+pub(super) fn seen(journal: &Journal, case: &str) -> Seen {
     let plan = journal.plan().unwrap();
     let mut to_be_sent = BTreeSet::new();
     let open = journal.open_bunch().unwrap();
@@ -191,7 +191,7 @@ fn require_own(of: &EntityKey, content: &str, case: &str) {
 }
 
 /// Where values lie.
-fn places(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+pub(super) fn places(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let is_frame = |at: &usize| bytes[*at..].starts_with(b"fl") && bytes[*at + 3] == 1;
     let all = (0..bytes.len() - 24).filter(is_frame).map(|at| {
         let body = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize;
@@ -497,6 +497,86 @@ fn what_is_no_damaged_journal_is_refused_by_name() {
 }
 
 #[test]
+fn a_database_of_another_program_is_no_damaged_journal() {
+    let place = Place::new();
+    let engine = redb::Database::create(place.damaged()).unwrap();
+    let txn = engine.begin_write().unwrap();
+    txn.open_table(redb::TableDefinition::<u64, &[u8]>::new("theirs"))
+        .unwrap()
+        .insert(1, &b"one"[..])
+        .unwrap();
+    txn.commit().unwrap();
+    drop(engine);
+    let refused = salvage(place.damaged(), place.new_file(), LostName::Drawn).unwrap_err();
+    assert!(refused.to_string().contains("it is a database of another program"), "{refused}");
+    assert!(!place.new_file().exists());
+}
+
+#[test]
+fn of_a_damaged_file_of_another_program_no_journal_is_made() {
+    for is_authoritys in [true, false] {
+        let place = Place::new();
+        if is_authoritys {
+            drop(FileAuthority::create(place.damaged(), None).unwrap());
+        } else {
+            let engine = redb::Database::create(place.damaged()).unwrap();
+            let txn = engine.begin_write().unwrap();
+            let theirs = redb::TableDefinition::<u64, &[u8]>::new("theirs");
+            txn.open_table(theirs).unwrap().insert(1, &b"one"[..]).unwrap();
+            txn.commit().unwrap();
+        }
+        let bytes = std::fs::read(place.damaged()).unwrap();
+        for page in (0..bytes.len()).step_by(PAGE) {
+            let mut damaged = bytes.clone();
+            let end = bytes.len().min(page + PAGE);
+            damaged[page..end].fill(0);
+            if damaged == bytes {
+                continue;
+            }
+            std::fs::write(place.damaged(), &damaged).unwrap();
+            let refused = salvage(place.damaged(), place.new_file(), LostName::Drawn).unwrap_err();
+            assert!(matches!(refused, Error::NotSalvaged { .. }), "page at {page}: {refused}");
+            assert!(!place.new_file().exists());
+        }
+    }
+}
+
+#[test]
+fn where_the_new_file_cannot_be_made_it_is_said_what_is_missing() {
+    let place = Place::new();
+    drop(options().create(place.damaged()).unwrap());
+    let refused = salvage(place.damaged(), place.damaged().join("in/new"), LostName::Refused).unwrap_err();
+    assert!(matches!(&refused, Error::Io { .. }), "{refused:?}");
+    let folder = place.new_file().join("no-folder");
+    let refused = salvage(place.damaged(), folder.join("new"), LostName::Refused).unwrap_err();
+    assert!(refused.to_string().contains("the folder that it is to be in must be there"), "{refused}");
+    // Somebody's folder has the name that the new one has until it is whole.
+    std::fs::create_dir(place.new_file().with_extension("salvaging")).unwrap();
+    let refused = salvage(place.damaged(), place.new_file(), LostName::Refused).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Io { doing, .. } if doing.ends_with("new cannot be made")),
+        "{refused:?}"
+    );
+    assert!(!place.new_file().exists());
+}
+
+#[test]
+fn what_was_judged_is_said_in_words() {
+    let all = [
+        (Judged::CommitBefore, "the one before it counts"),
+        (Judged::NewestWhole, "the newest counts that is whole"),
+        (Judged::Parked { entities: 31 }, "of 31 entities may have been sent, so it is parked"),
+        (Judged::Recalled { values: 32 }, "32 values that are gone from their places"),
+        (Judged::ParkedAgain { entities: 33 }, "nothing tells of 33 entities that were parked"),
+        (Judged::ReadAnew, "what the authority holds: it is asked for anew"),
+        (Judged::NewName, "it has a new one"),
+    ];
+    for (judged, said) in all {
+        assert!(judged.to_string().contains(said), "{judged}");
+    }
+}
+
+#[test]
 fn without_its_name_a_journal_gets_a_new_one_only_if_asked_and_parks_everything() {
     let place = Place::new();
     let mut bytes = prepared(true).bytes();
@@ -683,7 +763,7 @@ enum Since {
 }
 
 /// Settles what is open, all of it alike.
-fn settle(journal: &Journal, outcome: &Outcome) {
+pub(super) fn settle(journal: &Journal, outcome: &Outcome) {
     let bunch = journal.seal(Limits::default()).unwrap().unwrap();
     let outcomes = vec![outcome.clone(); bunch.operations.len()];
     journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();

@@ -6,6 +6,7 @@ use foldlog::algebra::{
     Patch, Planned, ReplicaId, Resulting, Row, Seq, Stamp, Stamps, State, Update,
 };
 use foldlog::journal::{Appended, Cancelled, Durability, Error, Journal, Listing, Options};
+use foldlog::testing::{FaultyStorage, Unsynced};
 use foldlog::workload::Workload;
 use uuid::Uuid;
 
@@ -389,13 +390,118 @@ fn a_later_edit_of_what_waits_waits_with_it() {
 }
 
 /// A journal with a create that was refused.
+#[test]
+fn what_waits_for_another_one_is_let_go_when_it_is_retried() {
+    let (journal, waiter, parked) = waiting();
+    assert_eq!(journal.seal(Limits::default()).unwrap(), None);
+    journal.retry(&waiter).unwrap();
+    assert_eq!(journal.held().unwrap(), []);
+    let [sent] = &lines(&journal.seal(Limits::default()).unwrap().unwrap())[..] else {
+        panic!("one is sent")
+    };
+    assert_eq!(sent.key, waiter);
+    assert!(matches!(journal.retry(&waiter), Err(Error::NotParked { key }) if key == waiter));
+    assert_eq!(journal.parked().unwrap()[0].key, parked);
+}
+
+#[test]
+fn a_stream_that_panics_appends_nothing_and_its_panic_is_the_callers() {
+    let journal = Journal::in_memory().unwrap();
+    let create = |n| Operation::create(key(n), state(r#"{"a":1}"#));
+    let stream =
+        (1..=5_000).map(|n| if n < 5_000 { Ok::<_, Error>(create(n)) } else { panic!("out of lines") });
+    let appended = || journal.append_streamed(stream, Durability::Durable);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(appended)).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"out of lines"));
+    assert_eq!(journal.status().unwrap().appended, 0);
+    assert_eq!(journal.append(&[create(1)], Durability::Durable).unwrap().first, Seq(1));
+}
+
+#[test]
+fn a_journal_shows_where_it_is_and_nothing_of_what_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j.redb");
+    let journal = Journal::create(&path).unwrap();
+    journal.append(&[Operation::create(key(1), state(r#"{"secret":1}"#))], Durability::Durable).unwrap();
+    let shown = format!("{journal:?}");
+    assert!(shown.starts_with("Journal") && shown.contains("j.redb") && !shown.contains("secret"), "{shown}");
+    assert!(shown.len() < path.display().to_string().len() + 40, "{shown}");
+    let shown = format!("{:?}", Options::default().pass_bytes(12_345));
+    assert!(shown.starts_with("Options") && shown.contains("pass_bytes: 12345"), "{shown}");
+}
+
+#[test]
+fn who_waits_for_an_operation_that_is_folded_or_sealed_waits_until_it_is_settled() {
+    let journal = Journal::in_memory().unwrap();
+    let create = |n| Operation::create(key(n), state(r#"{"a":1}"#));
+    let Appended { first, last } = journal.append(&[create(1), create(2)], Durability::Durable).unwrap();
+    let is_settled = |seq| journal.wait_settled(seq, std::time::Duration::ZERO).unwrap();
+    journal.compact().unwrap();
+    assert!(!is_settled(first) && !is_settled(last), "they are pending");
+    let bunch = journal.seal(Limits { operations: 1, ..Limits::default() }).unwrap().unwrap();
+    assert!(!is_settled(first) && !is_settled(last), "one is sealed, one pending");
+    let accepted = Outcome::Accepted { epoch: Some(Epoch(1)), result: Resulting::AsSent, overwrote: None };
+    journal.settle(&Outcomes { bunch: bunch.number, outcomes: vec![accepted.clone()] }).unwrap();
+    assert!(is_settled(first) && !is_settled(last));
+    std::thread::scope(|scope| {
+        // However long that takes.
+        let waits = scope.spawn(|| journal.wait_settled(last, std::time::Duration::MAX).unwrap());
+        let bunch = journal.seal(Limits::default()).unwrap().unwrap();
+        journal.settle(&Outcomes { bunch: bunch.number, outcomes: vec![accepted] }).unwrap();
+        assert!(waits.join().unwrap());
+    });
+}
+
+#[test]
+fn an_operation_is_taken_back_from_its_own_entity_and_no_other_one_of_the_same_id() {
+    let journal = Journal::in_memory().unwrap();
+    let other = EntityKey::new(CollectionName::new("tasks").unwrap(), key(1).id()).unwrap();
+    let operations = [
+        Operation::create(key(1), state(r#"{"a":1}"#)),
+        Operation::create(other.clone(), state(r#"{"b":1}"#)),
+        Operation::patch(key(1), patch(r#"{"a":2}"#)),
+    ];
+    let appended = journal.append(&operations, Durability::Durable).unwrap();
+    assert_eq!(journal.cancel(appended.last).unwrap(), Cancelled::Done);
+    let mut sent = lines(&journal.seal(Limits::default()).unwrap().unwrap());
+    sent.sort_by(|a, b| a.key.cmp(&b.key));
+    let sent: Vec<_> = sent.into_iter().map(|operation| (operation.key, operation.change)).collect();
+    let created = |json| Change::Create(state(json));
+    assert_eq!(sent, [(key(1), created(r#"{"a":1}"#)), (other, created(r#"{"b":1}"#))]);
+}
+
+#[test]
+fn a_row_that_tells_no_epoch_does_not_settle_a_trigger_that_does() {
+    let journal = Journal::in_memory().unwrap();
+    let trigger = |index| foldlog::algebra::Trigger {
+        index: foldlog::algebra::Index(index),
+        key: key(1),
+        action: foldlog::algebra::Action::Upsert,
+        epoch: Epoch(9),
+        sender: None,
+    };
+    journal.receive(&[trigger(1)]).unwrap();
+    let row = |epoch| Row { key: key(1), state: Some(state(r#"{"a":1}"#)), epoch };
+    let asked = |journal: &Journal| journal.reads().unwrap().plan.len();
+    assert_eq!(asked(&journal), 1);
+    // It may be older than what the trigger tells of.
+    journal.integrate(&[row(None)]).unwrap();
+    assert_eq!(asked(&journal), 1);
+    journal.integrate(&[row(Some(Epoch(9)))]).unwrap();
+    assert_eq!(asked(&journal), 0);
+}
+
 fn refused() -> Journal {
     let journal = Journal::in_memory().unwrap();
+    refuse(&journal);
+    journal
+}
+
+fn refuse(journal: &Journal) {
     journal.append(&[Operation::create(key(1), state(r#"{"a":1}"#))], Durability::Durable).unwrap();
     let bunch = journal.seal(Limits::default()).unwrap().unwrap();
     let outcomes = vec![Outcome::Refused { reason: "no".to_owned() }];
     journal.settle(&Outcomes { bunch: bunch.number, outcomes }).unwrap();
-    journal
 }
 
 #[test]
@@ -427,6 +533,36 @@ fn what_was_refused_and_brought_back_by_an_edit_is_parked_again_when_that_is_tak
     assert_eq!(journal.cancel(seq).unwrap(), Cancelled::Done);
     assert_eq!(journal.parked().unwrap(), []);
     assert_eq!(journal.seal(Limits::default()).unwrap().unwrap().operations.len(), 1);
+}
+
+#[test]
+fn what_was_refused_stays_with_an_edit_that_a_pass_folded_before_a_crash() {
+    let storage = FaultyStorage::new();
+    // So little that a pass commits several times.
+    let options = Options::new().clock(|| 1_000_000).pass_bytes(20_000);
+    let journal = options.clone().on(storage.clone()).unwrap();
+    refuse(&journal);
+    let edit = |name| Operation::patch(key(1), patch(&format!(r#"{{"{name}":1}}"#)));
+    journal.append(&[edit("b")], Durability::Durable).unwrap();
+    for number in 2..1_500 {
+        journal.append(&[Operation::create(key(number), state("{}"))], Durability::Deferred).unwrap();
+    }
+    journal.flush().unwrap();
+    storage.record();
+    journal.compact().unwrap();
+    let mut images = 0;
+    for crash in storage.crashes().step_by(3) {
+        let journal = options.clone().on(crash.image(Unsynced::Kept)).unwrap();
+        let seq = journal.append(&[edit("c")], Durability::Durable).unwrap().last;
+        assert_eq!(journal.cancel(seq).unwrap(), Cancelled::Done);
+        assert_eq!(journal.parked().unwrap(), []);
+        let plan = journal.plan().unwrap();
+        let it = plan.operations.iter().find(|planned| planned.operation.key == key(1)).unwrap();
+        assert_eq!(it.operation.change, Change::Create(state(r#"{"a":1,"b":1}"#)));
+        images += 1;
+    }
+    println!("{images} images");
+    assert!(images > 3);
 }
 
 #[test]

@@ -3,8 +3,11 @@
 
 mod birth;
 mod calls;
+mod contradicted;
 mod crash;
 mod damage;
+#[path = "../prepared/engine.rs"]
+mod engine;
 mod large;
 mod pass;
 #[path = "../prepared/mod.rs"]

@@ -4,8 +4,8 @@
 
 use crate::prepared::{PARKED, key, observed, open, patch, prepared, state, trigger};
 use foldlog::algebra::{
-    Base, Bunch, Change, EntityKey, Epoch, Index, Limits, Operation, Outcome, Outcomes, Resulting, Row, Seq,
-    Update,
+    Base, Bunch, Change, EntityKey, Epoch, Index, Limits, Operation, Outcome, Outcomes, Resulting, Row,
+    Schema, Seq, Update,
 };
 use foldlog::journal::{Appended, Durability, Error, Journal, Listing, verify};
 use foldlog::testing::{FaultyStorage, Unsynced};
@@ -15,7 +15,9 @@ const ROWS: u8 = 3;
 const PAYLOAD: u8 = 4;
 const BASE: u8 = 5;
 const TEXT: u8 = 6;
+const PARKED_ALONE: u8 = 7;
 const WAITING: u8 = 10;
+const SET_ASIDE: u8 = 11;
 
 /// The frames of a kind in a file: where the body begins, and its length.
 fn frames(bytes: &[u8], kind: Option<u8>) -> Vec<(usize, usize)> {
@@ -274,6 +276,113 @@ fn an_open_bunch_that_is_damaged_is_pending_again_as_what_may_have_arrived() {
         journal.settle(&accepted(&bunch)).unwrap();
         require_accounted(&journal);
     }
+}
+
+#[test]
+fn what_was_set_aside_and_is_damaged_itself_is_told_and_set_aside_again() {
+    let storage = FaultyStorage::new();
+    let journal = open(&storage).unwrap();
+    append(&journal, &[create(1), create(2), create(3)]);
+    drop(journal);
+    let storage = damage(&storage, ROWS, |body| holds(body, &id(2)));
+    let journal = open(&storage).unwrap();
+    assert_eq!(journal.mend().unwrap(), 1);
+    drop(journal);
+    let storage = damage(&storage, SET_ASIDE, |_| true);
+    let journal = open(&storage).unwrap();
+    let refused = journal.set_aside().unwrap_err();
+    assert!(matches!(&refused, Error::Damaged { place, .. } if place == "value set aside 0"), "{refused}");
+    assert_eq!(journal.mend().unwrap(), 1);
+    let [aside] = &journal.set_aside().unwrap()[..] else { panic!("one value is set aside") };
+    assert_eq!(
+        (aside.place.as_str(), aside.why.as_str()),
+        ("value set aside 0", "the checksum does not agree")
+    );
+    assert!(holds(&aside.bytes, br#"{"n":3}"#), "what is left of it is kept");
+    require_accounted(&journal);
+    require_sound(&storage);
+}
+
+#[test]
+fn what_completes_an_operation_of_a_bunch_that_comes_back_is_not_counted_as_one_more() {
+    // Two that refer to one another: what is sent of one of them is completed by a second operation.
+    let schema = r#"{"collections":{"notes":{"references":{"other":{"to":"notes"}}}}}"#;
+    let options = crate::prepared::options().schema(Schema::from_json(schema).unwrap());
+    let text = "x".repeat(20_000);
+    let referring = |n: u64, other: u64| {
+        let fields = format!(r#"{{"n":{n},"other":"{}","t":"{text}"}}"#, key(other).id());
+        Operation::create(key(n), state(&fields))
+    };
+    let storage = FaultyStorage::new();
+    let journal = options.clone().on(storage.clone()).unwrap();
+    append(&journal, &[referring(1, 2), referring(2, 1), Operation::delete(key(3)), create(4)]);
+    let before = journal.seal(Limits::default()).unwrap().unwrap();
+    assert_eq!(before.operations.len(), 5, "one is completed");
+    append(&journal, &[Operation::patch(key(4), patch(r#"{"a":1}"#))]);
+    journal.compact().unwrap();
+    append(&journal, &[Operation::patch(key(4), patch(r#"{"b":2}"#))]);
+    drop(journal);
+    let storage = damage(&storage, PAYLOAD, |body| holds(body, b"xxxx"));
+    let journal = options.on(storage.clone()).unwrap();
+    assert!(matches!(journal.open_bunch(), Err(Error::Damaged { .. })));
+    journal.mend().unwrap();
+    assert_eq!(journal.open_bunch().unwrap(), None);
+    let plan = journal.plan().unwrap();
+    let last = |number: u64| {
+        let mut of = plan.operations.iter().filter(|planned| planned.operation.key == key(number));
+        of.next_back().map(|planned| planned.operation.change.fields_json().to_owned()).unwrap()
+    };
+    for (number, other) in [(1, 2), (2, 1)] {
+        let all: Vec<&str> = plan
+            .operations
+            .iter()
+            .filter(|planned| planned.operation.key == key(number))
+            .map(|planned| planned.operation.change.fields_json())
+            .collect();
+        let refers = format!(r#""other":"{}""#, key(other).id());
+        assert!(all.iter().any(|fields| fields.contains(&text)), "{number}: its text is there");
+        assert!(all.iter().any(|fields| fields.contains(&refers)), "{number}: {other} is still referred to");
+    }
+    assert!(plan.operations.iter().any(|planned| planned.operation.change == Change::Delete));
+    assert!([r#""n":4"#, r#""a":1"#, r#""b":2"#].iter().all(|part| last(4).contains(part)), "{}", last(4));
+    require_accounted(&journal);
+    require_sound(&storage);
+}
+
+#[test]
+fn an_edit_of_what_is_parked_and_damaged_is_taken_and_that_is_set_aside() {
+    let storage = damage(&prepared(false), PARKED_ALONE, |_| true);
+    let journal = open(&storage).unwrap();
+    append(&journal, &[Operation::patch(key(PARKED), patch(r#"{"mended":true}"#))]);
+    assert!(matches!(journal.parked(), Err(Error::Damaged { .. })), "it is where it was");
+    assert_eq!(journal.mend().unwrap(), 1);
+    assert!(journal.set_aside().unwrap()[0].place.contains(&key(PARKED).to_string()));
+    assert!(planned(&journal).contains(&key(PARKED)) && journal.parked().unwrap().is_empty());
+    require_accounted(&journal);
+    require_sound(&storage);
+}
+
+#[test]
+fn that_something_older_is_done_with_is_known_though_the_fields_of_what_came_then_are_lost() {
+    let storage = FaultyStorage::new();
+    let journal = open(&storage).unwrap();
+    append(&journal, &(1..=40).map(create).collect::<Vec<_>>());
+    journal.compact().unwrap();
+    let bunch = journal.seal(Limits { operations: 1, ..Limits::default() }).unwrap().unwrap();
+    let sent = bunch.operations[0].operation.key.clone();
+    journal.settle(&accepted(&bunch)).unwrap();
+    let fields = format!(r#"{{"late":"{}"}}"#, "x".repeat(20_000));
+    append(&journal, &[Operation::patch(sent.clone(), patch(&fields))]);
+    journal.compact().unwrap();
+    assert!(planned(&journal).contains(&sent));
+    drop(journal);
+    let storage = damage(&storage, PAYLOAD, |body| holds(body, b"late"));
+    let journal = open(&storage).unwrap();
+    journal.mend().unwrap();
+    assert!(!planned(&journal).contains(&sent), "what was sent is not sent again");
+    assert_eq!((planned(&journal).len(), journal.parked().unwrap().len()), (39, 0));
+    require_accounted(&journal);
+    require_sound(&storage);
 }
 
 #[test]

@@ -56,7 +56,9 @@ impl Salvage<'_> {
         if let Some((place, source)) = scan.newer {
             return Err(Error::Newer { place: format!("{}, {place},", self.place), source });
         }
-        let mut commit = Commit::chosen(&trees, &scan);
+        // The header of another program's file leads to that one's tables.
+        let mut commit =
+            Commit::chosen(&trees, &scan).filter(|commit| commit.directory.contains_key(META.name()));
         if commit.is_none() && scan.is_empty() {
             let nothing = || format!("nothing of a journal is left in it; the engine says: {why}");
             return Err(self.refused(if scan.is_authoritys { OF_AUTHORITY.to_owned() } else { nothing() }));

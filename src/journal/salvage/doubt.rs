@@ -52,9 +52,14 @@ pub(super) fn park_everything(
     let bunch = bunch_text(snapshot)?;
     for planned in bunch.iter().flat_map(|bunch| &bunch.operations) {
         let key = &planned.operation.key;
-        if !found.entries.contains_key(key) || found.from_text.contains(key) {
-            found.from_text.insert(key.clone());
-            found.push(Entry::of_text(&planned.operation));
+        let entry = Entry::of_text(&planned.operation);
+        match found.entries.get_mut(key).map(Vec::as_mut_slice) {
+            Some([first]) if found.from_text.contains(key) => *first = first.completed(&entry),
+            Some(_) => {}
+            None => {
+                found.from_text.insert(key.clone());
+                found.push(entry);
+            }
         }
     }
     let entities = found.entries.len() as u64;
@@ -182,7 +187,7 @@ fn gone(snapshot: &Snapshot, tables: ColumnTables) -> Result<(Gone, Vec<u64>), E
     Ok((gone, stray))
 }
 
-/// One effect of all that there is of an entity; entries that come of a text of a bunch are in their order already.
+/// One effect of all that there is of an entity; what comes of a text of a bunch came after what was parked.
 fn composed(entries: impl Iterator<Item = Entry>, are_rows: bool) -> Option<Entry> {
     let mut entries: Vec<Entry> = entries.collect();
     if are_rows {

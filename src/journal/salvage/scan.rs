@@ -78,7 +78,7 @@ impl Scan {
     /// Takes a value if it is one.
     fn take(&mut self, wanted: &[(u8, usize)], is_numbered: bool, key: &[u8], value: &[u8], at: u64) -> bool {
         let Some(kind) = frame::stated_kind(value) else { return false };
-        if kind == FrameKind::Authority as u8 && key == IDENTITY_KEY {
+        if kind == FrameKind::Authority as u8 {
             let opened = frame::open_record::<AuthorityRecord>(FrameKind::Authority, key, value);
             self.is_authoritys |= opened.is_ok();
         }
