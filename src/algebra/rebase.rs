@@ -42,7 +42,7 @@ pub fn rebased(effect: &Effect, from: &Base, to: &Base) -> Rebased {
 pub fn changing(effect: &Effect, base: &Base) -> Option<Effect> {
     super::send::sent(effect, base)?;
     let mut effect = effect.clone();
-    if let (Content::Merge(patch), Base::Live(held) | Base::Dead(held)) = (&effect.content, base)
+    if let (Content::Merge(patch), Base::Live(held)) = (&effect.content, base)
         && let Knowledge::State(state) = &held.state
     {
         let patch = patch.changing(state);

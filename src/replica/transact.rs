@@ -26,8 +26,8 @@ impl Replica {
     /// Carries operations out together: all of them are visible and durable when it returns, or none is.
     ///
     /// Deletes and revivals bring along what the schema says. An operation that changes nothing that is seen
-    /// is not kept, so fewer numbers may be given out than operations were given; none at all if none changes
-    /// anything.
+    /// is not kept, unless it may change what is not known here, so fewer numbers may be given out than operations
+    /// were given; none at all if none changes anything.
     ///
     /// # Errors
     /// A unique key that is taken at the end, a delete of what something still refers to by `restrict`, a reference
