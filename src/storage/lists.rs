@@ -51,9 +51,6 @@ pub(super) const BRANCH: u8 = 2;
 /// The engine's own bounds.
 const ORDER_MAX: u64 = 20;
 pub(super) const DEPTH_MAX: usize = 64;
-/// More is not read at once, whatever a damaged page says: the page of a value three times as large as one operation may
-/// be. `SECURITY.md` promises it.
-pub(super) const PAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Why the engine's own lists, or its directory of tables, cannot be gone by, if they cannot. Nobody may write meanwhile.
 ///
@@ -256,7 +253,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Lists<R> {
     /// Where a page of the file is, and its size.
     fn place(&self, number: u64) -> Result<(u64, u64), Stop> {
         let (offset, size) = place(number, self.region_header, self.region).ok_or(Stop::Damaged)?;
-        let is_within = offset.checked_add(size).is_some_and(|end| end <= self.len) && size <= PAGE_BYTES_MAX;
+        let is_within = offset.checked_add(size).is_some_and(|end| end <= self.len);
         if is_within { Ok((offset, size)) } else { Err(Stop::Damaged) }
     }
 }

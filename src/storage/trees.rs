@@ -19,8 +19,8 @@ use twox_hash::XxHash3_128;
 use super::Storage;
 pub(crate) use super::lists::PAGE;
 use super::lists::{
-    BRANCH, DEPTH_MAX, FLAGS, HEADER, KEY_WIDTH, LEAF, PAGE_BYTES_MAX, Root, TABLE, TABLE_ROOT, byte_at,
-    place, root_at, slot, u16_at, u64_at, u128_at, usize_at, width_at,
+    BRANCH, DEPTH_MAX, FLAGS, HEADER, KEY_WIDTH, LEAF, Root, TABLE, TABLE_ROOT, byte_at, place, root_at,
+    slot, u16_at, u64_at, u128_at, usize_at, width_at,
 };
 
 /// The size of the engine's regions, which have no headers of their own.
@@ -29,6 +29,9 @@ const REGION: u64 = PAGE << 20;
 const LEFT_OPEN: u8 = 2;
 /// In what the directory says of a table: how many values it has.
 const TABLE_VALUES: usize = 1;
+/// More is not read at once, whatever a damaged page says: the page of a value three times as large as one operation may
+/// be. `SECURITY.md` promises it.
+const PAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A file's bytes, as trees.
 pub(crate) struct Trees<'s> {

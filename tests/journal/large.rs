@@ -106,6 +106,36 @@ fn a_base_that_a_patch_made_larger_than_one_may_be_is_read() {
     assert_eq!(*change(&sealed(&journal)), Change::Update(Update::Patch(patch(r#"{"c":1}"#))));
 }
 
+/// Its page is then the only one of its table, and larger than any that one operation could make.
+#[test]
+fn a_base_that_many_patches_made_much_larger_than_one_may_be_does_not_keep_its_file_from_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j.redb");
+    let mut journal = Journal::create(&path).unwrap();
+    let mut whole = State::empty();
+    let row = Row { key: key(1), state: Some(whole.clone()), epoch: Some(Epoch(3)) };
+    journal.baseline(&[row], Listing::Complete).unwrap();
+    for (name, epoch) in ["a", "b", "c", "d", "e", "f", "g"].into_iter().zip(4..) {
+        append(&journal, patch(&field(name)));
+        let bunch = sealed(&journal);
+        settle(&journal, &bunch, accepted(epoch));
+        whole = whole.with(&patch(&field(name)));
+    }
+    assert!(whole.as_json().len() > 64 * 1024 * 1024);
+    journal = reopened(journal, &path);
+    assert_eq!(journal.base(&key(1)).unwrap(), Base::live(whole.clone(), Some(Epoch(10))));
+    // Nor from being turned to its last commit.
+    append(&journal, patch(r#"{"z":1}"#));
+    let bunch = sealed(&journal);
+    drop(journal);
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.get_mut(9).unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    journal = Journal::open(&path).unwrap();
+    assert_eq!(journal.open_bunch().unwrap(), Some(bunch));
+    assert_eq!(journal.base(&key(1)).unwrap(), Base::live(whole, Some(Epoch(10))));
+}
+
 #[test]
 fn what_is_revived_larger_than_one_may_be_is_sent_once() {
     let dir = tempfile::tempdir().unwrap();
