@@ -2,6 +2,9 @@
 //! link.
 
 mod authority;
+#[path = "../prepared/bits.rs"]
+mod bits;
+mod damage;
 mod differ;
 mod faults;
 mod gone;

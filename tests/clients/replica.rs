@@ -60,12 +60,17 @@ fn asked(store: &mut MemoryStore, ask: &Ask) -> Answer {
 }
 
 pub(super) fn run(store: &mut MemoryStore, replica: &Replica, want: Want) {
+    try_run(store, replica, want).unwrap();
+}
+
+pub(super) fn try_run(store: &mut MemoryStore, replica: &Replica, want: Want) -> Result<(), sync::Error> {
     let mut engine = Engine::new(replica.clone(), sync::Options::default());
     engine.want_only(want);
-    while let Next::Ask(request) = engine.next(NOW).unwrap() {
+    while let Next::Ask(request) = engine.next(NOW)? {
         let answer = asked(store, &request.ask);
-        engine.answer(request.number, answer, NOW, 0).unwrap();
+        engine.answer(request.number, answer, NOW, 0)?;
     }
+    Ok(())
 }
 
 #[test]

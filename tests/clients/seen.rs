@@ -2,24 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use foldlog::replica::Replica;
+use foldlog::replica::{Error, Replica};
 
 /// Everything that can be seen of a replica.
 pub(crate) fn observed(replica: &Replica) -> String {
-    let seen: Vec<String> = replica
-        .known()
-        .unwrap()
-        .iter()
-        .map(|key| format!("{key} {:?}", replica.entity(key).unwrap()))
-        .collect();
+    try_observed(replica).unwrap()
+}
+
+pub(crate) fn try_observed(replica: &Replica) -> Result<String, Error> {
+    let known = replica.known()?;
+    let seen = known.iter().map(|key| Ok(format!("{key} {:?}", replica.entity(key)?)));
+    let seen = seen.collect::<Result<Vec<_>, Error>>()?;
     let journal = replica.journal();
-    format!(
+    Ok(format!(
         "{seen:#?} {:?} {:?} {:?} {:?} {:?} {:?}",
-        replica.standing().unwrap(),
-        replica.conflicts().unwrap(),
-        replica.losers().unwrap(),
-        journal.plan().unwrap(),
-        journal.open_bunch().unwrap(),
-        journal.parked().unwrap(),
-    )
+        replica.standing()?,
+        replica.conflicts()?,
+        replica.losers()?,
+        journal.plan()?,
+        journal.open_bunch()?,
+        journal.parked()?,
+    ))
 }

@@ -13,18 +13,11 @@
     reason = "a test that panics has failed"
 )]
 
+use crate::bits::{Figures, every_bit, one_in};
 use crate::prepared::{key, observed, open, patch, prepared, state};
 use foldlog::algebra::{Epoch, Limits, Operation, Row};
 use foldlog::journal::{Durability, Error, Journal, Listing, verify};
 use foldlog::testing::FaultyStorage;
-
-/// What became of one damaged journal.
-#[derive(Default, Debug)]
-struct Figures {
-    refused: u64,
-    failed: u64,
-    unharmed: u64,
-}
 
 /// Every call that reads, then every kind that writes.
 fn use_it(journal: &Journal) -> Result<(), Error> {
@@ -145,54 +138,12 @@ fn every_bit_of_the_engines_header_is_an_error_or_changes_nothing() {
     }
 }
 
-/// The bit at which a test failed.
-struct Named(usize);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("bit {} of byte {} was turned over", self.0 % 8, self.0 / 8);
-        }
-    }
-}
-
-/// The bits of the file, in turns of a few threads.
-fn every_bit(bytes: &[u8], one_in: usize, each: impl Fn(&[u8], &mut Figures) + Sync) -> Figures {
-    const THREADS: usize = 2;
-    let mut all = Figures::default();
-    std::thread::scope(|scope| {
-        let each = &each;
-        let run = |thread: usize| {
-            move || {
-                let (mut damaged, mut figures) = (bytes.to_vec(), Figures::default());
-                for bit in (thread * one_in..bytes.len() * 8).step_by(THREADS * one_in) {
-                    let mask = 1 << (bit % 8);
-                    damaged[bit / 8] ^= mask;
-                    let _named = Named(bit);
-                    each(&damaged, &mut figures);
-                    damaged[bit / 8] ^= mask;
-                }
-                figures
-            }
-        };
-        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(run(thread))).collect();
-        for thread in threads {
-            let figures = thread.join().unwrap();
-            all.refused += figures.refused;
-            all.failed += figures.failed;
-            all.unharmed += figures.unharmed;
-        }
-    });
-    all
-}
-
 #[test]
 fn a_single_bit_of_a_small_journal_is_an_error_or_changes_nothing() {
     let storage = small();
     let before = observed(&open(&storage.snapshot()).unwrap());
     let bytes = storage.bytes();
-    // A prime, so that every bit of a byte has its turn.
-    let one_in = std::env::var("FOLDLOG_BITS_ONE_IN").map_or(61, |text| text.parse().unwrap());
+    let one_in = one_in(61);
     let figures = every_bit(&bytes, one_in, |damaged, figures| try_it(damaged, &before, figures));
     println!("{} bytes, one bit in {one_in}: {figures:?}", bytes.len());
     assert!(figures.refused > 0 && figures.failed > 0 && figures.unharmed > 0);

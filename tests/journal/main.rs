@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod birth;
+#[path = "../prepared/bits.rs"]
+mod bits;
 mod calls;
 mod contradicted;
 mod crash;
