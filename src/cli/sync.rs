@@ -51,13 +51,15 @@ pub(super) fn sync(args: &SyncArgs, output: &mut Output) -> Result<(), Failure> 
 }
 
 fn credentials(args: &SyncArgs) -> Result<Credentials, Failure> {
-    let said = match (&args.token, &args.token_file) {
-        (Some(token), _) => Some(token.clone()),
-        (None, Some(path)) => Some(
-            std::fs::read_to_string(path)
-                .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?,
-        ),
-        (None, None) => std::env::var(TOKEN_VARIABLE).ok(),
+    let (place, said) = match (&args.token, &args.token_file) {
+        (Some(token), _) => ("--token".to_owned(), Some(token.clone())),
+        (None, Some(path)) => {
+            let place = path.display().to_string();
+            let said = std::fs::read_to_string(path)
+                .map_err(|error| Failure::Failed(format!("{place}: {error}")))?;
+            (place, Some(said))
+        }
+        (None, None) => (format!("the variable {TOKEN_VARIABLE}"), std::env::var(TOKEN_VARIABLE).ok()),
     };
     let Some(said) = said else {
         return Err(Failure::Usage(format!(
@@ -65,7 +67,7 @@ fn credentials(args: &SyncArgs) -> Result<Credentials, Failure> {
              makes a token where the authority is"
         )));
     };
-    Ok(Credentials::token(said.trim())?)
+    Credentials::token(said.trim()).map_err(|error| Failure::Failed(format!("{place}: {error}")))
 }
 
 fn once(

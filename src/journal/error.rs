@@ -18,7 +18,7 @@ pub enum Error {
         source: algebra::Error,
     },
     /// There is no such file.
-    #[error("there is no journal at {}; append to it to make one", path.display())]
+    #[error("there is no journal at {}; look at the name, or append to it to make one", path.display())]
     Missing {
         /// Where it was looked for.
         path: PathBuf,

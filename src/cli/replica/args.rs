@@ -134,6 +134,8 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(override_usage = "foldlog replica undo [OPTIONS] <REPLICA> <COLLECTION/ID>...
+       foldlog replica undo [OPTIONS] <REPLICA> --all")]
 pub(super) struct UndoArgs {
     #[command(flatten)]
     pub(super) of: FileArgs,

@@ -33,8 +33,8 @@ pub(super) fn serve(args: &ServeArgs, output: &mut Output) -> Result<(), Failure
     let opened = opened(args, schema)?;
     if let Some(accounts) = opened.renewed {
         say(&format!(
-            "{} begin anew: their clients fetch everything and keep what is unsent",
-            words::counted(accounts, "account", "accounts")
+            "{} anew: clients fetch everything and keep what is unsent",
+            words::counted(accounts, "account begins", "accounts begin")
         ));
     }
     let path = token::tokens_of(&args.data, args.tokens.as_ref());
