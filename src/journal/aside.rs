@@ -26,7 +26,7 @@ use super::set_aside::records;
 use super::stored::{TABLES, Table, cannot_be_found};
 use super::tables::{
     BASE, BUNCH, CURSORS, ColumnTables, FETCHED, IDENTITY_KEY, INBOX, META, REFERENCES, REPLICA_KEY,
-    SET_ASIDE, Snapshot, UNIQUE, damaged, forget_what_was_read, put_record, put_state, record_in,
+    SET_ASIDE, STATE_KEY, Snapshot, UNIQUE, damaged, forget_what_was_read, put_record, put_state, record_in,
 };
 use super::{bases, open, seal, verify};
 use crate::algebra::{Base, EntityKey, Held, Knowledge, Millis};
@@ -170,8 +170,11 @@ impl Salvage<'_> {
                         let Some(key) = value.place.key() else { return Ok(()) };
                         match value.opened {
                             Ok(_) => copy.insert(key, value.bytes).map(drop).map_err(engine),
-                            // The state cannot be done without.
-                            Err(why) if keyed.name() == META.name() && key != REPLICA_KEY => {
+                            // They cannot be done without.
+                            Err(why)
+                                if keyed.name() == META.name()
+                                    && [IDENTITY_KEY, STATE_KEY].contains(&key) =>
+                            {
                                 Err(damaged(table.place_name(&value.place))(why))
                             }
                             Err(why) => {

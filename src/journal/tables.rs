@@ -203,9 +203,15 @@ impl Snapshot {
         }
     }
 
-    /// Whether a replica shows what is in this file.
+    /// Whether a replica shows what is in this file. A record of a name that nobody gave is its record, under a damaged
+    /// one: the others are there under theirs, or nothing is opened.
     pub(crate) fn is_of_replica(&self) -> Result<bool, Error> {
-        Ok(self.keyed(META)?.get(REPLICA_KEY).map_err(engine)?.is_some())
+        for row in self.keyed(META)?.iter().map_err(engine)? {
+            if ![IDENTITY_KEY, STATE_KEY].contains(&row.map_err(engine)?.0.value()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(crate) fn identity(&self) -> Result<Identity, Error> {

@@ -84,7 +84,11 @@ impl Replica {
 
 pub(super) fn record(snapshot: &Snapshot) -> Result<ReplicaRecord, journal::Error> {
     let found = snapshot.record(META, FrameKind::Replica, REPLICA_KEY)?;
-    found.ok_or_else(|| damaged("the replica's record")(FrameError::Body { why: "it is missing".to_owned() }))
+    found.ok_or_else(missing)
+}
+
+pub(super) fn missing() -> journal::Error {
+    damaged("the replica's record")(FrameError::Body { why: "it is missing".to_owned() })
 }
 
 pub(super) fn record_in(txn: &WriteTransaction) -> Result<Option<ReplicaRecord>, journal::Error> {

@@ -89,6 +89,7 @@ impl Replica {
                 snapshot.keyed_if_there(LOCAL)?.is_some() && snapshot.keyed_if_there(UNIQUE)?.is_some();
             match snapshot.record::<ReplicaRecord>(META, FrameKind::Replica, REPLICA_KEY)? {
                 Some(record) => Ok((has_all, record.schema == wanted)),
+                None if snapshot.is_of_replica()? => Err(keep::missing()),
                 None => Ok((false, false)),
             }
         })?;

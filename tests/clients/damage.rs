@@ -91,3 +91,31 @@ fn a_single_bit_of_a_replica_is_an_error_or_changes_nothing() {
     println!("{} bytes, one bit in {one_in}: {figures:?}", bytes.len());
     assert!(figures.refused > 0 && figures.failed > 0 && figures.unharmed > 0);
 }
+
+/// A file is a replica's where it has a replica's record, and one is made where there is none.
+#[test]
+fn a_replicas_record_under_a_damaged_name_is_no_missing_one() {
+    const NAME: &[u8] = b"replica";
+    let storage = prepared().0;
+    opened(&storage).journal().reclaim().unwrap();
+    let bytes = storage.bytes();
+    let places: Vec<usize> =
+        bytes.windows(NAME.len()).enumerate().filter(|(_, found)| *found == NAME).map(|(at, _)| at).collect();
+    let mut mended = 0;
+    for place in places {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 2;
+        let storage = FaultyStorage::from_bytes(&damaged);
+        let journal = options().on(storage).unwrap();
+        assert!(journal.is_of_replica(), "byte {place}");
+        if let Err(error) = Replica::of(journal.clone()) {
+            typed(&error);
+            assert_eq!(journal.mend().unwrap(), 1);
+            let replica = Replica::of(journal).unwrap();
+            assert!(replica.standing().unwrap().is_fetching_all);
+            assert_eq!(replica.check().unwrap(), [""; 0]);
+            mended += 1;
+        }
+    }
+    assert_eq!(mended, 1);
+}
