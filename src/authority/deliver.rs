@@ -181,11 +181,13 @@ fn verdict<S: Store>(
         Change::Create(_) | Change::Update(Update::State(_)) => true,
         Change::Update(Update::Patch(_)) | Change::Delete => false,
     };
-    // Told wherever it is not simply the operation laid on a base that the sender knows.
+    // Told wherever it is not simply the operation laid on a base that the sender knows; and what says all does not say
+    // the stamps.
     let is_known = match (&before, operation.planned.base) {
-        _ if says_all => true,
+        (Existence::Absent, None) => says_all,
         (Existence::Absent, Some(_)) => true,
         (_, None) => false,
+        (_, Some(_)) if says_all => !operation.is_concurrent(),
         (Existence::Live(_), Some(_)) => !operation.is_concurrent(),
         // The sender need not know the tombstone's state, which its operation is laid on.
         (Existence::Dead(_), Some(_)) => matches!(change, Change::Delete) && !operation.is_concurrent(),

@@ -265,10 +265,16 @@ impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {
         let before = self.visible(key)?;
         let mut under = version_of(base, stamps.clone());
         let tells_tombstone = matches!(base, Base::Dead(held) if held.state.state().is_some());
-        if let (Existence::Dead(_), false, Some(last)) =
-            (&under.existence, tells_tombstone, before.existence.state())
-        {
-            under.existence = Existence::Dead(last.clone());
+        if matches!(under.existence, Existence::Dead(_)) && !tells_tombstone {
+            // What was known of it there is nearer to what was deleted than what gave way to the deletion.
+            let held = self.base(key)?.0;
+            let known = match &held {
+                Base::Live(held) | Base::Dead(held) if !is_own_delete => held.state.state(),
+                Base::Live(_) | Base::Dead(_) | Base::Absent | Base::Unknown => None,
+            };
+            if let Some(last) = known.or_else(|| before.existence.state()) {
+                under.existence = Existence::Dead(last.clone());
+            }
         }
         let now = unsent.map_or_else(|| under.clone(), |(effect, writer)| under.after(effect, writer));
         self.put_base(key, base, stamps)?;

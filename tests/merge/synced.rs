@@ -237,6 +237,49 @@ fn what_is_seen_of_a_deletion_that_waits_stays_what_follows_from_it_when_a_later
     assert_eq!((authority.live(), world.live(0)), (world.live(1), world.live(1)));
 }
 
+/// What gave way to a deletion is in the conflict record, and in no tombstone.
+#[test]
+fn what_gave_way_to_a_deletion_is_not_in_the_tombstone_that_the_answer_tells_of() {
+    let world = World::new(&schema(["newest"; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    let [desk, other, crew] = [&world.replicas[0], &world.replicas[1], &world.replicas[2]];
+    let tree = key("trees", 0);
+    commit(desk, Operation::create(tree.clone(), state(r#"{"note":0,"tag":0}"#)), 1);
+    [desk, other, crew].into_iter().for_each(|replica| authority.sync(replica));
+    let mut up = |replica: &Replica, operation: Operation, at| {
+        commit(replica, operation, at);
+        authority.run(Engine::new(replica.clone(), sync::Options::default()), Want::UP);
+    };
+    let patch = |json: &str| Operation::patch(tree.clone(), Patch::from_json(json).unwrap());
+    up(other, Operation::delete(tree.clone()), 41);
+    up(desk, patch(r#"{"note":2}"#), 2);
+    up(crew, patch(r#"{"note":3}"#), 2);
+    up(desk, patch(r#"{"tag":4}"#), 2);
+    desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+    assert_eq!(sends(desk), Vec::<String>::new());
+}
+
+/// It says all that the entity is then, but not when its fields were changed: the later of two who know them makes that.
+#[test]
+fn who_revives_what_somebody_else_revived_before_is_told_the_stamps() {
+    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    let [desk, other, crew] = [&world.replicas[0], &world.replicas[1], &world.replicas[2]];
+    let tree = key("trees", 0);
+    commit(desk, Operation::create(tree.clone(), state(r#"{"note":0,"tag":0}"#)), 1);
+    [desk, other, crew].into_iter().for_each(|replica| authority.sync(replica));
+    let mut up = |replica: &Replica, operation: Operation, at| {
+        commit(replica, operation, at);
+        authority.run(Engine::new(replica.clone(), sync::Options::default()), Want::UP);
+    };
+    let patch = |json: &str| Operation::patch(tree.clone(), Patch::from_json(json).unwrap());
+    up(other, Operation::delete(tree.clone()), 2);
+    up(crew, patch(r#"{"tag":2}"#), 8);
+    up(other, patch(r#"{"tag":3}"#), 2);
+    other.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+    assert_eq!(sends(other), Vec::<String>::new());
+}
+
 /// What a device does to one entity, and how it hears of the others.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -265,9 +308,9 @@ proptest! {
     #[test]
     fn files_with_nothing_unsent_bring_nothing_new_when_they_are_merged(
         policy in prop::sample::select(vec!["last_operation", "newest", "first_to_authority"]),
-        steps in steps(), (from, into) in (0..3_usize, 0..3_usize)
+        steps in steps(), from in 0..3_usize, other in 1..3_usize
     ) {
-        prop_assume!(from != into);
+        let into = (from + other) % 3;
         let world = World::new(&schema([policy; 3], ["cascade"; 3]));
         let mut authority = Authority::new(&world.schema);
         let tree = || key("trees", 0);
