@@ -15,8 +15,8 @@ use super::error::Error;
 use super::view::{Cause, View};
 use super::{Replica, Tables, Within};
 use crate::algebra::{
-    Base, Change, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Patch, ReplicaId, Seq,
-    State, Update, Version, joined, referred,
+    Base, Change, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Patch, Policy, ReplicaId,
+    Seq, State, Update, Version, joined, referred,
 };
 use crate::journal::append::LogWriter;
 use crate::journal::tables::{CONFLICTS, WAITS, is_empty_in};
@@ -201,21 +201,61 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
                 }
                 operation.change = self.revival(&operation, last, &dead.removal())?;
             }
+            self.keep_stamps(&mut operation, &before)?;
             open.push(Writing::Apply(operation, before));
             open.extend(parents.into_iter().rev().map(Writing::Begin));
         }
         Ok(())
     }
 
-    /// Whether an operation that changes nothing that is seen may change something at the authority, of which it is not
-    /// known here what it holds.
-    fn may_change_unseen(&self, operation: &Operation) -> Result<bool, Error> {
-        let is_seen = match self.view.base(&operation.key)?.0 {
+    /// A field that keeps its value keeps its stamp, where stamps may decide. Under `Newest` a field is all that is
+    /// decided at once, so what keeps its value is not written at all where it is known what there is.
+    fn keep_stamps(&self, operation: &mut Operation, before: &Version) -> Result<(), Error> {
+        let policy = self.view.schema.policy(operation.key.collection());
+        let Some(state) =
+            before.existence.state().filter(|_| matches!(policy, Policy::Newest | Policy::Manual))
+        else {
+            return Ok(());
+        };
+        let writes = match &operation.change {
+            Change::Create(whole) | Change::Update(Update::State(whole)) => State::empty().changes_to(whole),
+            Change::Update(Update::Patch(patch)) => patch.clone(),
+            Change::Delete => return Ok(()),
+        };
+        if policy == Policy::Newest && before.existence.is_live() && self.is_seen(&operation.key)? {
+            let changes = match &operation.change {
+                Change::Create(whole) | Change::Update(Update::State(whole)) => state.changes_to(whole),
+                Change::Update(Update::Patch(_)) | Change::Delete => writes.changing(state),
+            };
+            operation.stamps.retain(|(name, _)| changes.raw(name).is_some());
+            operation.change = Change::Update(Update::Patch(changes));
+            return Ok(());
+        }
+        for (name, value) in writes.iter() {
+            let is_said = operation.stamps.iter().any(|(said, _)| *said == name);
+            if let (false, Some(stamp)) =
+                (is_said || state.raw(&name) != Some(value), before.stamps.of(&name))
+            {
+                operation.stamps.push((name, stamp));
+            }
+        }
+        operation.stamps.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(())
+    }
+
+    /// Whether it is known here what the authority holds of an entity.
+    fn is_seen(&self, key: &EntityKey) -> Result<bool, Error> {
+        Ok(match self.view.base(key)?.0 {
             Base::Unknown => false,
             Base::Absent => true,
             Base::Live(held) | Base::Dead(held) => held.state.state().is_some(),
-        };
-        Ok(!is_seen
+        })
+    }
+
+    /// Whether an operation that changes nothing that is seen may change something at the authority, of which it is not
+    /// known here what it holds.
+    fn may_change_unseen(&self, operation: &Operation) -> Result<bool, Error> {
+        Ok(!self.is_seen(&operation.key)?
             && match &operation.change {
                 // What it writes is seen because it was written here.
                 Change::Update(Update::Patch(patch)) => patch.iter().any(|(_, value)| value == "null"),
