@@ -157,26 +157,24 @@ fn entity_of(
     is_born: impl FnOnce() -> Result<bool, journal::Error>,
 ) -> Result<Entity, journal::Error> {
     let (base, stamps) = view.base(key)?;
-    let mut local = view.local(key)?;
+    let is_unsent = view.local(key)?.is_some_and(|local| !local.is_kept);
     let version = view.visible(key)?;
     let is_as_there = version.existence.looks_like(&version_of(&base, stamps).existence);
-    // Back where it was is nothing to send; unless what is on its way, or waits, says otherwise.
-    if is_as_there && local.is_some() && !is_engaged()? {
-        local = None;
-    }
-    let unsent = local.filter(|local| !local.is_kept);
-    // An update of what is not known here is no creation: the authority may well know it.
-    let is_new = unsent.is_some()
-        && version.existence.is_live()
+    // An update or a delete of what is not known here is no creation: the authority may well know it.
+    let is_new = is_unsent
         && match base {
             Base::Absent => true,
             Base::Unknown => is_born()?,
             Base::Live(_) | Base::Dead(_) => false,
         };
-    let status = match unsent {
-        Some(_) if is_new => Status::Created,
-        Some(_) => Status::Changed,
-        None => Status::Synchronised,
+    let may_be_back = is_unsent && is_as_there && (is_new || base != Base::Unknown);
+    // Back where it was is nothing to send; unless what is on its way, or waits, says otherwise.
+    let status = if !is_unsent || (may_be_back && !is_engaged()?) {
+        Status::Synchronised
+    } else if is_new && version.existence.is_live() {
+        Status::Created
+    } else {
+        Status::Changed
     };
     Ok(Entity { version, status, epoch: base.epoch() })
 }
