@@ -192,16 +192,11 @@ pub(super) fn open_concurrent(
     match get(txn, key)? {
         None | Some(ConflictRecord::Decided { .. }) => put(txn, key, &ConflictRecord::Concurrent { before }),
         // What was decided about a clash was decided without that: it is asked again.
-        Some(ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. })
-            if clash.before.is_none() =>
-        {
-            put(txn, key, &ConflictRecord::Clash(ClashRecord { before: Some(before), ..clash }))
+        Some(ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. }) => {
+            let before = clash.before.or(Some(before));
+            put(txn, key, &ConflictRecord::Clash(ClashRecord { before, ..clash }))
         }
-        Some(
-            ConflictRecord::Concurrent { .. }
-            | ConflictRecord::Clash(_)
-            | ConflictRecord::DecidedClash { .. },
-        ) => Ok(()),
+        Some(ConflictRecord::Concurrent { .. }) => Ok(()),
     }
 }
 
@@ -380,22 +375,6 @@ fn has_come_to_agree(view: &View<'_, Tables<'_>>, key: &EntityKey) -> Result<boo
     Ok(view.visible(key)?.existence.looks_like(&version_of(&base, stamps).existence))
 }
 
-/// Both sides have come to the same; a clash stays one.
-fn agree(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> {
-    match get(txn, key)? {
-        Some(ConflictRecord::Clash(clash)) => {
-            put(txn, key, &ConflictRecord::Clash(ClashRecord { before: None, ..clash }))
-        }
-        Some(ConflictRecord::DecidedClash { clash, is_newest }) => {
-            let clash = ClashRecord { before: None, ..clash };
-            put(txn, key, &ConflictRecord::DecidedClash { clash, is_newest })
-        }
-        Some(ConflictRecord::Concurrent { .. } | ConflictRecord::Decided { .. }) | None => {
-            remove(txn, key).map(drop)
-        }
-    }
-}
-
 /// An edit may be the end of a conflict: the sides come to agree, or, of a clash, the key is another one now.
 pub(super) fn edited(
     txn: &WriteTransaction,
@@ -404,7 +383,8 @@ pub(super) fn edited(
 ) -> Result<(), Error> {
     let is_decided = is_decided(txn, key)?;
     if (is_decided || before_both(txn, key)?.is_some()) && has_come_to_agree(view, key)? {
-        agree(txn, key)?;
+        // Nothing of it is to be sent, so it clashes with nobody either.
+        remove(txn, key)?;
         view.changed.push((key.clone(), Cause::Conflict));
     }
     let Some(ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. }) = get(txn, key)?

@@ -35,13 +35,8 @@ impl<R: ReadableTable<Bytes, Bytes>> Index<R> {
 
     /// The ids at the places that begin so, in their order.
     pub(super) fn found(&self, prefix: &[u8]) -> Result<Vec<Uuid>, Error> {
-        let end = behind(prefix);
-        let rows = match &end {
-            Some(end) => self.table.range(prefix..end.as_slice()),
-            None => self.table.range(prefix..),
-        };
         let mut ids = BTreeMap::new();
-        for row in rows.map_err(engine)? {
+        for row in ranged(&self.table, prefix)? {
             ids.extend(id_behind(prefix, row.map_err(engine)?.0.value()).map(|id| (id, true)));
         }
         let moved = self.moves.range(prefix.to_vec()..).take_while(|(place, _)| place.starts_with(prefix));
@@ -126,8 +121,19 @@ fn id_behind(prefix: &[u8], key: &[u8]) -> Option<Uuid> {
     key.strip_prefix(prefix).and_then(|id| <[u8; 16]>::try_from(id).ok()).map(Uuid::from_bytes)
 }
 
+/// The rows of a table whose keys begin so.
+pub(super) fn ranged<'r, R: ReadableTable<Bytes, Bytes>>(
+    table: &'r R,
+    prefix: &[u8],
+) -> Result<redb::Range<'r, Bytes, Bytes>, Error> {
+    match behind(prefix) {
+        Some(end) => table.range(prefix..end.as_slice()).map_err(engine),
+        None => table.range(prefix..).map_err(engine),
+    }
+}
+
 /// The first key behind all those that begin so.
-pub(super) fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
+fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {
