@@ -44,6 +44,11 @@ impl<R: ReadableTable<Bytes, Bytes>> Index<R> {
         Ok(ids.into_iter().filter(|(_, is_in)| *is_in).map(|(id, _)| id).collect())
     }
 
+    /// Whether a place is taken, as far as that is written.
+    pub(super) fn has(&self, place: &[u8]) -> Result<bool, Error> {
+        Ok(self.table.get(place).map_err(engine)?.is_some())
+    }
+
     /// How many places are taken, as far as that is written.
     pub(super) fn len(&self) -> Result<u64, Error> {
         self.table.len().map_err(engine)
@@ -142,4 +147,17 @@ fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_so_ends_before_the_next_that_does_not() {
+        assert_eq!(behind(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(behind(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(behind(b"\xff"), None);
+        assert_eq!(behind(b""), None);
+    }
 }

@@ -124,15 +124,26 @@ impl Replica {
         unique: &[&str],
         values: &[serde_json::Value],
     ) -> Result<Vec<EntityKey>, Error> {
+        let sought = self.sought(collection, unique, values)?;
+        let Some((number, values)) = sought else { return Ok(Vec::new()) };
+        self.read(|_, view| view.holders(collection, number, &values))
+    }
+
+    /// The number of a unique key, and values as they stand in it; nothing where nobody can have them.
+    pub(super) fn sought(
+        &self,
+        collection: &CollectionName,
+        unique: &[&str],
+        values: &[serde_json::Value],
+    ) -> Result<Option<(usize, Vec<String>)>, Error> {
         let declared = self.schema.collection(collection);
         let number = declared.and_then(|declared| declared.unique_keys().position(|fields| fields == unique));
-        let Some(number) = number.filter(|_| unique.len() == values.len()) else { return Ok(Vec::new()) };
+        let Some(number) = number.filter(|_| unique.len() == values.len()) else { return Ok(None) };
         let fields: serde_json::Map<String, serde_json::Value> =
             unique.iter().map(|field| (*field).to_owned()).zip(values.iter().cloned()).collect();
         let state = State::from_serialize(&fields)?;
         let fields: Vec<String> = unique.iter().map(|field| (*field).to_owned()).collect();
-        let Some(values) = crate::algebra::key_values(&state, &fields) else { return Ok(Vec::new()) };
-        self.read(|_, view| view.holders(collection, number, &values))
+        Ok(crate::algebra::key_values(&state, &fields).map(|values| (number, values)))
     }
 
     /// The live entities of a collection that refer to another one by a field of the schema's.

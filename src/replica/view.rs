@@ -214,6 +214,16 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
     ) -> Result<Vec<EntityKey>, Error> {
         named(from, self.references.found(&reference_prefix(to, from, field))?)
     }
+
+    /// Whether an entity is found by its values in a unique key of this number.
+    pub(super) fn is_holder(&self, key: &EntityKey, number: usize, values: &[String]) -> Result<bool, Error> {
+        self.unique.has(&with_id(unique_prefix(key.collection(), number, values), key.id()))
+    }
+
+    /// Whether an entity is found by what it refers to by a field.
+    pub(super) fn is_child(&self, key: &EntityKey, field: &str, to: &EntityKey) -> Result<bool, Error> {
+        self.references.has(&with_id(reference_prefix(to, key.collection(), field), key.id()))
+    }
 }
 
 impl<'t, 's> View<'s, Table<'t, Bytes, Bytes>> {

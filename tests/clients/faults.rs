@@ -100,3 +100,34 @@ fn a_full_disk_is_told_of_and_the_same_handle_goes_on_when_there_is_room() {
     replica.commit(&[big], Durability::Durable).unwrap();
     assert_eq!(replica.check().unwrap(), [""; 0]);
 }
+
+/// What mending dropped is made anew when there is room for it.
+#[test]
+fn a_disk_that_is_full_when_a_mended_replica_is_made_whole_has_it_made_whole_later() {
+    let (start, _) = prepared();
+    let expected = {
+        let replica = opened(&start.snapshot());
+        (replica.known().unwrap(), replica.unsent().unwrap())
+    };
+    let bytes = start.bytes();
+    // A frame's head is of 24 bytes, two of a mark, one of the kind: 12 is what is seen.
+    let places = (0..bytes.len() - 24).filter(|place| bytes[*place..].starts_with(b"fl\x0c\x01"));
+    let damaged = |place| {
+        let mut bytes = bytes.clone();
+        bytes[place + 24] ^= 1;
+        let storage = FaultyStorage::from_bytes(&bytes);
+        let replica = opened(&storage);
+        // Or in a page that is free.
+        (replica.journal().mend().unwrap() > 0).then_some((storage, replica))
+    };
+    let (storage, replica) = places.into_iter().find_map(damaged).unwrap();
+    storage.fail_at(storage.calls(), Fault::NoSpace, Times::Always);
+    for _ in 0..2 {
+        assert!(replica.known().is_err());
+    }
+    storage.heal();
+    replica.journal().resume().unwrap();
+    assert_eq!((replica.known().unwrap(), replica.unsent().unwrap()), expected);
+    assert_eq!(replica.check().unwrap(), [""; 0]);
+    next(&replica).unwrap();
+}

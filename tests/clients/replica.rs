@@ -413,6 +413,28 @@ fn a_new_unique_key_over_duplicates_is_refused_with_their_names() {
     ));
 }
 
+/// So much that it is not kept until the transaction ends.
+#[test]
+fn who_is_found_by_what_is_so_however_much_one_transaction_moves() {
+    let replica = Replica::in_memory(options()).unwrap();
+    let folders = [1, 2].map(|n| Operation::create(key("folders", n), state("{}")));
+    let notes = (1..=33_000).map(|n| note(n, &format!("note {n}")));
+    let moved = (1..=3).map(|n| patch(key("notes", n), &format!(r#"{{"in":"{}"}}"#, Uuid::from_u128(2))));
+    let all: Vec<Operation> = folders.into_iter().chain(notes).chain(moved).collect();
+    commit(&replica, &all);
+    let found =
+        |title: &str| replica.find(key("notes", 1).collection(), &["title"], &[title.into()]).unwrap();
+    for n in [1, 2, 32_999, 33_000] {
+        assert_eq!(found(&format!("note {n}")), [key("notes", n)]);
+    }
+    let children =
+        |n| replica.children(&key("folders", n), key("notes", 1).collection(), "in").unwrap().len();
+    assert_eq!([children(1), children(2)], [32_997, 3]);
+    assert_eq!(replica.check().unwrap(), [""; 0]);
+    let taken = replica.commit(&[note(40_000, "note 7")], Durability::Durable);
+    assert!(matches!(taken, Err(Error::Taken { .. })), "{taken:?}");
+}
+
 #[test]
 fn what_a_journal_holds_is_seen_once_it_is_a_replica() {
     let journal = options().in_memory().unwrap();
