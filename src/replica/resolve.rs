@@ -3,7 +3,7 @@
 
 use redb::WriteTransaction;
 
-use super::conflicts::{self, Conflict, ConflictKind, Resolution, get, put, remove};
+use super::conflicts::{self, Conflict, ConflictKind, Resolution, put, remove};
 use super::down::Applied;
 use super::error::Error;
 use super::lost::{self, Loss, Side, Why};
@@ -258,11 +258,12 @@ impl Replica {
                     return Ok(Carry::Out);
                 }
                 work.has_written = true;
-                Ok(conflicts::reopen(work.txn, view, &key)?.map_or(Carry::Nothing, Carry::As))
+                let decided = conflicts::decided_clash(work.txn, view, &key)?;
+                Ok(decided.map_or(Carry::Nothing, |(conflict, how)| Carry::As(Box::new(conflict), how)))
             })?;
             let done = match carry {
                 Carry::Nothing => Ok(()),
-                Carry::As(resolution) => self.resolve(&key, &resolution),
+                Carry::As(conflict, resolution) => self.resolve_as(&conflict, &resolution),
                 Carry::Out => {
                     let stands_by = |edit: &mut Edit<'_, '_, '_>| edit.stand_by(&key);
                     let closes =
@@ -274,7 +275,7 @@ impl Replica {
                 }
             };
             match done {
-                // Or somebody resolved it meanwhile.
+                // Or it is another one by now, which is looked at when more has come.
                 Ok(()) | Err(Error::NoConflict { .. }) => {}
                 // Not as it was decided, so it is asked again.
                 Err(
@@ -291,11 +292,9 @@ impl Replica {
 
     fn ask_again(&self, key: &EntityKey) -> Result<(), Error> {
         self.maintain(|work, view| {
-            if let Some(ConflictRecord::Decided { before }) = get(work.txn, key)? {
-                put(work.txn, key, &ConflictRecord::Concurrent { before })?;
-                work.has_written = true;
-                view.changed.push((key.clone(), Cause::Conflict));
-            }
+            conflicts::reopen(work.txn, key)?;
+            work.has_written = true;
+            view.changed.push((key.clone(), Cause::Conflict));
             Ok(())
         })
     }
@@ -385,7 +384,7 @@ enum Carry {
     /// A clash that came to nothing.
     Nothing,
     /// A clash, as it was decided.
-    As(Resolution),
+    As(Box<Conflict>, Resolution),
     /// What was decided for this side.
     Out,
 }

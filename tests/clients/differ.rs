@@ -104,10 +104,10 @@ fn fetched_and_damaged(from: &[u8], to: &[u8]) -> (Replica, FaultyStorage) {
     drop(other);
     let mut bytes = storage.bytes();
     let places: Vec<usize> =
-        (0..bytes.len() - from.len()).filter(|place| bytes[*place..].starts_with(from)).collect();
+        (0..bytes.len()).filter(|place| bytes.iter().skip(*place).take(from.len()).eq(from)).collect();
     assert!(!places.is_empty());
     for place in places {
-        bytes[place..place + to.len()].copy_from_slice(to);
+        bytes.iter_mut().skip(place).zip(to).for_each(|(byte, other)| *byte = *other);
     }
     (one, FaultyStorage::from_bytes(&bytes))
 }

@@ -134,10 +134,9 @@ struct Vec1 {
     x: f64,
 }
 
-/// A clash that was decided is carried out once who has the key is seen; here somebody decides it otherwise meanwhile, and
-/// takes back what was decided of another one.
+/// Clashes that were decided are carried out once who has the keys is seen.
 #[test]
-fn a_decision_that_is_taken_back_while_decisions_are_carried_out_is_no_fault_of_what_was_fetched() {
+fn decisions_that_are_taken_back_while_they_are_carried_out_are_no_fault_of_what_was_fetched() {
     let schema = Schema::from_json(r#"{"collections":{"notes":{"unique":[["name"]]}}}"#).unwrap();
     let meanwhile = Meanwhile::default();
     let mut authority = Authority::of(schema.clone());
@@ -154,7 +153,8 @@ fn a_decision_that_is_taken_back_while_decisions_are_carried_out_is_no_fault_of_
         replica.resolve(&key(n), &Resolution::Local).unwrap();
     }
     assert_eq!(replica.conflicts().unwrap(), []);
-    once_it_is_open(&meanwhile, replica.clone());
+    let is_seen = |replica: &Replica| replica.get(&key(1)).unwrap().is_some();
+    undone_once(is_seen, false, &meanwhile, replica.clone(), [key(3), key(4)].to_vec());
     authority.sync(&mut own);
     assert!(meanwhile.lock().unwrap().is_none(), "nothing came between");
     authority.sync(&mut own);
@@ -164,17 +164,23 @@ fn a_decision_that_is_taken_back_while_decisions_are_carried_out_is_no_fault_of_
     assert_eq!([1, 2, 3, 4].map(seen), expected.map(|state| state.map(str::to_owned)));
 }
 
-/// When the clock is next asked while the clash of 3 is open, that is resolved for the other side, and what was done to 4 is
-/// taken back.
-fn once_it_is_open(meanwhile: &Meanwhile, replica: Replica) {
+/// When the clock is asked the second time after something is so, this is undone. The first time it is asked when it is looked
+/// for what was decided.
+fn undone_once(
+    is_so: impl Fn(&Replica) -> bool + Send + 'static,
+    was_asked: bool,
+    meanwhile: &Meanwhile,
+    replica: Replica,
+    undone: Vec<EntityKey>,
+) {
     let again = Arc::clone(meanwhile);
     *meanwhile.lock().unwrap() = Some(Box::new(move || {
-        if replica.conflict(&key(3)).unwrap().is_none() {
-            once_it_is_open(&again, replica);
-            return;
+        let is_now = is_so(&replica);
+        if is_now && was_asked {
+            assert_eq!(replica.undo(&undone).unwrap(), undone);
+        } else {
+            undone_once(is_so, is_now, &again, replica, undone);
         }
-        replica.resolve(&key(3), &Resolution::Remote).unwrap();
-        replica.undo(&[key(4)]).unwrap();
     }));
 }
 
@@ -201,27 +207,15 @@ fn what_is_taken_back_while_it_is_carried_out_brings_nothing_back() {
     authority.answer_all(&mut own, Want::UP);
     replica.resolve(&key(2), &Resolution::Local).unwrap();
     assert!(replica.undecided().unwrap().contains(&key(2)));
-    once_it_is_gone(&meanwhile, replica.clone(), folder.clone(), false);
+    let gone = folder.clone();
+    let is_gone = move |replica: &Replica| replica.get(&gone).unwrap().is_none();
+    undone_once(is_gone, false, &meanwhile, replica.clone(), vec![key(2)]);
     authority.sync(&mut own);
     assert!(meanwhile.lock().unwrap().is_none(), "nothing came between");
     assert_eq!(replica.undecided().unwrap().len(), 0);
     assert_eq!(replica.unsent().unwrap(), []);
     assert_eq!([&folder, &key(2)].map(|key| replica.get(key).unwrap()), [None, None]);
     assert_eq!(replica.check().unwrap(), [""; 0]);
-}
-
-/// When the clock is asked the second time after it was seen that the folder is gone, what was done to 2 is taken back. The
-/// first time it is asked when it is looked for what was decided.
-fn once_it_is_gone(meanwhile: &Meanwhile, replica: Replica, folder: EntityKey, is_asked: bool) {
-    let again = Arc::clone(meanwhile);
-    *meanwhile.lock().unwrap() = Some(Box::new(move || {
-        let is_gone = replica.get(&folder).unwrap().is_none();
-        if is_gone && is_asked {
-            assert_eq!(replica.undo(&[key(2)]).unwrap(), [key(2)]);
-        } else {
-            once_it_is_gone(&again, replica, folder, is_gone);
-        }
-    }));
 }
 
 #[test]

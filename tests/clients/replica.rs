@@ -15,7 +15,7 @@ use foldlog::testing::{FaultyStorage, Unsynced};
 
 use super::seen::observed;
 
-const NOW: Millis = Millis(1_000_000);
+pub(super) const NOW: Millis = Millis(1_000_000);
 
 pub(super) const SCHEMA: &str = r#"{"collections":{
     "folders":{"policy":"manual"},
@@ -54,7 +54,7 @@ pub(super) fn commit(replica: &Replica, operations: &[Operation]) {
     replica.commit(operations, Durability::Durable).unwrap();
 }
 
-fn asked(store: &mut MemoryStore, ask: &Ask) -> Answer {
+pub(super) fn asked(store: &mut MemoryStore, ask: &Ask) -> Answer {
     let schema = schema(SCHEMA);
     answer(store, &Rules { schema: &schema, now: NOW, refuses: &|_| None }, ask).unwrap()
 }
