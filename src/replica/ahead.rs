@@ -123,3 +123,59 @@ fn hand_over<R: ReadableTable<Bytes, Bytes>>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::algebra::{CollectionName, EntityKey, Epoch, Existence, FullRow, Operation, State, Version};
+    use crate::journal::{Durability, Options};
+    use crate::replica::Replica;
+
+    fn key(n: u128) -> EntityKey {
+        EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(n)).unwrap()
+    }
+
+    /// A replica that knows so many entities by the authority and so many by itself, each of so many bytes.
+    fn replica(by_authority: u128, by_itself: u128, bytes: usize) -> Replica {
+        let replica = Replica::in_memory(Options::new()).unwrap();
+        let state = State::from_json(&format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes))).unwrap();
+        let version = Version { existence: Existence::Live(state.clone()), ..Version::default() };
+        let row = |n| FullRow { key: key(n), version: version.clone(), epoch: Epoch(1), writer: None };
+        let rows: Vec<FullRow> = (1..=by_authority).map(row).collect();
+        replica.take_reads(&[], &rows).unwrap();
+        for n in 1..=by_itself {
+            let create = Operation::create(key(100 + n), state.clone());
+            replica.commit(&[create], Durability::Durable).unwrap();
+        }
+        replica
+    }
+
+    /// How many rows are in each batch; none that is taken where nobody listens.
+    fn handed_over(replica: &Replica, listens: bool) -> Vec<usize> {
+        let (sender, batches) = sync_channel(100);
+        let (_back, empty) = sync_channel(1);
+        let batches = listens.then_some(batches);
+        let walked = replica
+            .read(|_, view| hand_over(&Walked { tables: view.tables(), inner: None }, &sender, &empty));
+        walked.unwrap();
+        drop(sender);
+        batches.into_iter().flatten().map(|batch| batch.unwrap().rows.len()).collect()
+    }
+
+    #[test]
+    fn all_is_read_ahead_in_batches_of_which_the_last_is_empty_unless_nobody_takes_them() {
+        let third = BATCH_BYTES / 3;
+        for (replica, expected) in [
+            (replica(0, 0, 0), vec![0]),
+            (replica(3, 2, 10), vec![5, 0]),
+            (replica(4, 0, third), vec![3, 1, 0]),
+            (replica(0, 4, third), vec![3, 1, 0]),
+            (replica(4, 1, third), vec![3, 2, 0]),
+        ] {
+            assert_eq!(handed_over(&replica, true), expected);
+            assert_eq!(handed_over(&replica, false), [0; 0]);
+        }
+    }
+}

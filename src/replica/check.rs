@@ -55,12 +55,12 @@ impl Replica {
                 }
                 let Existence::Live(state) = &visible.existence else { continue };
                 for (number, fields, values) in view.schema.keys(key, state) {
-                    if !view.holders(key.collection(), number, &values)?.contains(key) {
+                    if !view.is_holder(key, number, &values)? {
                         found.push(format!("{key}: it is not found by {fields:?}"));
                     }
                 }
                 for (field, _, to) in view.schema.targets(key, state) {
-                    if !view.children(&to, key.collection(), field)?.contains(key) {
+                    if !view.is_child(key, field, &to)? {
                         found.push(format!("{key}: it is not found by what {field:?} refers to"));
                     }
                 }
@@ -78,5 +78,44 @@ impl Replica {
             Ok(())
         })?;
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::TableDefinition;
+    use uuid::Uuid;
+
+    use crate::algebra::{CollectionName, EntityKey, Operation, Schema, State};
+    use crate::journal::error::engine;
+    use crate::journal::tables::{REFERENCES, UNIQUE};
+    use crate::journal::{Durability, Options};
+    use crate::replica::Replica;
+
+    const SCHEMA: &str = r#"{"collections":{"folders":{},
+        "notes":{"unique":[["title"]],"references":{"in":{"to":"folders","on_delete":"cascade"}}}}}"#;
+
+    #[test]
+    fn what_an_index_has_lost_is_told() {
+        let replica = Replica::in_memory(Options::new().schema(Schema::from_json(SCHEMA).unwrap())).unwrap();
+        let key = |name, n| EntityKey::new(CollectionName::new(name).unwrap(), Uuid::from_u128(n)).unwrap();
+        let note = format!(r#"{{"title":"a","in":"{}"}}"#, Uuid::from_u128(1));
+        let create = |key, json: &str| Operation::create(key, State::from_json(json).unwrap());
+        let all = [create(key("folders", 1), "{}"), create(key("notes", 2), &note)];
+        replica.commit(&all, Durability::Durable).unwrap();
+        assert_eq!(replica.check().unwrap(), [""; 0]);
+        let lose = |index: TableDefinition<'static, &'static [u8], &'static [u8]>| {
+            let lost = replica.journal.inner.maintain(|work| {
+                work.has_written = true;
+                work.txn.open_table(index).map_err(engine)?.retain(|_, _| false).map_err(engine)
+            });
+            lost.unwrap();
+            replica.check().unwrap()
+        };
+        let of = key("notes", 2);
+        let refers = format!("{of}: it is not found by what \"in\" refers to");
+        assert_eq!(lose(REFERENCES), [refers.clone(), "1 places are indexed, 2 should be".to_owned()]);
+        let unique = format!("{of}: it is not found by [\"title\"]");
+        assert_eq!(lose(UNIQUE), [unique, refers, "0 places are indexed, 2 should be".to_owned()]);
     }
 }

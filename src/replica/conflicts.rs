@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::error::Error;
 use super::view::{Cause, View, version_of};
-use super::{Replica, Tables};
+use super::{Bytes, Replica, Tables};
 use crate::algebra::{EntityKey, State, Version, key_values, live_key_values};
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::kept::{ClashRecord, ConflictRecord, VersionRecord};
@@ -122,7 +122,8 @@ impl Replica {
             let mut found = Vec::new();
             for row in snapshot.keyed(CONFLICTS)?.iter().map_err(engine)? {
                 let (place, value) = row.map_err(engine)?;
-                if let (key, None) = opened(place.value(), value.value())? {
+                let (key, record) = opened(place.value(), value.value())?;
+                if is_decision(&record) {
                     found.push(key);
                 }
             }
@@ -137,9 +138,18 @@ fn conflict_of(
     place: &[u8],
     bytes: &[u8],
 ) -> Result<Option<Conflict>, journal::Error> {
-    let (key, Some(kind)) = opened(place, bytes)? else { return Ok(None) };
+    let (key, record) = opened(place, bytes)?;
+    let kind = if is_decision(&record) { None } else { kind_of(record, &key)? };
+    kind.map(|kind| with_both_sides(view, key, kind)).transpose()
+}
+
+fn with_both_sides<R: ReadableTable<Bytes, Bytes>>(
+    view: &View<'_, R>,
+    key: EntityKey,
+    kind: ConflictKind,
+) -> Result<Conflict, journal::Error> {
     let (base, stamps) = view.base(&key)?;
-    Ok(Some(Conflict { kind, local: view.visible(&key)?, remote: version_of(&base, stamps), key }))
+    Ok(Conflict { kind, local: view.visible(&key)?, remote: version_of(&base, stamps), key })
 }
 
 /// Refuses to go on from a conflict that has been closed, or of which a side has moved, since it was read.
@@ -158,28 +168,38 @@ pub(super) fn require_same(
     if is_same { Ok(()) } else { Err(Error::NoConflict { key: key.clone() }) }
 }
 
-/// A conflict that is open; no kind where it is decided.
-fn opened(place: &[u8], bytes: &[u8]) -> Result<(EntityKey, Option<ConflictKind>), journal::Error> {
+/// A conflict that is open or decided.
+fn opened(place: &[u8], bytes: &[u8]) -> Result<(EntityKey, ConflictRecord), journal::Error> {
     let key = entity_of(place).map_err(damaged("an open conflict"))?;
     let record = frame::open_record(FrameKind::Conflict, place, bytes);
     let record = record.map_err(damaged(format!("the conflict of {key}")))?;
-    let kind = kind_of(record, &key)?;
-    Ok((key, kind))
+    Ok((key, record))
 }
 
+fn is_decision(record: &ConflictRecord) -> bool {
+    matches!(record, ConflictRecord::Decided { .. } | ConflictRecord::DecidedClash { .. })
+}
+
+/// What a conflict is about; nothing where both sides changed the entity and that is decided.
 fn kind_of(record: ConflictRecord, key: &EntityKey) -> Result<Option<ConflictKind>, journal::Error> {
-    let name = || format!("the conflict of {key}");
-    Ok(Some(match record {
+    Ok(match record {
         ConflictRecord::Concurrent { before } => {
-            ConflictKind::Concurrent { before: before.version().map_err(damaged(name()))? }
+            let before = before.version().map_err(damaged(format!("the conflict of {key}")))?;
+            Some(ConflictKind::Concurrent { before })
         }
-        ConflictRecord::Decided { .. } | ConflictRecord::DecidedClash { .. } => return Ok(None),
-        ConflictRecord::Clash(ClashRecord { unique, values, holder, before }) => {
-            let holder = key_of(key.collection().as_str(), holder).map_err(damaged(name()))?;
-            let before = before.map(VersionRecord::version).transpose().map_err(damaged(name()))?;
-            ConflictKind::Clash { unique, values, holder, before }
+        ConflictRecord::Decided { .. } => None,
+        ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. } => {
+            Some(kind_of_clash(clash, key)?)
         }
-    }))
+    })
+}
+
+fn kind_of_clash(clash: ClashRecord, key: &EntityKey) -> Result<ConflictKind, journal::Error> {
+    let name = || format!("the conflict of {key}");
+    let ClashRecord { unique, values, holder, before } = clash;
+    let holder = key_of(key.collection().as_str(), holder).map_err(damaged(name()))?;
+    let before = before.map(VersionRecord::version).transpose().map_err(damaged(name()))?;
+    Ok(ConflictKind::Clash { unique, values, holder, before })
 }
 
 /// Opens a conflict; one that is open already stays as it is: there is one an entity.
@@ -192,16 +212,11 @@ pub(super) fn open_concurrent(
     match get(txn, key)? {
         None | Some(ConflictRecord::Decided { .. }) => put(txn, key, &ConflictRecord::Concurrent { before }),
         // What was decided about a clash was decided without that: it is asked again.
-        Some(ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. })
-            if clash.before.is_none() =>
-        {
-            put(txn, key, &ConflictRecord::Clash(ClashRecord { before: Some(before), ..clash }))
+        Some(ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. }) => {
+            let before = clash.before.or(Some(before));
+            put(txn, key, &ConflictRecord::Clash(ClashRecord { before, ..clash }))
         }
-        Some(
-            ConflictRecord::Concurrent { .. }
-            | ConflictRecord::Clash(_)
-            | ConflictRecord::DecidedClash { .. },
-        ) => Ok(()),
+        Some(ConflictRecord::Concurrent { .. }) => Ok(()),
     }
 }
 
@@ -282,20 +297,32 @@ pub(super) fn engaged(snapshot: &Snapshot) -> Result<HashSet<EntityKey>, journal
     Ok(found)
 }
 
-/// Opens a clash again that was decided before who has the key was seen here, unless it has come to nothing; how it was
-/// decided.
-pub(super) fn reopen(
+/// A clash that was decided before who has the key was seen here, and how; nothing where it has come to nothing.
+pub(super) fn decided_clash(
     txn: &WriteTransaction,
     view: &mut View<'_, Tables<'_>>,
     key: &EntityKey,
-) -> Result<Option<Resolution>, journal::Error> {
-    let Some(ConflictRecord::DecidedClash { clash, is_newest }) = get(txn, key)? else { return Ok(None) };
-    let holder = clash.holder;
-    put(txn, key, &ConflictRecord::Clash(clash))?;
-    end_clashes(txn, view, &|holds| holds.id().into_bytes() == holder)?;
+) -> Result<Option<(Conflict, Resolution)>, journal::Error> {
+    let Some(ConflictRecord::DecidedClash { clash, .. }) = get(txn, key)? else { return Ok(None) };
+    // Who has the key may be gone without a trace.
+    end_clashes(txn, view, &|holder| holder.id().into_bytes() == clash.holder)?;
     end_unneeded(txn, view)?;
-    let how = if is_newest { Resolution::Newest } else { Resolution::Local };
-    Ok(matches!(get(txn, key)?, Some(ConflictRecord::Clash(_))).then_some(how))
+    let Some(ConflictRecord::DecidedClash { clash, is_newest }) = get(txn, key)? else { return Ok(None) };
+    let conflict = with_both_sides(view, key.clone(), kind_of_clash(clash, key)?)?;
+    Ok(Some((conflict, if is_newest { Resolution::Newest } else { Resolution::Local })))
+}
+
+/// Opens again what was decided.
+pub(super) fn reopen(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> {
+    let open = |record| match record {
+        ConflictRecord::Concurrent { before } | ConflictRecord::Decided { before } => {
+            ConflictRecord::Concurrent { before }
+        }
+        ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. } => {
+            ConflictRecord::Clash(clash)
+        }
+    };
+    get(txn, key)?.map_or(Ok(()), |record| put(txn, key, &open(record)))
 }
 
 /// Whether an entity was decided about, and waits for what the other side did to be seen here.
@@ -364,8 +391,8 @@ fn clashing_with(
     let mut found = Vec::new();
     for row in table.iter().map_err(engine)? {
         let (place, value) = row.map_err(engine)?;
-        let (key, kind) = opened(place.value(), value.value())?;
-        if let Some(ConflictKind::Clash { unique, values, holder, .. }) = kind
+        let (key, record) = opened(place.value(), value.value())?;
+        if let Some(ConflictKind::Clash { unique, values, holder, .. }) = kind_of(record, &key)?
             && holders(&holder)
         {
             found.push(Clashing { key, unique, values, holder });
@@ -380,22 +407,6 @@ fn has_come_to_agree(view: &View<'_, Tables<'_>>, key: &EntityKey) -> Result<boo
     Ok(view.visible(key)?.existence.looks_like(&version_of(&base, stamps).existence))
 }
 
-/// Both sides have come to the same; a clash stays one.
-fn agree(txn: &WriteTransaction, key: &EntityKey) -> Result<(), journal::Error> {
-    match get(txn, key)? {
-        Some(ConflictRecord::Clash(clash)) => {
-            put(txn, key, &ConflictRecord::Clash(ClashRecord { before: None, ..clash }))
-        }
-        Some(ConflictRecord::DecidedClash { clash, is_newest }) => {
-            let clash = ClashRecord { before: None, ..clash };
-            put(txn, key, &ConflictRecord::DecidedClash { clash, is_newest })
-        }
-        Some(ConflictRecord::Concurrent { .. } | ConflictRecord::Decided { .. }) | None => {
-            remove(txn, key).map(drop)
-        }
-    }
-}
-
 /// An edit may be the end of a conflict: the sides come to agree, or, of a clash, the key is another one now.
 pub(super) fn edited(
     txn: &WriteTransaction,
@@ -404,7 +415,8 @@ pub(super) fn edited(
 ) -> Result<(), Error> {
     let is_decided = is_decided(txn, key)?;
     if (is_decided || before_both(txn, key)?.is_some()) && has_come_to_agree(view, key)? {
-        agree(txn, key)?;
+        // Nothing of it is to be sent, so it clashes with nobody either.
+        remove(txn, key)?;
         view.changed.push((key.clone(), Cause::Conflict));
     }
     let Some(ConflictRecord::Clash(clash) | ConflictRecord::DecidedClash { clash, .. }) = get(txn, key)?

@@ -189,3 +189,26 @@ fn shown(refusals: &[Refusal]) -> String {
     }
     format!("nothing was merged: {}", said.join("; "))
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::algebra::CollectionName;
+    use crate::merge::Pair;
+
+    #[test]
+    fn of_many_reasons_some_are_said_and_how_many_more_there_are() {
+        let key = |n| EntityKey::new(CollectionName::new("units").unwrap(), Uuid::from_u128(n)).unwrap();
+        let refusal = |n| Refusal::NoClash { pair: Pair { source: key(n), dest: key(n + 100) } };
+        let all: Vec<Refusal> = (1..=22).map(refusal).collect();
+        let said = |count: usize| shown(all.get(..count).unwrap());
+        assert_eq!(said(20).matches("units").count(), 40);
+        assert!(!said(20).contains("more"), "{}", said(20));
+        for (count, more) in [(21, "; and 1 more"), (22, "; and 2 more")] {
+            assert!(said(count).ends_with(more), "{}", said(count));
+            assert_eq!(said(count).matches("units").count(), 40);
+        }
+    }
+}

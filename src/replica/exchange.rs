@@ -51,8 +51,7 @@ impl Replica {
                 let operation = match (edit.view.visible(&key)?.existence, state) {
                     (Existence::Live(seen), Some(state)) => Operation::patch(key, seen.changes_to(&state)),
                     (Existence::Absent | Existence::Dead(_), Some(state)) => Operation::create(key, state),
-                    (Existence::Live(_), None) => Operation::delete(key),
-                    (Existence::Absent | Existence::Dead(_), None) => continue,
+                    (_, None) => Operation::delete(key),
                 };
                 edit.carry_out(&operation)?;
             }

@@ -31,9 +31,7 @@ impl Taking {
         }
         let local = view.unsent()?;
         let mut sharing = self.unsent(work, view, local.iter())?;
-        sharing.retain(|key, unsent| {
-            key != root && unsent.entry.effect.groups.iter().any(|group| groups.contains(group))
-        });
+        sharing.retain(|_, unsent| unsent.entry.effect.groups.iter().any(|group| groups.contains(group)));
         // Who belongs to it: by references of what the authority holds, from the root on, both ways.
         let mut unit: BTreeSet<EntityKey> = BTreeSet::from([root.clone()]);
         loop {
@@ -147,12 +145,11 @@ impl Taking {
                 let other = Other { version: &child, has_changed: &|_| true, was_absent: false };
                 let policy = view.schema.policy(key.collection());
                 match decide(policy, &part, self.own, &other) {
-                    Decision::Agreed => {}
                     // It will be taken along, and nobody who deletes has seen it.
                     Decision::Local { .. } if reference.on_delete == OnDelete::Cascade => {
                         lost::keep(work.txn, key, &[Loss::overwritten(state)], self.now)?;
                     }
-                    Decision::Local { .. } => {}
+                    Decision::Local { .. } | Decision::Agreed => {}
                     // Decided about already: it takes along what is seen now.
                     Decision::Held if conflicts::is_decided(work.txn, &parent)? => {}
                     Decision::Held => {

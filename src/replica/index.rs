@@ -35,18 +35,18 @@ impl<R: ReadableTable<Bytes, Bytes>> Index<R> {
 
     /// The ids at the places that begin so, in their order.
     pub(super) fn found(&self, prefix: &[u8]) -> Result<Vec<Uuid>, Error> {
-        let end = behind(prefix);
-        let rows = match &end {
-            Some(end) => self.table.range(prefix..end.as_slice()),
-            None => self.table.range(prefix..),
-        };
         let mut ids = BTreeMap::new();
-        for row in rows.map_err(engine)? {
+        for row in ranged(&self.table, prefix)? {
             ids.extend(id_behind(prefix, row.map_err(engine)?.0.value()).map(|id| (id, true)));
         }
         let moved = self.moves.range(prefix.to_vec()..).take_while(|(place, _)| place.starts_with(prefix));
         ids.extend(moved.filter_map(|(place, is_in)| Some((id_behind(prefix, place)?, *is_in))));
         Ok(ids.into_iter().filter(|(_, is_in)| *is_in).map(|(id, _)| id).collect())
+    }
+
+    /// Whether a place is taken, as far as that is written.
+    pub(super) fn has(&self, place: &[u8]) -> Result<bool, Error> {
+        Ok(self.table.get(place).map_err(engine)?.is_some())
     }
 
     /// How many places are taken, as far as that is written.
@@ -126,8 +126,19 @@ fn id_behind(prefix: &[u8], key: &[u8]) -> Option<Uuid> {
     key.strip_prefix(prefix).and_then(|id| <[u8; 16]>::try_from(id).ok()).map(Uuid::from_bytes)
 }
 
+/// The rows of a table whose keys begin so.
+pub(super) fn ranged<'r, R: ReadableTable<Bytes, Bytes>>(
+    table: &'r R,
+    prefix: &[u8],
+) -> Result<redb::Range<'r, Bytes, Bytes>, Error> {
+    match behind(prefix) {
+        Some(end) => table.range(prefix..end.as_slice()).map_err(engine),
+        None => table.range(prefix..).map_err(engine),
+    }
+}
+
 /// The first key behind all those that begin so.
-pub(super) fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
+fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {
@@ -136,4 +147,17 @@ pub(super) fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_so_ends_before_the_next_that_does_not() {
+        assert_eq!(behind(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(behind(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(behind(b"\xff"), None);
+        assert_eq!(behind(b""), None);
+    }
 }

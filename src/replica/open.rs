@@ -153,7 +153,7 @@ fn named(file: String, error: Error) -> Error {
             Error::Damaged { place: file, why: format!("{place}: {source}") }
         }
         Error::Journal { source: journal::Error::Corrupted { why } } => Error::Damaged { place: file, why },
-        Error::Journal { source: journal::Error::Newer { place, source } } if place != file => {
+        Error::Journal { source: journal::Error::Newer { place, source } } => {
             journal::Error::Newer { place: format!("{file}, {place},"), source }.into()
         }
         error => error,
@@ -252,25 +252,83 @@ fn require_no_duplicates(work: &Work<'_>, view: &View<'_, super::Tables<'_>>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::PathBuf;
 
-    #[test]
-    fn a_stored_schema_that_is_none_is_said_of_its_file() {
+    use redb::{TableDefinition, TableHandle};
+
+    use super::*;
+    use crate::algebra::CollectionName;
+    use crate::journal::tables::entity_bytes;
+
+    /// A replica's file in which something was written that is no such thing.
+    fn with_lies(lie: impl Fn(&mut Work<'_>) -> Result<(), journal::Error>) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("crew");
         let replica = Replica::create(&path, Options::new()).unwrap();
-        let lies = replica.maintain(|work, _| {
-            let record = keep::record_in(work.txn)?.unwrap_or_default();
-            put_record(work.txn, &ReplicaRecord { schema: "{\n".to_owned(), ..record })?;
+        let lies = replica.journal.inner.maintain(|work| {
+            lie(work)?;
             work.has_written = true;
             Ok(())
         });
         lies.unwrap();
-        drop(replica);
+        (folder, path)
+    }
+
+    fn insert(
+        work: &Work<'_>,
+        table: TableDefinition<'_, &[u8], &[u8]>,
+        place: &[u8],
+    ) -> Result<(), journal::Error> {
+        let mut table = work.txn.open_table(table).map_err(engine)?;
+        table.insert(place, b"nothing of ours".as_slice()).map_err(engine)?;
+        Ok(())
+    }
+
+    fn require_said_of(path: &Path, error: &Error, why: &str) {
+        assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains(&path.display().to_string()) && said.contains(why), "{said}");
+    }
+
+    #[test]
+    fn a_stored_schema_that_is_none_is_said_of_its_file() {
+        let (_folder, path) = with_lies(|work| {
+            let record = keep::record_in(work.txn)?.unwrap_or_default();
+            put_record(work.txn, &ReplicaRecord { schema: "{\n".to_owned(), ..record })
+        });
         for error in [Replica::open_to_read(&path, Options::new()), Replica::open(&path, Options::new())] {
-            let error = error.unwrap_err();
-            assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
-            assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+            require_said_of(&path, &error.unwrap_err(), "the stored schema");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_opened_of_a_file_that_is_only_read_is_said_of_it() {
+        let (_folder, path) = with_lies(|work| insert(work, META, REPLICA_KEY));
+        let error = Replica::open_to_read(&path, Options::new()).unwrap_err();
+        require_said_of(&path, &error, "replica");
+    }
+
+    #[test]
+    fn a_file_that_is_only_read_is_refused_where_something_in_it_would_have_to_be_set_aside() {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        let place = entity_bytes(&key);
+        let (_folder, path) = with_lies(|work| insert(work, BASE, &place));
+        let before = std::fs::read(&path).unwrap();
+        // Another schema has all of it read.
+        let schema = Schema::from_json(r#"{"collections":{"notes":{"unique":[["title"]]}}}"#).unwrap();
+        let error = Replica::open_to_read(&path, Options::new().schema(schema)).unwrap_err();
+        require_said_of(&path, &error, "set aside");
+        assert!(std::fs::read(&path).unwrap() == before);
+    }
+
+    #[test]
+    fn a_table_of_another_kind_is_said_of_the_file_that_it_is_in() {
+        let (_folder, path) = with_lies(|work| {
+            work.txn.delete_table(UNIQUE).map_err(engine)?;
+            let other: TableDefinition<'_, u64, u64> = TableDefinition::new(UNIQUE.name());
+            work.txn.open_table(other).map(drop).map_err(engine)
+        });
+        let error = Replica::open_to_read(&path, Options::new()).unwrap_err();
+        require_said_of(&path, &error, UNIQUE.name());
     }
 }

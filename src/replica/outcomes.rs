@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use uuid::Uuid;
+
 use super::conflicts;
 use super::error::Error;
 use super::keep::put_cursors;
@@ -12,7 +14,7 @@ use super::{Replica, Tables};
 use crate::algebra::{
     Base, Bunch, CollectionName, Cursors, Effect, EntityKey, Epoch, Group, Limits, Liveness, Millis,
     OnDelete, Outcome, Outcomes, Page, Policy, ReplicaId, Resulting, Schema, Stamps, State, Version,
-    changing, key_values, live_key_values, written,
+    changing, key_values, written,
 };
 use crate::codec::records::CauseRecord;
 use crate::journal::Work;
@@ -60,8 +62,8 @@ impl Replica {
             let bunch = if let Sealing::Done(bunch) = &sealing { bunch.as_ref() } else { None };
             let sent = bunch.iter().flat_map(|bunch| &bunch.operations).map(|planned| &planned.operation.key);
             let sent: BTreeSet<&EntityKey> = sent.collect();
-            let nothing = work.overrides.iter().filter(|(key, left)| left.is_none() && !sent.contains(key));
-            for key in nothing.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            let nothing = work.overrides.keys().filter(|key| !sent.contains(key));
+            for key in nothing.cloned().collect::<Vec<_>>() {
                 let (base, stamps) = view.base(&key)?;
                 // What came back and went again before it was sent is remembered as it was seen here.
                 view.lay_with(&key, &base, &stamps, None, Cause::Local, true)?;
@@ -256,39 +258,7 @@ impl Settlement {
                 return Ok(());
             }
             Outcome::Clash { unique, holder, of } => {
-                work.come_back(entry, newer.clone());
-                if let Some(of) = of
-                    && let Some(values) =
-                        view.visible(of)?.existence.state().and_then(|state| key_values(state, unique))
-                {
-                    // The conflict is the parent's, and what needs it waits.
-                    self.settled.conflicting.push(of.clone());
-                    self.settled.waiting.push(key.clone());
-                    conflicts::open_clash(work.txn, of, unique, &values, *holder)?;
-                    work.wait_for(key, of)?;
-                    view.changed.push((of.clone(), Cause::Conflict));
-                    return Ok(());
-                }
-                let sealed = under(decided).after(&entry.effect, self.own);
-                let visible = view.visible(key)?;
-                let [sent, seen] =
-                    [&sealed, &visible].map(|version| live_key_values(&version.existence, unique));
-                match sent.filter(|sent| seen.as_ref() == Some(sent)) {
-                    Some(values) => {
-                        self.settled.conflicting.push(key.clone());
-                        conflicts::open_clash(work.txn, key, unique, &values, *holder)?;
-                        view.changed.push((key.clone(), Cause::Conflict));
-                    }
-                    None if newer.is_some() => self.settled.mended.push(key.clone()),
-                    // It has no such key, so nothing that is known here could end it.
-                    None => {
-                        self.settled.parked.push(key.clone());
-                        work.overrides.remove(key);
-                        let holder = holder.into_bytes();
-                        work.park(entry, CauseRecord::Clash { unique: unique.clone(), holder }, self.bunch)?;
-                    }
-                }
-                return Ok(());
+                return self.clashes(work, view, decided, unique, *holder, of.as_ref());
             }
             Outcome::Waits { on } => {
                 work.come_back(entry, newer.clone());
@@ -308,9 +278,7 @@ impl Settlement {
         lost::keep(work.txn, key, &rebase.losses, self.now)?;
         let before = newer.as_ref().map(|newer| &newer.effect);
         if rebase.left.as_ref() != before {
-            if rebase.left.is_none()
-                && let Some(newer) = newer
-            {
+            if let (None, Some(newer)) = (&rebase.left, newer) {
                 work.state.settled += u64::from(newer.effect.shape.operations);
             }
             let first_at = newer.as_ref().map_or(entry.first_at, |newer| newer.first_at);
@@ -326,6 +294,56 @@ impl Settlement {
             return Ok(view.lay_as_seen(key, &base, &stamps)?);
         }
         view.lay_with(key, &base, &stamps, left, cause, is_own_delete)?;
+        Ok(())
+    }
+
+    /// A unique key is taken that the entity has, or a parent that would come back with it: then the conflict is the
+    /// parent's, and what needs it waits.
+    fn clashes(
+        &mut self,
+        work: &mut Work<'_>,
+        view: &mut View<'_, Tables<'_>>,
+        decided: &Decided,
+        unique: &[String],
+        holder: Uuid,
+        of: Option<&EntityKey>,
+    ) -> Result<(), Error> {
+        let Decided { entry, newer, .. } = decided;
+        let key = &entry.key;
+        work.come_back(entry, newer.clone());
+        let about = of.unwrap_or(key);
+        let seen = view.visible(about)?;
+        let sent = match of {
+            None => under(decided).after(&entry.effect, self.own),
+            Some(parent) if view.local(parent)?.is_some_and(|local| !local.is_kept) => {
+                view.base(parent).map(|(base, stamps)| version_of(&base, stamps))?
+            }
+            Some(_) => seen.clone(),
+        };
+        let values = |version: &Version| {
+            // A parent that is known to be deleted would come back as it was.
+            let state = if of.is_some() { version.existence.state() } else { version.existence.live() };
+            state.and_then(|state| key_values(state, unique))
+        };
+        let is_as_sent =
+            sent.existence.is_live() == seen.existence.is_live() && values(&sent) == values(&seen);
+        if let Some(values) = values(&sent).filter(|_| is_as_sent) {
+            self.settled.conflicting.push(about.clone());
+            conflicts::open_clash(work.txn, about, unique, &values, holder)?;
+            view.changed.push((about.clone(), Cause::Conflict));
+        } else if newer.is_none() && (of.is_none() || is_as_sent) {
+            // There is no such key, and no edit that is to be sent: so nothing that is known here could end it.
+            self.settled.parked.push(key.clone());
+            work.overrides.remove(key);
+            let cause = CauseRecord::Clash { unique: unique.to_vec(), holder: holder.into_bytes() };
+            return Ok(work.park(entry, cause, self.bunch)?);
+        } else if of.is_none() {
+            self.settled.mended.push(key.clone());
+        }
+        if let Some(parent) = of {
+            self.settled.waiting.push(key.clone());
+            work.wait_for(key, parent)?;
+        }
         Ok(())
     }
 

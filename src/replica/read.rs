@@ -124,15 +124,26 @@ impl Replica {
         unique: &[&str],
         values: &[serde_json::Value],
     ) -> Result<Vec<EntityKey>, Error> {
+        let sought = self.sought(collection, unique, values)?;
+        let Some((number, values)) = sought else { return Ok(Vec::new()) };
+        self.read(|_, view| view.holders(collection, number, &values))
+    }
+
+    /// The number of a unique key, and values as they stand in it; nothing where nobody can have them.
+    pub(super) fn sought(
+        &self,
+        collection: &CollectionName,
+        unique: &[&str],
+        values: &[serde_json::Value],
+    ) -> Result<Option<(usize, Vec<String>)>, Error> {
         let declared = self.schema.collection(collection);
         let number = declared.and_then(|declared| declared.unique_keys().position(|fields| fields == unique));
-        let Some(number) = number.filter(|_| unique.len() == values.len()) else { return Ok(Vec::new()) };
+        let Some(number) = number.filter(|_| unique.len() == values.len()) else { return Ok(None) };
         let fields: serde_json::Map<String, serde_json::Value> =
             unique.iter().map(|field| (*field).to_owned()).zip(values.iter().cloned()).collect();
         let state = State::from_serialize(&fields)?;
         let fields: Vec<String> = unique.iter().map(|field| (*field).to_owned()).collect();
-        let Some(values) = crate::algebra::key_values(&state, &fields) else { return Ok(Vec::new()) };
-        self.read(|_, view| view.holders(collection, number, &values))
+        Ok(crate::algebra::key_values(&state, &fields).map(|values| (number, values)))
     }
 
     /// The live entities of a collection that refer to another one by a field of the schema's.
@@ -157,26 +168,24 @@ fn entity_of(
     is_born: impl FnOnce() -> Result<bool, journal::Error>,
 ) -> Result<Entity, journal::Error> {
     let (base, stamps) = view.base(key)?;
-    let mut local = view.local(key)?;
+    let is_unsent = view.local(key)?.is_some_and(|local| !local.is_kept);
     let version = view.visible(key)?;
     let is_as_there = version.existence.looks_like(&version_of(&base, stamps).existence);
-    // Back where it was is nothing to send; unless what is on its way, or waits, says otherwise.
-    if is_as_there && local.is_some() && !is_engaged()? {
-        local = None;
-    }
-    let unsent = local.filter(|local| !local.is_kept);
-    // An update of what is not known here is no creation: the authority may well know it.
-    let is_new = unsent.is_some()
-        && version.existence.is_live()
+    // An update or a delete of what is not known here is no creation: the authority may well know it.
+    let is_new = is_unsent
         && match base {
             Base::Absent => true,
             Base::Unknown => is_born()?,
             Base::Live(_) | Base::Dead(_) => false,
         };
-    let status = match unsent {
-        Some(_) if is_new => Status::Created,
-        Some(_) => Status::Changed,
-        None => Status::Synchronised,
+    let may_be_back = is_unsent && is_as_there && (is_new || base != Base::Unknown);
+    // Back where it was is nothing to send; unless what is on its way, or waits, says otherwise.
+    let status = if !is_unsent || (may_be_back && !is_engaged()?) {
+        Status::Synchronised
+    } else if is_new && version.existence.is_live() {
+        Status::Created
+    } else {
+        Status::Changed
     };
     Ok(Entity { version, status, epoch: base.epoch() })
 }

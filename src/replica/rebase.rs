@@ -111,14 +111,13 @@ pub(super) fn unit_part(
     is_of_unit: &dyn Fn(&EntityKey) -> bool,
 ) -> Option<UnitPart> {
     match effect.shape.liveness {
-        Liveness::Keep => None,
         Liveness::Dead => {
             let mut edit = effect.clone();
             edit.shape.liveness = Liveness::Live;
             let left = (!matches!(edit.content, Content::Keep)).then_some(edit);
             Some(UnitPart { left, loss: lost_local(effect, Why::Unit) })
         }
-        Liveness::Live => {
+        Liveness::Live | Liveness::Keep => {
             let Content::Merge(patch) = &effect.content else { return None };
             let state = before.live()?;
             let dropped = schema.targets(key, state).filter(|(field, reference, to)| {

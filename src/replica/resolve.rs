@@ -3,7 +3,7 @@
 
 use redb::WriteTransaction;
 
-use super::conflicts::{self, Conflict, ConflictKind, Resolution, before_both, get, put, remove};
+use super::conflicts::{self, Conflict, ConflictKind, Resolution, put, remove};
 use super::down::Applied;
 use super::error::Error;
 use super::lost::{self, Loss, Side, Why};
@@ -16,7 +16,7 @@ use crate::algebra::{
     Base, Decision, Effect, EntityKey, Existence, Liveness, Millis, OnDelete, Operation, Other, Patch,
     Policy, Schema, State, Version, decide, live_key_values, overwritten, written,
 };
-use crate::codec::kept::ConflictRecord;
+use crate::codec::kept::{ClashRecord, ConflictRecord, VersionRecord};
 use crate::journal::entry::Entry;
 use crate::journal::{self, Durability};
 
@@ -39,11 +39,17 @@ impl Replica {
 
     fn resolve_as(&self, conflict: &Conflict, resolution: &Resolution) -> Result<(), Error> {
         let key = &conflict.key;
-        if let (ConflictKind::Clash { holder, .. }, Resolution::Local | Resolution::Newest) =
-            (&conflict.kind, resolution)
+        if let (
+            ConflictKind::Clash { unique, values, holder, before },
+            Resolution::Local | Resolution::Newest,
+        ) = (&conflict.kind, resolution)
             && !self.is_seen(holder)?
         {
-            return self.decide_unseen(key, *resolution == Resolution::Newest);
+            let (unique, values) = (unique.clone(), values.clone());
+            let before = before.as_ref().map(VersionRecord::of);
+            let clash = ClashRecord { unique, values, holder: holder.id().into_bytes(), before };
+            let is_newest = *resolution == Resolution::Newest;
+            return self.decide_unseen(conflict, &ConflictRecord::DecidedClash { clash, is_newest });
         }
         match resolution {
             Resolution::Delete => self.resolve_by(conflict, Operation::delete(key.clone())),
@@ -79,12 +85,11 @@ impl Replica {
     }
 
     /// Decides a clash for this side, or for the later one, before who has the key is seen here.
-    fn decide_unseen(&self, key: &EntityKey, is_newest: bool) -> Result<(), Error> {
+    fn decide_unseen(&self, conflict: &Conflict, decided: &ConflictRecord) -> Result<(), Error> {
+        let key = &conflict.key;
         self.maintain(|work, view| {
-            let Some(ConflictRecord::Clash(clash)) = get(work.txn, key)? else {
-                return Err(Error::NoConflict { key: key.clone() });
-            };
-            put(work.txn, key, &ConflictRecord::DecidedClash { clash, is_newest })?;
+            conflicts::require_same(work.txn, view, conflict, &view.visible(key)?)?;
+            put(work.txn, key, decided)?;
             work.has_written = true;
             view.changed.push((key.clone(), Cause::Conflict));
             Ok(())
@@ -101,16 +106,15 @@ impl Replica {
         }
         let theirs = self.read(|_, view| {
             let mut latest = None;
-            match &conflict.local.existence {
-                Existence::Absent => {}
-                Existence::Dead(_) => {
+            match conflict.local.existence.live() {
+                None => {
                     for (from, field, _) in view.schema.referrers(conflict.key.collection()) {
                         for child in view.children(&conflict.key, from, field)? {
                             latest = latest.max(view.visible(&child)?.stamps.latest());
                         }
                     }
                 }
-                Existence::Live(state) => {
+                Some(state) => {
                     for (_, _, parent) in view.schema.targets(&conflict.key, state) {
                         let parent = view.visible(&parent)?;
                         if !parent.existence.is_live() {
@@ -179,11 +183,9 @@ impl Replica {
     ) -> Result<(), Error> {
         let key = &conflict.key;
         let now = (self.journal.inner.options.clock)();
-        let is_concurrent = matches!(conflict.kind, ConflictKind::Concurrent { .. });
         self.commit_with(Durability::Durable, edits, |txn, view, touched| {
             let after = view.visible(key)?;
             conflicts::require_same(txn, view, conflict, touched.get(key).unwrap_or(&after))?;
-            let before = before_both(txn, key)?;
             remove(txn, key)?;
             lost::keep(txn, key, &losses(&after), now)?;
             let was_deleted = !conflict.local.existence.is_live();
@@ -194,10 +196,12 @@ impl Replica {
             }
             let is_same_side = after.existence.is_live() == conflict.local.existence.is_live();
             let took_nothing = touched.keys().all(|touched| touched == key);
-            if let (true, Some(before)) = (is_concurrent && is_same_side && took_nothing, before)
-                && is_about_unseen(conflict, view.schema)
+            if let ConflictKind::Concurrent { before } = &conflict.kind
+                && is_same_side
+                && took_nothing
+                && is_about_unseen(conflict, before, view.schema)
             {
-                put(txn, key, &ConflictRecord::Decided { before })?;
+                put(txn, key, &ConflictRecord::Decided { before: VersionRecord::of(before) })?;
             }
             view.changed.push((key.clone(), Cause::Conflict));
             Ok(())
@@ -254,11 +258,12 @@ impl Replica {
                     return Ok(Carry::Out);
                 }
                 work.has_written = true;
-                Ok(conflicts::reopen(work.txn, view, &key)?.map_or(Carry::Nothing, Carry::As))
+                let decided = conflicts::decided_clash(work.txn, view, &key)?;
+                Ok(decided.map_or(Carry::Nothing, |(conflict, how)| Carry::As(Box::new(conflict), how)))
             })?;
             let done = match carry {
                 Carry::Nothing => Ok(()),
-                Carry::As(resolution) => self.resolve(&key, &resolution),
+                Carry::As(conflict, resolution) => self.resolve_as(&conflict, &resolution),
                 Carry::Out => {
                     let stands_by = |edit: &mut Edit<'_, '_, '_>| edit.stand_by(&key);
                     let closes =
@@ -270,7 +275,8 @@ impl Replica {
                 }
             };
             match done {
-                Ok(()) => {}
+                // Or it is another one by now, which is looked at when more has come.
+                Ok(()) | Err(Error::NoConflict { .. }) => {}
                 // Not as it was decided, so it is asked again.
                 Err(
                     Error::Restricted { .. }
@@ -286,11 +292,9 @@ impl Replica {
 
     fn ask_again(&self, key: &EntityKey) -> Result<(), Error> {
         self.maintain(|work, view| {
-            if let Some(ConflictRecord::Decided { before }) = get(work.txn, key)? {
-                put(work.txn, key, &ConflictRecord::Concurrent { before })?;
-                work.has_written = true;
-                view.changed.push((key.clone(), Cause::Conflict));
-            }
+            conflicts::reopen(work.txn, key)?;
+            work.has_written = true;
+            view.changed.push((key.clone(), Cause::Conflict));
             Ok(())
         })
     }
@@ -329,16 +333,14 @@ fn is_of_unit(
 
 /// Whether a conflict may be about something that is not seen here: the other side did nothing to the entity itself,
 /// or deleted it, perhaps together with what it refers to.
-fn is_about_unseen(conflict: &Conflict, schema: &Schema) -> bool {
-    let ConflictKind::Concurrent { before } = &conflict.kind else { return false };
+fn is_about_unseen(conflict: &Conflict, before: &Version, schema: &Schema) -> bool {
     let key = &conflict.key;
-    match &conflict.local.existence {
-        Existence::Absent => false,
-        Existence::Dead(_) => {
+    match conflict.local.existence.live() {
+        None => {
             conflict.remote.existence == before.existence
                 && schema.referrers(key.collection()).next().is_some()
         }
-        Existence::Live(state) => {
+        Some(state) => {
             !conflict.remote.existence.is_live()
                 && schema
                     .targets(key, state)
@@ -360,10 +362,8 @@ fn keep_taken(
         let after = view.visible(key)?;
         let left = |field: &str| after.existence.live().and_then(|after| after.raw(field));
         let taken = state.only(|field| left(field) != state.raw(field));
-        if !taken.is_empty() {
-            let fields = State::empty().changes_to(&taken);
-            lost::keep(txn, key, &[Loss::of(Side::Remote, Why::Resolved, fields)], now)?;
-        }
+        let fields = State::empty().changes_to(&taken);
+        lost::keep(txn, key, &[Loss::of(Side::Remote, Why::Resolved, fields)], now)?;
     }
     Ok(())
 }
@@ -384,7 +384,7 @@ enum Carry {
     /// A clash that came to nothing.
     Nothing,
     /// A clash, as it was decided.
-    As(Resolution),
+    As(Box<Conflict>, Resolution),
     /// What was decided for this side.
     Out,
 }

@@ -137,9 +137,7 @@ impl Taking {
         for (key, entry) in work.pending(&local)? {
             // What this transaction has made of it already.
             let entry = work.overrides.get(&key).cloned().unwrap_or(Some(entry));
-            if let Some(entry) = entry {
-                found.insert(key, Unsent { entry, is_parked: false });
-            }
+            found.extend(entry.map(|entry| (key, Unsent { entry, is_parked: false })));
         }
         for key in local {
             if let Some((entry, _)) = parked::get(work.txn, &key)? {

@@ -2,16 +2,18 @@
 
 use std::marker::PhantomData;
 
+use redb::ReadOnlyTable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Replica;
 use super::error::Error;
 use super::transact::Edit;
+use super::view::View;
+use super::{Bytes, Replica};
 use crate::algebra::{CollectionName, EntityKey, Operation, Patch, State};
-use crate::journal::Durability;
+use crate::journal::{self, Durability};
 
 /// A collection whose entities are values of one type. What is changed in a value is stored as a patch of just that,
 /// so that fields which the type does not know, and those that somebody else changes, stay as they are.
@@ -104,7 +106,9 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// # Errors
     /// As [`Collection::get`].
     pub fn find(&self, unique: &[&str], values: &[Value]) -> Result<Vec<(Uuid, T)>, Error> {
-        self.values(self.replica.find(&self.name, unique, values)?)
+        let sought = self.replica.sought(&self.name, unique, values)?;
+        let Some((number, values)) = sought else { return Ok(Vec::new()) };
+        self.values(|view| view.holders(&self.name, number, &values))
     }
 
     /// The live entities that refer to another one by a field, as [`Replica::children`].
@@ -112,7 +116,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// # Errors
     /// As [`Collection::get`].
     pub fn children(&self, to: &EntityKey, field: &str) -> Result<Vec<(Uuid, T)>, Error> {
-        self.values(self.replica.children(to, &self.name, field)?)
+        self.values(|view| view.children(to, &self.name, field))
     }
 
     /// Creates an entity; one that is there becomes this value.
@@ -209,15 +213,17 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         self.replica.commit(&[operation], self.durability).map(drop)
     }
 
-    fn values(&self, keys: Vec<EntityKey>) -> Result<Vec<(Uuid, T)>, Error> {
-        let mut values = Vec::with_capacity(keys.len());
-        for key in keys {
-            // Between the two reads it may have gone.
-            if let Some(state) = self.replica.get(&key)? {
-                values.push((key.id(), value_of(&key, &state)?));
-            }
-        }
-        Ok(values)
+    /// The values of entities as they are when these are looked up.
+    fn values(
+        &self,
+        look_up: impl FnOnce(&View<'_, ReadOnlyTable<Bytes, Bytes>>) -> Result<Vec<EntityKey>, journal::Error>,
+    ) -> Result<Vec<(Uuid, T)>, Error> {
+        let found = self.replica.read(|_, view| {
+            let seen = |key: EntityKey| Ok((view.visible(&key)?.existence, key));
+            look_up(view)?.into_iter().map(seen).collect::<Result<Vec<_>, journal::Error>>()
+        })?;
+        let live = found.iter().filter_map(|(existence, key)| Some((key, existence.live()?)));
+        live.map(|(key, state)| Ok((key.id(), value_of(key, state)?))).collect()
     }
 }
 

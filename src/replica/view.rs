@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use uuid::Uuid;
 
-use super::index::{Index, behind, reference_prefix, unique_prefix, with_id};
+use super::index::{Index, ranged, reference_prefix, unique_prefix, with_id};
 use crate::algebra::{
     Base, CollectionName, Effect, EntityKey, Existence, ReplicaId, Schema, Stamps, State, Version,
 };
@@ -213,6 +213,16 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
         field: &str,
     ) -> Result<Vec<EntityKey>, Error> {
         named(from, self.references.found(&reference_prefix(to, from, field))?)
+    }
+
+    /// Whether an entity is found by its values in a unique key of this number.
+    pub(super) fn is_holder(&self, key: &EntityKey, number: usize, values: &[String]) -> Result<bool, Error> {
+        self.unique.has(&with_id(unique_prefix(key.collection(), number, values), key.id()))
+    }
+
+    /// Whether an entity is found by what it refers to by a field.
+    pub(super) fn is_child(&self, key: &EntityKey, field: &str, to: &EntityKey) -> Result<bool, Error> {
+        self.references.has(&with_id(reference_prefix(to, key.collection(), field), key.id()))
     }
 }
 
@@ -418,25 +428,12 @@ pub(super) fn base_of(place: &[u8], bytes: &[u8]) -> Result<(Base, Stamps), Erro
 
 /// What is seen beside that, as it stands in its place.
 pub(super) fn local_of(place: &[u8], bytes: &[u8]) -> Result<Local, Error> {
-    let name = || match entity_of(place) {
-        Ok(key) => format!("what is seen of {key}"),
-        Err(_) => "what is seen of an entity".to_owned(),
-    };
+    let name = || entity_of(place).map_or_else(|_| "an entity".to_owned(), |key| key.to_string());
+    let name = || format!("what is seen of {}", name());
     let record: LocalRecord =
         frame::open_record(FrameKind::Local, place, bytes).map_err(|error| damaged(name())(error))?;
     let is_kept = record.is_kept;
     Ok(Local { version: record.version().map_err(|error| damaged(name())(error))?, is_kept })
-}
-
-/// The rows of a table whose keys begin so.
-fn ranged<'r, R: ReadableTable<Bytes, Bytes>>(
-    table: &'r R,
-    prefix: &[u8],
-) -> Result<redb::Range<'r, Bytes, Bytes>, Error> {
-    match behind(prefix) {
-        Some(end) => table.range(prefix..end.as_slice()).map_err(engine),
-        None => table.range(prefix..).map_err(engine),
-    }
 }
 
 fn named(collection: &CollectionName, ids: Vec<Uuid>) -> Result<Vec<EntityKey>, Error> {

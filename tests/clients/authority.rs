@@ -62,8 +62,13 @@ impl Authority {
 
     /// Syncs, and gives how many questions that took.
     pub(crate) fn sync(&mut self, engine: &mut Engine) -> usize {
+        self.answer_all(engine, Want::SYNC)
+    }
+
+    /// Answers what is asked for this, and gives how many questions that took.
+    pub(crate) fn answer_all(&mut self, engine: &mut Engine, want: Want) -> usize {
         engine.online().unwrap();
-        engine.want_only(Want::SYNC);
+        engine.want_only(want);
         let mut questions = 0;
         while let Next::Ask(request) = engine.next(NOW).unwrap() {
             let answer = self.answer(&request.ask);

@@ -2,8 +2,8 @@
 
 use foldlog::algebra::{Epoch, Limits, Operation, Patch, Schema};
 use foldlog::journal::{Durability, Options};
-use foldlog::replica::Replica;
-use foldlog::sync::{self, Engine};
+use foldlog::replica::{Replica, Resolution};
+use foldlog::sync::{self, Engine, Want};
 
 use crate::authority::{Authority, create, engine, key, state};
 
@@ -31,6 +31,33 @@ fn a_clash_with_what_is_gone_without_a_trace_ends() {
     authority.sync(&mut engine);
     authority.sync(&mut engine);
     assert_eq!(engine.replica().conflicts().unwrap(), []);
+    let there: Vec<_> = authority.store.entities().map(|(key, _)| key.clone()).collect();
+    assert_eq!(there, [key(2)]);
+}
+
+#[test]
+fn a_clash_that_was_decided_with_what_is_gone_without_a_trace_ends() {
+    let schema = Schema::from_json(r#"{"collections":{"notes":{"unique":[["title"]]}}}"#).unwrap();
+    let mut authority = Authority::of(schema.clone());
+    let client = || {
+        let replica = Replica::in_memory(Options::new().schema(schema.clone())).unwrap();
+        Engine::new(replica, sync::Options::default())
+    };
+    let (mut other, mut engine) = (client(), client());
+    let titled = |n| Operation::create(key(n), state(r#"{"title":"a"}"#));
+    other.replica().commit(&[titled(1)], Durability::Durable).unwrap();
+    authority.sync(&mut other);
+    engine.replica().commit(&[titled(2)], Durability::Durable).unwrap();
+    authority.answer_all(&mut engine, Want::UP);
+    engine.replica().resolve(&key(2), &Resolution::Local).unwrap();
+    assert!(engine.replica().undecided().unwrap().contains(&key(2)));
+
+    other.replica().commit(&[Operation::delete(key(1))], Durability::Durable).unwrap();
+    authority.sync(&mut other);
+    authority.store.prune(key(1).collection(), FOR_EVER);
+    authority.sync(&mut engine);
+    authority.sync(&mut engine);
+    assert_eq!(engine.replica().undecided().unwrap().len(), 0);
     let there: Vec<_> = authority.store.entities().map(|(key, _)| key.clone()).collect();
     assert_eq!(there, [key(2)]);
 }

@@ -86,6 +86,57 @@ fn what_is_changed_in_a_value_is_all_that_is_stored() {
 }
 
 #[test]
+fn what_is_looked_for_by_what_is_no_key_or_has_no_value_is_not_found() {
+    let (_, replica) = agreed();
+    let notes = replica.collection::<Note>("notes").unwrap();
+    let found = |unique: &[&str], values: &[serde_json::Value]| {
+        let keys = replica.find(key("notes", 1).collection(), unique, values).unwrap();
+        let typed = notes.find(unique, values).unwrap();
+        assert_eq!(
+            typed.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            keys.iter().map(EntityKey::id).collect::<Vec<_>>()
+        );
+        keys.len()
+    };
+    assert_eq!(found(&["title"], &["one".into()]), 1);
+    assert_eq!(found(&["title"], &["three".into()]), 0);
+    assert_eq!(found(&["in"], &[id(1).to_string().into()]), 0);
+    assert_eq!(found(&["title"], &["one".into(), "two".into()]), 0);
+    assert_eq!(found(&["title"], &[serde_json::Value::Null]), 0);
+}
+
+#[test]
+fn a_collection_of_another_durability_is_the_same_one() {
+    let (_, replica) = agreed();
+    let notes = replica.collection::<Note>("notes").unwrap();
+    let quick = notes.clone().with_durability(Durability::Deferred);
+    quick.create(id(3), &titled("three")).unwrap();
+    assert_eq!(notes.get(id(3)).unwrap(), Some(titled("three")));
+    assert_eq!(notes.clone().list().unwrap(), quick.list().unwrap());
+    assert!(format!("{quick:?}").contains("Deferred"));
+}
+
+#[test]
+fn a_delete_that_gave_way_is_made_again() {
+    let (mut store, replica) = agreed();
+    let other = Replica::in_memory(options()).unwrap();
+    run(&mut store, &other, Want::SYNC);
+    commit(&other, &[patch(key("notes", 1), r#"{"title":"three"}"#)]);
+    run(&mut store, &other, Want::SYNC);
+    commit(&replica, &[Operation::delete(key("notes", 1))]);
+    run(&mut store, &replica, Want::SYNC);
+    assert!(replica.get(&key("notes", 1)).unwrap().is_some(), "what was changed stays");
+    let lost = replica.losers().unwrap();
+    assert!(lost.len() == 1 && lost[0].was_delete && lost[0].fields.is_empty(), "{lost:?}");
+    replica.restore(lost[0].number).unwrap();
+    assert_eq!(replica.get(&key("notes", 1)).unwrap(), None);
+    run(&mut store, &replica, Want::SYNC);
+    run(&mut store, &other, Want::SYNC);
+    assert_eq!(other.get(&key("notes", 1)).unwrap(), None);
+    assert_eq!(replica.losers().unwrap(), lost, "the record stays");
+}
+
+#[test]
 fn a_change_that_meets_another_one_is_made_once_more_on_top_of_it() {
     let (_, replica) = agreed();
     let notes = replica.collection::<Note>("notes").unwrap();
@@ -254,7 +305,16 @@ fn what_was_exported_is_imported_whole_and_once() {
     );
     other.import(lines.as_bytes(), Durability::Durable).unwrap();
     assert_eq!(other.get(&key("folders", 7)).unwrap(), None);
-    whole(&other);
+    // What was never seen here may be there all the same, as long as nothing was fetched.
+    let unseen = format!(r#"{{"collection":"folders","id":"{}","state":null}}"#, id(8));
+    for (replica, expected) in [(&other, true), (&replica, false)] {
+        replica.import(unseen.as_bytes(), Durability::Durable).unwrap();
+        assert_eq!(
+            pending(replica).contains(&Operation::delete(key("folders", 8)).at(1_000_000).unwrap()),
+            expected
+        );
+        whole(replica);
+    }
 }
 
 #[test]

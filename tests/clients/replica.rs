@@ -15,7 +15,7 @@ use foldlog::testing::{FaultyStorage, Unsynced};
 
 use super::seen::observed;
 
-const NOW: Millis = Millis(1_000_000);
+pub(super) const NOW: Millis = Millis(1_000_000);
 
 pub(super) const SCHEMA: &str = r#"{"collections":{
     "folders":{"policy":"manual"},
@@ -54,7 +54,7 @@ pub(super) fn commit(replica: &Replica, operations: &[Operation]) {
     replica.commit(operations, Durability::Durable).unwrap();
 }
 
-fn asked(store: &mut MemoryStore, ask: &Ask) -> Answer {
+pub(super) fn asked(store: &mut MemoryStore, ask: &Ask) -> Answer {
     let schema = schema(SCHEMA);
     answer(store, &Rules { schema: &schema, now: NOW, refuses: &|_| None }, ask).unwrap()
 }
@@ -416,6 +416,28 @@ fn a_new_unique_key_over_duplicates_is_refused_with_their_names() {
         replica.commit(&[patch(key("notes", 1), r#"{"title":"y"}"#)], Durability::Durable),
         Err(Error::Taken { .. })
     ));
+}
+
+/// So much that it is not kept until the transaction ends.
+#[test]
+fn who_is_found_by_what_is_so_however_much_one_transaction_moves() {
+    let replica = Replica::in_memory(options()).unwrap();
+    let folders = [1, 2].map(|n| Operation::create(key("folders", n), state("{}")));
+    let notes = (1..=33_000).map(|n| note(n, &format!("note {n}")));
+    let moved = (1..=3).map(|n| patch(key("notes", n), &format!(r#"{{"in":"{}"}}"#, Uuid::from_u128(2))));
+    let all: Vec<Operation> = folders.into_iter().chain(notes).chain(moved).collect();
+    commit(&replica, &all);
+    let found =
+        |title: &str| replica.find(key("notes", 1).collection(), &["title"], &[title.into()]).unwrap();
+    for n in [1, 2, 32_999, 33_000] {
+        assert_eq!(found(&format!("note {n}")), [key("notes", n)]);
+    }
+    let children =
+        |n| replica.children(&key("folders", n), key("notes", 1).collection(), "in").unwrap().len();
+    assert_eq!([children(1), children(2)], [32_997, 3]);
+    assert_eq!(replica.check().unwrap(), [""; 0]);
+    let taken = replica.commit(&[note(40_000, "note 7")], Durability::Durable);
+    assert!(matches!(taken, Err(Error::Taken { .. })), "{taken:?}");
 }
 
 #[test]

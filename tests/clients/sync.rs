@@ -424,6 +424,22 @@ fn a_row_that_is_older_than_what_is_known_changes_nothing() {
     }
 }
 
+#[test]
+fn of_two_rows_of_one_entity_in_one_page_the_later_one_counts() {
+    for epochs in [[5, 7], [7, 5]] {
+        let engine = engine();
+        let replica = engine.replica();
+        let told = |epoch| {
+            let existence = Existence::Live(state(&format!(r#"{{"of":{epoch}}}"#)));
+            FullRow { version: Version { existence, ..Version::default() }, ..row(1, epoch) }
+        };
+        let applied = replica.take_page(&page(epochs.map(told).to_vec(), 7)).unwrap();
+        assert_eq!((applied.applied, applied.stale), (vec![key(1)], 1));
+        assert_eq!(replica.get(&key(1)).unwrap(), Some(state(r#"{"of":7}"#)), "{epochs:?}");
+        assert_eq!(replica.entity(&key(1)).unwrap().epoch, Some(Epoch(7)));
+    }
+}
+
 /// Asks and answers until nothing is asked, each answer as `changed` makes it; what the comparisons came to.
 fn compared(
     authority: &mut Authority,
