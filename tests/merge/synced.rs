@@ -253,12 +253,16 @@ fn while_a_bunch_is_on_its_way_no_later_row_of_what_both_see_alike_is_taken_over
     let mut authority = Authority::new(&world.schema);
     let [desk, crew] = [&world.replicas[0], &world.replicas[1]];
     commit(desk, Operation::create(key("plots", 0), state(r#"{"number":1,"note":1}"#)), 1);
+    authority.sync(desk);
+    authority.sync(crew);
+    commit(desk, Operation::patch(key("plots", 0), Patch::from_json(r#"{"note":2}"#).unwrap()), 5);
     crew.merge(&[desk], &Resolutions::default(), &mut |_| {}).unwrap();
     authority.sync(crew);
     desk.seal(Limits::default()).unwrap().unwrap();
     let before = desk.entity(&key("plots", 0)).unwrap();
     desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
     let after = desk.entity(&key("plots", 0)).unwrap();
+    assert_ne!(before.epoch, crew.entity(&key("plots", 0)).unwrap().epoch);
     assert_eq!((after.epoch, after.status), (before.epoch, before.status));
     authority.sync(desk);
     assert_eq!((desk.check().unwrap(), desk.losers().unwrap()), (Vec::new(), Vec::new()));
@@ -274,11 +278,12 @@ fn what_is_seen_alike_still_follows_what_the_merge_does_to_what_it_refers_to() {
     commit(desk, Operation::create(key("units", 1), state(r#"{"code":7}"#)), 1);
     let unit = Uuid::from_u128(2);
     commit(desk, Operation::create(key("plots", 0), state(&format!(r#"{{"number":1,"unit":"{unit}"}}"#))), 2);
+    authority.sync(desk);
+    authority.sync(crew);
+    commit(desk, Operation::patch(key("plots", 0), Patch::from_json(r#"{"note":2}"#).unwrap()), 5);
     crew.merge(&[desk], &Resolutions::default(), &mut |_| {}).unwrap();
     authority.sync(crew);
     commit(other, Operation::create(key("units", 2), state(r#"{"code":7}"#)), 3);
-    let default = Some(Keep { with: With::Source, children: Children::Both });
-    desk.merge(&[crew, other], &Resolutions { listed: Vec::new(), default }, &mut |_| {}).unwrap_err();
     let pair = Pair { source: key("units", 2), dest: key("units", 1) };
     let how = How::Keep(Keep { with: With::Source, children: Children::Both });
     let resolutions = Resolutions { listed: vec![Resolution { pair, how }], default: None };
@@ -306,6 +311,7 @@ fn rows_of_another_authority_are_neither_taken_over_nor_what_both_had() {
             theirs.sync(crew);
             if !is_one {
                 commit(crew, Operation::create(unit.clone(), state(r#"{"code":1,"note":1}"#)), 2);
+                theirs.sync(crew);
             }
             let patch = |json| Operation::patch(unit.clone(), Patch::from_json(json).unwrap());
             commit(crew, patch(r#"{"note":2}"#), 3);
