@@ -252,5 +252,7 @@ mod tests {
         }
         let plain = BTreeMap::from([("a", 0.1_f32)]);
         assert_eq!(State::from_serialize(&plain).unwrap().as_json(), r#"{"a":0.1}"#);
+        let named = BTreeMap::from([("a", Nested::Named { of: Wrapped(0.5) })]);
+        assert_eq!(State::from_serialize(&named).unwrap().as_json(), r#"{"a":{"Named":{"of":0.5}}}"#);
     }
 }

@@ -185,7 +185,7 @@ impl<'a> Fold<'a> {
 
     fn collection(&mut self, name: &'a CollectionName) -> u32 {
         // Few collections and long runs of one: a walk from the end is quicker than a hash.
-        let found = self.collections.iter().rposition(|known| std::ptr::eq(*known, name) || *known == name);
+        let found = self.collections.iter().rposition(|known| *known == name);
         let place = found.unwrap_or_else(|| {
             self.collections.push(name);
             self.collections.len() - 1

@@ -100,10 +100,7 @@ fn value_end(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         match byte {
-            b'"' => match bytes.get(at + 1..).and_then(string_end) {
-                Some(length) => at += length + 1,
-                None => return bytes.len(),
-            },
+            b'"' => at += bytes.get(at + 1..).and_then(string_end).map_or(bytes.len(), |length| length + 1),
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             b',' if depth == 0 => return at,

@@ -251,24 +251,24 @@ mod tests {
     fn a_revival_says_which_fields_it_touches() {
         let dead = State::from_json(r#"{"a":1,"b":2}"#).unwrap();
         let held = |state: State| Held { epoch: Some(Epoch(3)), state: Knowledge::State(state) };
-        let touched = |change: Change, base: Base| {
-            let operation = operation(1, change);
-            let mut fold = Fold::new();
-            fold.push(&operation);
+        let touched_by = |effect: Effect, base: Base| {
+            let operation = operation(1, Change::Delete);
             let mut bases = BaseMap::new(false);
             bases.insert(operation.key.clone(), base);
-            plan(fold.effects(), &bases, None)
-                .operations
-                .into_iter()
-                .next()
-                .and_then(|planned| planned.touched)
+            let planned = plan([(operation.key, effect)], &bases, None).operations.into_iter().next();
+            planned.and_then(|planned| planned.touched)
         };
+        let touched =
+            |change: Change, base: Base| touched_by(Effect::of(Seq(1), &operation(1, change)), base);
         let patch = |json: &str| Change::Update(Update::Patch(Patch::from_json(json).unwrap()));
         // What says what is there already touches nothing of it.
         assert_eq!(
             touched(patch(r#"{"a":1,"b":3,"c":4}"#), Base::Dead(held(dead.clone()))),
             Some(vec!["b".to_owned(), "c".to_owned()])
         );
+        let lives = Effect::of(Seq(1), &operation(1, patch(r#"{"b":3}"#)));
+        let lives = Effect { content: Content::Keep, ..lives };
+        assert_eq!(touched_by(lives, Base::Dead(held(dead.clone()))), Some(Vec::new()));
         assert_eq!(touched(Change::Create(State::empty()), Base::Dead(held(dead))), None);
         assert_eq!(touched(patch(r#"{"a":2}"#), Base::Live(held(State::empty()))), None);
     }

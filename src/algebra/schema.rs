@@ -422,6 +422,15 @@ mod tests {
                 ),
                 "circle of required references",
             ),
+            // Also where others lead into it.
+            (
+                concat!(
+                    r#"{"collections":{"a":{"references":{"x":{"to":"b","on_delete":"cascade","required":true}}},"#,
+                    r#""b":{"references":{"y":{"to":"c","on_delete":"cascade","required":true}}},"#,
+                    r#""c":{"references":{"z":{"to":"b","on_delete":"cascade","required":true}}}}}"#
+                ),
+                "b is in a circle of required references",
+            ),
         ] {
             assert!(why(json).contains(part), "{json}: {}", why(json));
         }

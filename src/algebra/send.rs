@@ -96,6 +96,11 @@ mod tests {
             .zip(log)
             .map(|(seq, change)| Effect::of(seq, &Operation::new(key.clone(), change.clone())));
         let effect = effects.reduce(|one, then| one.then(&then)).unwrap();
+        require_of(&effect, expected);
+    }
+
+    /// The same of an effect.
+    fn require_of(effect: &Effect, expected: [&str; 7]) {
         let held = |state| Held { epoch: Some(Epoch(3)), state };
         let there = state(r#"{"a":1,"b":2}"#);
         let [whole, digest] = [Knowledge::State(there.clone()), Knowledge::Digest(there.digest())];
@@ -108,7 +113,7 @@ mod tests {
             Base::Dead(held(whole)),
             Base::Dead(held(Knowledge::Nothing)),
         ];
-        let sent = bases.map(|base| match sent(&effect, &base) {
+        let sent = bases.map(|base| match sent(effect, &base) {
             None => "-".to_owned(),
             Some(Change::Create(state)) => format!("create {}", state.as_json()),
             Some(Change::Update(Update::State(state))) => format!("state {}", state.as_json()),
@@ -146,5 +151,14 @@ mod tests {
 
         require(&[Change::Delete], ["-", "delete", "delete", "delete", "delete", "-", "-"]);
         require(&[create("{}"), Change::Delete], ["-", "-", "delete", "delete", "delete", "-", "-"]);
+    }
+
+    #[test]
+    fn what_only_says_that_it_is_there_makes_it_or_brings_it_back_as_it_was() {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        let patch = Operation::patch(key, Patch::from_json(r#"{"a":5}"#).unwrap());
+        let lives = Effect { content: Content::Keep, ..Effect::of(Seq(1), &patch) };
+        let (made, update, revived) = ("create {}", "patch {}", r#"create {"a":1,"b":2}"#);
+        require_of(&lives, [made, update, "-", "-", "-", revived, update]);
     }
 }

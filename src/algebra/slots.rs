@@ -259,9 +259,7 @@ impl<P: Copy, E: Beside> Slots<P, E> {
         if E::HAS_TIMES || self.times.is_empty() && times == Times::default() {
             return;
         }
-        if self.times.len() < self.slots.len() {
-            self.times.resize(self.slots.len(), Times::default());
-        }
+        self.times.resize(self.slots.len(), Times::default());
         if let Some(aside) = self.times.get_mut(place) {
             *aside = times;
         }
@@ -269,7 +267,7 @@ impl<P: Copy, E: Beside> Slots<P, E> {
 
     /// The shape of a slot, and the clock before the oldest of its parts that still matters.
     pub(crate) fn told(&self, place: usize, slot: &Slot<P, E>) -> (Shape, Clock) {
-        let aside = if E::HAS_TIMES { None } else { self.times.get(place).copied() };
+        let aside = self.times.get(place).copied();
         let times = aside.unwrap_or_else(|| slot.times.into());
         (slot.count.shape(times.since, times.clock), times.before)
     }

@@ -64,10 +64,8 @@ pub(crate) fn members(raw: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Error
     let mut members = parser.deserialize_map(Members)?;
     parser.end()?;
     members.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for pair in members.windows(2) {
-        if let [(first, _), (second, _)] = pair
-            && first == second
-        {
+    for ((first, _), (second, _)) in members.iter().zip(members.iter().skip(1)) {
+        if first == second {
             return Err(Error::DuplicateKey { key: shortened(first) });
         }
     }

@@ -4,7 +4,7 @@
 //! since; its last deletion or revival has a stamp of its own. Invariant: a field that keeps its value keeps its
 //! stamp, and a field that changes gets one that is later than the one it had.
 
-use super::effect::{Content, Effect, Liveness};
+use super::effect::{Content, Effect};
 use super::fields::State;
 use super::names::{Millis, ReplicaId};
 use super::operation::Existence;
@@ -98,8 +98,7 @@ impl Version {
         let was_there = !matches!(self.existence, Existence::Absent);
         let is_other = self.existence.is_live() != existence.is_live() && was_there;
         let was_born_dead = !was_there && matches!(existence, Existence::Dead(_));
-        let turns = effect.shape.liveness != Liveness::Keep
-            && (is_other || was_born_dead || (effect.shape.has_turned && was_there));
+        let turns = is_other || was_born_dead || (effect.shape.has_turned && was_there);
         if turns && let Some(turned) = turned {
             stamps.turned = Some(later_than(self.stamps.turned, turned));
         }

@@ -157,7 +157,11 @@ impl Salvage<'_> {
             }
             let mut found = 0_u64;
             let uncounted = match table {
-                Table::Rows(tables) => self.gone(table, &mut damage.of(*tables).rows)?,
+                Table::Rows(tables) => {
+                    let of_list = damage.of(*tables);
+                    of_list.lost_rows = missing;
+                    self.gone(table, &mut of_list.rows)?
+                }
                 Table::Payload(tables) => {
                     let of_list = damage.of(*tables);
                     of_list.has_lost_payload = missing > 0;

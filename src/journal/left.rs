@@ -21,13 +21,15 @@ use crate::codec::row::Row;
 pub(crate) struct Gone {
     pub(crate) rows: BTreeSet<u64>,
     pub(crate) payload: BTreeSet<u64>,
+    /// How many values of rows are gone of which nothing tells the number.
+    pub(crate) lost_rows: u64,
     /// Whether pieces of payload are gone of which nothing tells the number.
     pub(crate) has_lost_payload: bool,
 }
 
 impl Gone {
     pub(crate) fn is_none(&self) -> bool {
-        self.rows.is_empty() && self.payload.is_empty() && !self.has_lost_payload
+        self.rows.is_empty() && self.payload.is_empty() && self.lost_rows == 0 && !self.has_lost_payload
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct Lists<'d> {
 impl<'d> Lists<'d> {
     /// Looks at what is left.
     pub(crate) fn new(snapshot: &Snapshot, state: &JournalState, damage: &'d Damage) -> Result<Self, Error> {
-        let end = ColumnReader::new(snapshot, LOG)?.end_of_all(state.log_begins)?;
+        let end = ColumnReader::new(snapshot, LOG)?.end_of_all(state.log_begins, damage.log.lost_rows)?;
         let mut lists = Lists {
             log: Left::new(snapshot, LOG, &damage.log)?,
             run: Left::new(snapshot, RUN, &damage.run)?,

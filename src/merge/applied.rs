@@ -33,12 +33,14 @@ impl<F: Files> Deciding<'_, '_, '_, F> {
         let before = self.board.version(key)?;
         let joint = edited(&Joint::of(&before), to, self.board.editor);
         let after = joint.version(Policy::LastOperation)?;
+        let (Some(had), Some(state)) = (before.existence.live(), after.existence.live()) else {
+            // It lost another clash.
+            self.refusals.insert(Refusal::Contradicted { pair });
+            return Ok(());
+        };
         let schema = self.board.schema;
-        let Some(declared) = schema.collection(key.collection()) else { return Ok(()) };
-        let Some(state) = after.existence.live() else { return Ok(()) };
-        let own = |existence: &Existence| existence.state().and_then(|state| key_of(declared, number, state));
         let mut wrong = None;
-        if own(&before.existence) == own(&after.existence) {
+        if key_of(schema, key, number, had) == key_of(schema, key, number, state) {
             wrong = Some("it does not free the key".to_owned());
         }
         for (other, _, values) in schema.keys(key, state) {
@@ -99,22 +101,13 @@ impl<F: Files> Deciding<'_, '_, '_, F> {
     ) -> Result<(), F::Error> {
         let mut open: Vec<(EntityKey, EntityKey, String, OnDelete)> =
             children.into_iter().map(|(child, field, does)| (root.clone(), child, field, does)).collect();
+        let mut let_go = Vec::new();
         while let Some((parent, child, field, does)) = open.pop() {
             match does {
                 OnDelete::Restrict => {
                     self.restricted.push(Restricted { pair: pair.clone(), key: parent, by: child, field });
                 }
-                OnDelete::SetNull => {
-                    let value = self.board.version(&child)?.existence.live().map(|state| {
-                        let held = state.only(|name| name == field);
-                        State::empty().changes_to(&held)
-                    });
-                    self.board.drop_reference(&child, &field, &parent)?;
-                    if let Some(fields) = value.filter(|fields| !fields.is_empty()) {
-                        let loss = Loss { file: 0, fields, was_delete: false };
-                        self.board.put(&child, |slot| slot.losses.push(loss))?;
-                    }
-                }
+                OnDelete::SetNull => let_go.push((parent, child, field)),
                 OnDelete::Cascade if self.board.version(&child)?.existence.is_live() => {
                     self.bury(&child, pair, decision, 0, Why::Gone { with: parent })?;
                     self.gone.insert(child.clone());
@@ -123,6 +116,16 @@ impl<F: Files> Deciding<'_, '_, '_, F> {
                 }
                 OnDelete::Cascade => {}
             }
+        }
+        // Only now is it known who stays: what goes keeps what it referred to.
+        for (parent, child, field) in let_go {
+            let version = self.board.version(&child)?;
+            let Existence::Live(state) = &version.existence else { continue };
+            let held = state.only(|name| name == field);
+            let fields = State::empty().changes_to(&held);
+            self.board.drop_reference(&child, &field, &parent)?;
+            let loss = Loss { file: 0, fields, was_delete: false };
+            self.board.put(&child, |slot| slot.losses.push(loss))?;
         }
         Ok(())
     }
@@ -142,10 +145,8 @@ impl<F: Files> Deciding<'_, '_, '_, F> {
         }
         let editor = self.board.editor.0;
         // What is deleted follows nobody and nothing.
-        let version = self.board.underived(key)?;
+        let state = self.board.underived(key)?.existence.state().cloned().unwrap_or_else(State::empty);
         self.board.put(key, |slot| {
-            let Existence::Live(state) = &version.existence else { return };
-            let state = state.clone();
             slot.derived = Derived::default();
             let fields = State::empty().changes_to(&state);
             let was_here = slot.was.version.existence.is_live();

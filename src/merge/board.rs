@@ -1,6 +1,7 @@
 //! The joint state of all files, as a layer over the destination: what differs is held here, the rest is looked up.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
@@ -153,6 +154,7 @@ impl Slot {
 }
 
 /// The joint state.
+#[derive(Debug)]
 pub struct Board<'f, F> {
     pub(super) files: &'f F,
     pub(super) schema: &'f Schema,
@@ -274,8 +276,10 @@ impl<'f, F: Files> Board<'f, F> {
 
     /// Whether an entity has these values of a key in the destination, too: then it takes them from nobody.
     pub(super) fn had(&self, key: &EntityKey, fields: &[String], values: &[String]) -> bool {
-        let Some(slot) = self.slots.get(key) else { return true };
-        slot.was.version.existence.live().is_some_and(|was| has_values(was, fields, values))
+        let was = |slot: &Slot| {
+            slot.was.version.existence.live().is_some_and(|was| has_values(was, fields, values))
+        };
+        self.slots.get(key).is_none_or(was)
     }
 
     /// Whether an entity refers by a field to what it refers to in the destination.
@@ -300,14 +304,11 @@ impl<'f, F: Files> Board<'f, F> {
 
     /// Changes an entity.
     pub(super) fn put(&mut self, key: &EntityKey, change: impl FnOnce(&mut Slot)) -> Result<(), F::Error> {
-        if !self.slots.contains_key(key) {
-            self.slots.insert(key.clone(), Slot::unchanged(self.files.known(0, key)?));
-        } else {
-            self.index(key, false);
-        }
-        if let Some(slot) = self.slots.get_mut(key) {
-            change(slot);
-        }
+        self.index(key, false);
+        change(match self.slots.entry(key.clone()) {
+            Entry::Occupied(slot) => slot.into_mut(),
+            Entry::Vacant(place) => place.insert(Slot::unchanged(self.files.known(0, key)?)),
+        });
         self.index(key, true);
         Ok(())
     }
@@ -382,15 +383,6 @@ impl<'f, F: Files> Board<'f, F> {
         }
         Ok(false)
     }
-
-    /// Of whom what lost a clash is a part by now.
-    pub(super) fn heir(&self, key: &EntityKey) -> Result<Option<EntityKey>, F::Error> {
-        match self.slots.get(key) {
-            Some(slot) if slot.is_alone => Ok(None),
-            Some(Slot { heir: Some(heir), .. }) => Ok(Some(heir.clone())),
-            Some(_) | None => self.files.heir(key),
-        }
-    }
 }
 
 fn named(
@@ -406,13 +398,11 @@ fn both(there: impl Iterator<Item = EntityKey>, here: impl Iterator<Item = Entit
 }
 
 fn moved<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<Uuid>>, place: K, id: Uuid, is_in: bool) {
+    let ids = index.entry(place).or_default();
     if is_in {
-        index.entry(place).or_default().insert(id);
-    } else if let Some(ids) = index.get_mut(&place) {
+        ids.insert(id);
+    } else {
         ids.remove(&id);
-        if ids.is_empty() {
-            index.remove(&place);
-        }
     }
 }
 
@@ -451,10 +441,4 @@ impl<F: Files> World for Board<'_, F> {
 
 fn number_of(schema: &Schema, collection: &CollectionName, fields: &[String]) -> Option<usize> {
     schema.collection(collection)?.unique_keys().position(|key| key == fields)
-}
-
-impl<F> std::fmt::Debug for Board<'_, F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Board").field("slots", &self.slots).finish_non_exhaustive()
-    }
 }

@@ -206,8 +206,9 @@ impl<'w, W: World> Search<'w, W> {
             ranked.insert((self.world.file(&key, fields, &values)?, key));
         }
         let mut ranked = ranked.into_iter().map(|(_, key)| key);
-        let Some(dest) = ranked.next() else { return Ok(Vec::new()) };
-        Ok(ranked.map(|source| Pair { source, dest: dest.clone() }).collect())
+        let first = ranked.next();
+        let against_first = |source| first.clone().map(|dest| Pair { source, dest });
+        Ok(ranked.filter_map(against_first).collect())
     }
 
     /// From now on these count as one, with all that any of them does.

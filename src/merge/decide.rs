@@ -249,12 +249,13 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
         let named = self.listed.get(&pair.source)?;
         let exact = named.iter().find(|one| one.pair == *pair);
         let fields = |key: &EntityKey| {
-            let declared = self.board.schema.collection(key.collection())?;
             let version = &self.board.slots.get(key)?.version;
-            key_of(declared, class.number, version.existence.state()?)
+            key_of(self.board.schema, key, class.number, version.existence.state()?)
         };
-        let values = fields(&pair.source);
-        let moved = || named.iter().find(|one| values.is_some() && fields(&one.pair.dest) == values);
+        let moved = || {
+            let values = fields(&pair.source)?;
+            named.iter().find(|one| fields(&one.pair.dest).as_ref() == Some(&values))
+        };
         exact.or_else(moved).map(|one| (one.pair.clone(), &one.how))
     }
 
@@ -280,7 +281,12 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
                 How::Keep(Keep { with: With::Newest, .. }) => {
                     self.gone.contains(source) && self.gone.contains(dest)
                 }
-                How::Modify { .. } => self.gone.contains(source) || self.gone.contains(dest),
+                How::Modify { side, .. } => {
+                    let modified = if *side == Side::Source { source } else { dest };
+                    self.gone.contains(source)
+                        || self.gone.contains(dest)
+                        || !self.board.version(modified)?.existence.is_live()
+                }
             };
             if is_contradicted {
                 self.refusals.insert(Refusal::Contradicted { pair: resolution.pair.clone() });
@@ -296,8 +302,9 @@ impl<'b, 'f: 'r, 'r, F: Files> Deciding<'b, 'f, 'r, F> {
     }
 }
 
-pub(super) fn key_of(declared: &Collection, number: usize, state: &State) -> Option<Vec<String>> {
-    let fields = declared.unique_keys().nth(number)?;
+/// What an entity with this state has in the unique key of this number.
+pub(super) fn key_of(schema: &Schema, key: &EntityKey, number: usize, state: &State) -> Option<Vec<String>> {
+    let fields = schema.collection(key.collection())?.unique_keys().nth(number)?;
     key_values(state, fields)
 }
 

@@ -82,12 +82,15 @@ pub(super) fn patch_of<'a>(fields: impl IntoIterator<Item = (&'a str, Option<&'a
 }
 
 impl Content {
+    /// Whether a field is there, or was removed.
+    pub(super) fn had(&self, name: &str) -> bool {
+        let (stamp, value) = self.mark(name);
+        value.is_some() || stamp != self.created
+    }
+
     /// Those of its fields that are wanted; null for one that was removed.
     fn values(&self, is_wanted: impl Fn(&str) -> bool) -> Patch {
-        let listed = self
-            .fields
-            .iter()
-            .filter(|(name, (stamp, value))| (value.is_some() || *stamp != self.created) && is_wanted(name));
+        let listed = self.fields.iter().filter(|(name, _)| self.had(name) && is_wanted(name));
         patch_of(listed.map(|(name, (_, value))| (name.as_str(), value.as_deref())))
     }
 }

@@ -10,11 +10,11 @@
 //! A reference that is as in the destination, to what is as there, is not looked at: it is whole, or it is an open matter
 //! between the destination and its authority.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::board::{Board, Files, Why};
 use super::joint::{Derived, Joint};
-use crate::algebra::{EntityKey, Existence, OnDelete, Stamp, State, set_each};
+use crate::algebra::{EntityKey, Existence, OnDelete, Stamp, State, Version, set_each};
 
 impl<F: Files> Board<'_, F> {
     /// Makes the references of all that differs whole.
@@ -64,10 +64,9 @@ impl<F: Files> Board<'_, F> {
         refers_to_dead: &mut BTreeSet<EntityKey>,
     ) -> Result<Vec<EntityKey>, F::Error> {
         let version = self.version(key)?;
-        let Existence::Live(state) = &version.existence else { return Ok(Vec::new()) };
         let latest = version.stamps.latest();
         let mut returned = Vec::new();
-        let targets = self.schema.targets(key, state);
+        let targets = version.existence.live().into_iter().flat_map(|state| self.schema.targets(key, state));
         let news = targets.filter(|(field, _, to)| self.slots.contains_key(to) || !self.referred(key, field));
         let targets: Vec<_> =
             news.map(|(field, reference, to)| (field.to_owned(), reference.on_delete, to)).collect();
@@ -118,31 +117,22 @@ impl<F: Files> Board<'_, F> {
     /// Where several files decided about the same entities the other way round, so that each is deleted and a part of the
     /// next one, one lives all the same: the one that was changed last.
     fn break_circle(&mut self, key: &EntityKey) -> Result<(), F::Error> {
-        let mut circle = vec![key.clone()];
+        let mut circle: BTreeMap<EntityKey, (Option<Stamp>, Option<Stamp>, State)> = BTreeMap::new();
+        let mut next = key.clone();
         loop {
-            let Some(last) = circle.last() else { return Ok(()) };
-            if self.version(last)?.existence.is_live() {
+            let Version { existence: Existence::Dead(last), stamps } = &*self.version(&next)? else {
                 return Ok(());
-            }
-            match self.heir(last)? {
-                None => return Ok(()),
-                Some(next) if next == *key => break,
-                Some(next) if circle.contains(&next) => return Ok(()),
-                Some(next) => circle.push(next),
-            }
-        }
-        let mut survivor = None;
-        for one in circle {
-            let stamps = &self.version(&one)?.stamps;
+            };
             let changed = stamps.fields.iter().map(|(_, stamp)| *stamp).chain(stamps.created).max();
-            survivor = survivor.max(Some((changed, one)));
+            circle.insert(next.clone(), (changed, stamps.latest(), last.clone()));
+            match self.files.heir(&next)? {
+                Some(heir) if heir == *key => break,
+                Some(heir) if !circle.contains_key(&heir) => next = heir,
+                Some(_) | None => return Ok(()),
+            }
         }
-        let Some((_, survivor)) = survivor else { return Ok(()) };
-        let version = self.version(&survivor)?.into_owned();
-        match version.existence {
-            Existence::Dead(last) => self.bring(&survivor, last, version.stamps.latest(), &survivor),
-            Existence::Absent | Existence::Live(_) => Ok(()),
-        }
+        let survivor = circle.into_iter().max_by_key(|(key, (changed, ..))| (*changed, key.clone()));
+        survivor.map_or(Ok(()), |(key, (_, latest, last))| self.bring(&key, last, latest, &key))
     }
 
     /// What returned for something that is gone by now goes again, and references to it are dropped.
@@ -166,10 +156,9 @@ impl<F: Files> Board<'_, F> {
             );
             let last = self.underived(&key)?;
             self.put(&key, |slot| {
-                slot.version = last;
-                if let Existence::Live(state) = &slot.version.existence {
-                    slot.version.existence = Existence::Dead(state.clone());
-                }
+                slot.version.existence =
+                    Existence::Dead(last.existence.state().cloned().unwrap_or_else(State::empty));
+                slot.version.stamps = last.stamps;
                 slot.version.stamps.turned = slot.seen.take().and_then(|seen| seen.at);
                 slot.derived = Derived::default();
                 slot.why.retain(|why| !matches!(why, Why::Returned { .. }));
@@ -210,9 +199,9 @@ impl<F: Files> Board<'_, F> {
     /// Drops those references of an entity that lead to what is deleted.
     fn drop_dead(&mut self, key: &EntityKey) -> Result<(), F::Error> {
         let version = self.version(key)?;
-        let Existence::Live(state) = &version.existence else { return Ok(()) };
         let mut dead = Vec::new();
-        for (field, _, to) in self.schema.targets(key, state) {
+        let targets = version.existence.live().into_iter().flat_map(|state| self.schema.targets(key, state));
+        for (field, _, to) in targets {
             if matches!(self.version(&to)?.existence, Existence::Dead(_)) {
                 dead.push((field.to_owned(), to));
             }
@@ -227,11 +216,10 @@ impl<F: Files> Board<'_, F> {
     fn living_heir(&self, target: &EntityKey) -> Result<EntityKey, F::Error> {
         let mut to = target.clone();
         let mut seen = BTreeSet::new();
-        while !self.version(&to)?.existence.is_live() && seen.insert(to.clone()) {
-            match self.heir(&to)? {
-                Some(heir) if !seen.contains(&heir) => to = heir,
-                Some(_) | None => break,
-            }
+        while !self.version(&to)?.existence.is_live()
+            && let Some(heir) = self.files.heir(&to)?.filter(|heir| seen.insert(heir.clone()))
+        {
+            to = heir;
         }
         Ok(to)
     }

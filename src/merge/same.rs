@@ -176,12 +176,8 @@ impl Stand {
             let mut names = a.fields.keys().chain(b.fields.keys());
             time(a.revived) == time(b.revived) && names.all(|name| a.mark(name) == b.mark(name))
         };
-        let is_same = match (&self.joint.content, &other.joint.content) {
-            (Some(one), Some(two)) => alike(one, two),
-            (None, None) => true,
-            _ => false,
-        };
-        is_same && self.is_live == other.is_live
+        let both = self.joint.content.as_ref().zip(other.joint.content.as_ref());
+        self.is_live == other.is_live && both.is_some_and(|(one, two)| alike(one, two))
     }
 
     fn version(&self) -> Result<Version, Error> {
@@ -310,8 +306,11 @@ impl Step<'_> {
                 other.1
             } else {
                 is_clash |= policy == Policy::Manual;
-                let (kept, loser) = if chooses_source { (other.1, mine.1) } else { (mine.1, other.1) };
-                lost.push((name.as_str(), loser));
+                let (kept, loser, of) = match chooses_source {
+                    true => (other.1, mine.1, ours),
+                    false => (mine.1, other.1, theirs),
+                };
+                lost.extend(of.had(name).then_some((name.as_str(), loser)));
                 kept
             };
             content.fields.insert(name.clone(), (later, value.map(str::to_owned)));

@@ -2,7 +2,7 @@
 //! to what is seen.
 
 use crate::algebra::{
-    Base, Change, EntityKey, Existence, Operation, Patch, Stamp, Stamps, State, Update, Version,
+    Base, Change, EntityKey, Existence, Millis, Operation, Patch, Stamp, Stamps, State, Update, Version,
 };
 
 /// What must be pending so that the authority comes to what is seen now, whatever is pending already.
@@ -41,7 +41,7 @@ pub(super) fn operations(
             };
             let turned = now.stamps.turned.max(now.stamps.created);
             let when = if matches!(change, Change::Create(_)) { at(turned) } else { at(None) };
-            vec![stamped(Operation { at: when, ..Operation::new(key.clone(), change) }, &now.stamps)]
+            vec![stamped(key, change, when, &now.stamps)]
         }
         Existence::Dead(state) => {
             // Where the authority has a tombstone already, only the last state that is seen here changes.
@@ -63,12 +63,11 @@ pub(super) fn operations(
             let last = from(there).then(&from(was.existence.state()));
             let mut all = Vec::new();
             if !last.is_empty() {
-                let operation = Operation { at: at(None), ..Operation::new(key.clone(), patch(last)) };
-                all.push(stamped(operation, &now.stamps));
+                all.push(stamped(key, patch(last), at(None), &now.stamps));
             } else if is_pending {
                 return all;
             }
-            all.push(Operation { at: at(now.stamps.turned), ..Operation::delete(key.clone()) });
+            all.push(stamped(key, Change::Delete, at(now.stamps.turned), &now.stamps));
             all
         }
     }
@@ -78,9 +77,9 @@ fn patch(patch: Patch) -> Change {
     Change::Update(Update::Patch(patch))
 }
 
-/// The operation with the stamps of the fields that it writes.
-fn stamped(mut operation: Operation, stamps: &Stamps) -> Operation {
-    let names: Vec<String> = match &operation.change {
+/// An operation of a time, with the stamps of the fields that it writes.
+fn stamped(key: &EntityKey, change: Change, at: Option<Millis>, stamps: &Stamps) -> Operation {
+    let names: Vec<String> = match &change {
         Change::Create(state) | Change::Update(Update::State(state)) => {
             state.iter().map(|(name, _)| name).collect()
         }
@@ -88,6 +87,6 @@ fn stamped(mut operation: Operation, stamps: &Stamps) -> Operation {
         Change::Delete => Vec::new(),
     };
     let of = |name: String| stamps.of(&name).map(|stamp| (name, stamp));
-    operation.stamps = names.into_iter().filter_map(of).collect();
-    operation
+    let stamps = names.into_iter().filter_map(of).collect();
+    Operation { at, stamps, ..Operation::new(key.clone(), change) }
 }

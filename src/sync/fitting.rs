@@ -86,9 +86,7 @@ pub(super) fn name_of(answer: &Answer) -> &'static str {
         Answer::Triggers(_) | Answer::TriggersTooOld => "triggers",
         Answer::Rows(_) => "rows",
         Answer::LiveSets(_) => "live sets",
-        Answer::Busy { .. } => "`busy`",
-        Answer::Unauthorised => "`unauthorised`",
-        Answer::Offline => "silence",
+        Answer::Busy { .. } | Answer::Unauthorised | Answer::Offline => "none",
     }
 }
 

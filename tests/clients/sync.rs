@@ -166,6 +166,44 @@ fn triggers_and_rows_that_were_not_asked_for_are_refused() {
     assert_eq!(engine.replica().known().unwrap(), [key(1), key(2)]);
 }
 
+#[test]
+fn an_answer_to_another_question_is_refused_by_name() {
+    let mut engine = engine();
+    let generation = Generation(Uuid::from_u128(1));
+    let mut refused = |want: Want, answer: Answer, expected: &str| {
+        engine.online().unwrap();
+        engine.want_only(want);
+        let (number, _) = asked(&mut engine);
+        match engine.answer(number, answer, NOW, 0) {
+            Err(sync::Error::WrongAnswer { why }) => assert_eq!(why, expected),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(engine.replica().known().unwrap(), []);
+    };
+    let (triggers, reads) =
+        (Want { triggers: true, ..Want::default() }, Want { reads: true, ..Want::default() });
+    let compare = Want { compare: true, ..Want::default() };
+    refused(Want::DOWN, Answer::LiveSets(Default::default()), "live sets to a question for changes");
+    refused(Want::DOWN, Answer::TooLarge, "`too large` to a question for changes");
+    refused(Want::DOWN, Answer::Forked, "`forked` to a question for changes");
+    refused(triggers, Answer::Rows(Vec::new()), "rows to a question for triggers");
+    refused(compare, Answer::TriggersTooOld, "triggers to a comparison");
+    refused(compare, Answer::Changes(page(Vec::new(), 0)), "a page of changes to a comparison");
+    let outcomes = Outcomes { bunch: BunchNumber(1), outcomes: Vec::new() };
+    refused(compare, Answer::Delivered(outcomes), "outcomes to a comparison");
+    let trigger =
+        Trigger { index: Index(1), key: key(1), action: Action::Upsert, epoch: Epoch(1), sender: None };
+    engine.replica().journal().receive(&[trigger]).unwrap();
+    engine.online().unwrap();
+    engine.want_only(reads);
+    let (number, _) = asked(&mut engine);
+    match engine.answer(number, Answer::StartOver { generation }, NOW, 0) {
+        Err(sync::Error::WrongAnswer { why }) => assert_eq!(why, "`start over` to a read"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(engine.replica().journal().reads().unwrap().plan.len(), 1, "it is still to be read");
+}
+
 /// Who drives a replica without the engine is told, too.
 #[test]
 fn a_page_of_other_data_or_before_an_answer_is_refused() {
@@ -586,6 +624,19 @@ fn while_changes_are_told_as_they_happen_no_down_sync_is_due_by_itself() {
     assert!(
         matches!(engine.next(due).unwrap(), Next::Ask(request) if matches!(request.ask, Ask::Changes { .. }))
     );
+}
+
+/// Being told what changes is no wish to fetch it.
+#[test]
+fn who_never_fetched_what_changed_does_not_begin_with_it_when_nobody_tells_it_any_more() {
+    let mut engine = engine();
+    engine.want_only(Want::UP);
+    engine.is_told(true, NOW);
+    engine.is_told(false, NOW);
+    for intervals in [0, 1, 9] {
+        let now = Millis(NOW.0 + intervals * sync::Options::default().down_interval_ms);
+        assert!(matches!(engine.next(now).unwrap(), Next::Wait(_)));
+    }
 }
 
 #[test]

@@ -268,6 +268,11 @@ fn what_is_not_decided_is_refused_by_name_and_nothing_changes() {
         (json!([decide(3, "dest"), decide(5, "dest"), decide(3, "source")]), "is named twice"),
         (json!([{"source": "units", "dest": "units", "with": "dest"}]), "resolution 1"),
         (json!([{"source": "units/1", "dest": "units/2"}]), "resolution 1"),
+        (
+            json!([{"source": "units/".to_owned() + &id(3), "dest": "units/".to_owned() + &id(1),
+                "modify": "source", "to": {"code": "yew"}, "children": "both"}]),
+            "it has either `with` (source, dest or newest) and perhaps `children` (both or winner), or `modify`",
+        ),
         (json!([{"sauce": 1}]), "unknown field"),
         (json!(7), "the resolutions are not as they must be"),
     ] {
@@ -440,9 +445,31 @@ fn files_that_cannot_be_used_are_named_and_nothing_is_merged() {
         &prefer,
         &[&other, "another schema: the policy of units is LastOperation here"],
     );
-    let more = SCHEMA.replace("\"units\":{", "\"more\":{},\"units\":{");
-    let more = place.of(&more, "more.redb", 1, &[unit(9, "yew", "more")]);
-    assert_eq!(merge(&est, &[&more], &[]).code, 0);
+    for (name, from, to, expected) in [
+        ("does.redb", "cascade", "restrict", "what \"unit\" of plots refers to, or how, is another there"),
+        ("refers.redb", "\"to\":\"units\"", "\"to\":\"plots\"", "what \"unit\" of plots refers to, or how,"),
+        (
+            "unique.redb",
+            r#"["code"]"#,
+            r#"["by"]"#,
+            r#"the unique keys of units are {["code"]} here and {["by"]} there"#,
+        ),
+    ] {
+        let other = place.of(&SCHEMA.replace(from, to), name, 1, &[unit(9, "yew", "other")]);
+        refused(&place, 1, &est, &[&other], &prefer, &[&other, "another schema", expected]);
+    }
+    for (name, from, to) in [
+        ("more.redb", r#""units":{"#, r#""more":{},"units":{"#),
+        ("fewer.redb", r#""plots":"#, r#""parcels":"#),
+        ("more_unique.redb", r#"[["code"]]"#, r#"[["code"],["by","code"]]"#),
+        ("no_unique.redb", r#""unique":[["code"]]"#, r#""unique":[]"#),
+        ("no_references.redb", r#","references":{"unit":{"to":"units","on_delete":"cascade"}}"#, ""),
+    ] {
+        assert!(SCHEMA.contains(from), "{name}");
+        let other = place.of(&SCHEMA.replace(from, to), name, 1, &[unit(9, "yew", "other")]);
+        let ran = merge(&est, &[&other], &prefer);
+        assert_eq!(ran.code, 0, "{name}: {ran:?}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::salvage::{PAGE, PARKED, Place, append, create, open, places, seen, se
 use foldlog::algebra::{
     Base, Content, EntityKey, Epoch, Limits, Operation, Outcome, Outcomes, Resulting, Row, Schema,
 };
-use foldlog::journal::{Cause, Durability, Journal, Judged, Listing, Parked};
+use foldlog::journal::{Cause, Durability, Finding, Journal, Judged, Listing, Parked};
 
 /// The numbers of some kinds of frames.
 const STATE: u8 = 2;
@@ -368,4 +368,49 @@ fn a_parked_effect_whose_checksum_is_what_is_damaged_is_parked_again_from_an_old
     }
     println!("{again} times it lay elsewhere, too");
     assert!(again > 0);
+}
+
+/// The pages on which values of a kind lie.
+fn pages_of(bytes: &[u8], kind: u8) -> Vec<Vec<u8>> {
+    let of = places(bytes).into_iter().filter(|range| bytes[range.start + 2] == kind);
+    let pages: BTreeSet<usize> = of.map(|range| range.start / PAGE * PAGE).collect();
+    pages.into_iter().map(|page| bytes[page..page + PAGE].to_vec()).collect()
+}
+
+/// Lays pages behind a file's own, as they lie in files that were larger once.
+fn lies_there_too(bytes: &mut Vec<u8>, pages: &[Vec<u8>]) {
+    bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
+    bytes.extend(pages.iter().flatten());
+}
+
+#[test]
+fn of_several_texts_of_bunches_none_is_taken_for_that_of_the_open_one_which_is_gone() {
+    for others in 1..3 {
+        let place = Place::new();
+        let journal = options().create(place.damaged()).unwrap();
+        let mut texts = Vec::new();
+        for number in 0..others {
+            append(&journal, number..number + 1, true);
+            journal.seal(Limits::default()).unwrap().unwrap();
+            texts.extend(pages_of(&std::fs::read(place.damaged()).unwrap(), TEXT).pop());
+            settle(&journal, &accepted());
+        }
+        append(&journal, 3..5, true);
+        journal.seal(Limits::default()).unwrap().unwrap();
+        drop(journal);
+        let mut bytes = std::fs::read(place.damaged()).unwrap();
+        spoilt(&mut bytes, TEXT);
+        lies_there_too(&mut bytes, &texts);
+        let case = format!("{others} others");
+        let account = place.salvaged(&bytes, &case).unwrap();
+        // Of several it is not known which one it was, and of one it is seen that it was another bunch's.
+        let told = ["piece 0 of the text of bunch 2", "piece of the open bunch 0"];
+        let is_told = |found: &Finding| told.contains(&found.place.as_str());
+        assert!(account.unreadable.iter().any(is_told), "{case}: {account:?}");
+        assert_eq!(account.judged.len() as u64, 2 - others, "{case}: {account:?}");
+        let journal = open(&place.new_file());
+        assert_eq!(journal.open_bunch().unwrap(), None, "{case}: {account:?}");
+        assert_eq!(seen(&journal, &case).to_be_sent, keys(3..5), "{case}: {account:?}");
+        assert!(journal.status().unwrap().set_aside_values > 0, "{case}: {account:?}");
+    }
 }

@@ -231,6 +231,41 @@ fn some_gone(rows: Numbered, payload: Numbered) {
     assert!(with_fields > 2_000);
 }
 
+/// The first is damaged in its place, and of the last one nothing is left but what came with it: a page of payload that is
+/// both of entries that are left and of such that are not.
+#[test]
+fn where_the_end_of_a_list_lies_on_a_page_that_is_gone_each_entry_before_it_has_its_own_fields_or_none() {
+    let wide = |number: u64| {
+        let text = "x".repeat(20);
+        Operation::create(key(number), state(&format!(r#"{{"n":{number},"t":"{text}"}}"#)))
+    };
+    let place = Place::new();
+    let journal = options().create(place.journal()).unwrap();
+    append(&journal, &(1..=16_000).map(|n| if n % 4 == 0 { wide(n) } else { long(n) }).collect::<Vec<_>>());
+    drop(journal);
+    let values = numbers(&place.journal(), LOG_ROWS);
+    let [.., damaged, _, last] = values[..] else { panic!("{values:?}") };
+    at_number(&place.journal(), LOG_ROWS, damaged, |value| *value.last_mut().unwrap() ^= 1);
+    let mut value = Vec::new();
+    at_number(&place.journal(), LOG_ROWS, last, |bytes| value.extend_from_slice(bytes));
+    let mut bytes = std::fs::read(place.journal()).unwrap();
+    let lies: Vec<usize> =
+        (0..bytes.len() - value.len()).filter(|at| bytes[*at..].starts_with(&value)).collect();
+    assert!(!lies.is_empty());
+    for at in lies {
+        bytes[at / 4096 * 4096..at + value.len()].fill(0);
+    }
+    std::fs::write(place.journal(), &bytes).unwrap();
+    let account = salvage(place.journal(), place.beside("new"), LostName::Refused).unwrap();
+    let journal = options().open(place.beside("new")).unwrap();
+    let operations = journal.plan().unwrap().operations;
+    assert!(operations.len() > 6_000, "{account:?}");
+    for planned in operations.into_iter().filter(|planned| planned.operation.change != Change::Delete) {
+        let own = wide(planned.first.0);
+        assert_eq!((planned.operation.key, planned.operation.change), (own.key, own.change), "{account:?}");
+    }
+}
+
 fn typed(error: &Error, case: &str) {
     assert!(error.is_damage(), "{case}: {error:?}");
 }

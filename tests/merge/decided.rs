@@ -126,6 +126,84 @@ fn what_goes_with_its_parent_cannot_be_what_goes_on() {
     assert_eq!((living(&dest), leads(&dest, 12)), (vec![1], String::new()));
 }
 
+/// Whichever key it loses by, and whatever the patch would free.
+#[test]
+fn what_lost_one_clash_cannot_get_another_key_for_the_other_one() {
+    for (lost_to, modified_against, to) in
+        [(1, 2, r#"{"b":9}"#), (1, 2, r#"{"a":9,"b":9}"#), (2, 1, r#"{"a":9,"b":9}"#)]
+    {
+        let (dest, source) = (file(1), file(2));
+        unit(&dest, 1, r#"{"a":1}"#, 1);
+        unit(&dest, 2, r#"{"b":1}"#, 2);
+        unit(&source, 3, r#"{"a":1,"b":1}"#, 3);
+        let pair = Pair { source: key("units", 3), dest: key("units", modified_against) };
+        let modify = |side, to: &str| How::Modify { side, to: Patch::from_json(to).unwrap() };
+        let both = |how| listed(vec![keep((3, lost_to), With::Dest), Resolution { pair: pair.clone(), how }]);
+        let refusals = merged(&dest, &source, &both(modify(Side::Source, to))).unwrap_err();
+        assert_eq!(refusals, [Refusal::Contradicted { pair: pair.clone() }], "{lost_to} {to}");
+        assert_eq!(living(&dest), [1, 2], "nothing was merged");
+        // The other one may.
+        merged(&dest, &source, &both(modify(Side::Dest, r#"{"a":9,"b":9}"#))).unwrap();
+        assert_eq!(living(&dest), [1, 2]);
+    }
+}
+
+#[test]
+fn what_gets_another_key_may_refer_to_what_nobody_knows_but_not_to_what_is_deleted() {
+    let (dest, source) = (file(1), file(2));
+    unit(&dest, 1, "{}", 1);
+    unit(&dest, 2, "{}", 1);
+    write(&dest, Operation::delete(key("units", 2)), 2);
+    plot(&dest, 11, 1, 5, 2);
+    plot(&source, 12, 1, 5, 3);
+    let pair = Pair { source: key("plots", 12), dest: key("plots", 11) };
+    let to = |unit: u128| {
+        let to = Patch::from_json(&format!(r#"{{"number":6,"unit":"{}"}}"#, Uuid::from_u128(unit))).unwrap();
+        listed(vec![Resolution { pair: pair.clone(), how: How::Modify { side: Side::Source, to } }])
+    };
+    let why = format!("\"unit\" would refer to {}, which is deleted", key("units", 2));
+    let refusals = merged(&dest, &source, &to(2)).unwrap_err();
+    assert_eq!(refusals, [Refusal::BadModify { pair: pair.clone(), why }]);
+    assert_eq!(leads(&dest, 12), "", "nothing was merged");
+    merged(&dest, &source, &to(7)).unwrap();
+    assert!(leads(&dest, 12).contains(&Uuid::from_u128(7).to_string()), "{}", leads(&dest, 12));
+}
+
+/// One that lost before leads into the circle, and is looked at first.
+#[test]
+fn what_became_a_part_of_two_that_became_a_part_of_each_other_follows_the_one_that_lives() {
+    for survivor in [2, 3] {
+        let [one, two, three] = [11, 12, 13].map(file);
+        unit(&one, 1, r#"{"a":1}"#, 1);
+        plot(&one, 10, 1, 1, 2);
+        unit(&two, 2, r#"{"a":1,"b":1}"#, 3);
+        unit(&three, 3, r#"{"b":1}"#, 4);
+        let of = if survivor == 2 { &two } else { &three };
+        write(
+            of,
+            Operation::patch(key("units", survivor), Patch::from_json(r#"{"note":"last"}"#).unwrap()),
+            9,
+        );
+        let (first, second) = (file(3), file(4));
+        let taken = |into: &Replica, from: &Replica, with| {
+            let default = Some(Keep { with, children: Children::Both });
+            into.merge(&[from], &Resolutions { listed: Vec::new(), default }, &mut |_| {}).unwrap();
+        };
+        taken(&first, &two, With::Dest);
+        taken(&first, &one, With::Dest);
+        taken(&first, &three, With::Source);
+        taken(&second, &two, With::Dest);
+        taken(&second, &three, With::Dest);
+        assert_eq!((living(&first), living(&second)), (vec![3], vec![2]));
+        merged(&first, &second, &Resolutions::default()).unwrap();
+        merged(&second, &first, &Resolutions::default()).unwrap();
+        for file in [&first, &second] {
+            assert_eq!(living(file), [survivor]);
+            assert!(leads(file, 10).contains(&Uuid::from_u128(survivor).to_string()), "{}", leads(file, 10));
+        }
+    }
+}
+
 /// One file says that the first is a part of the second, the other one the reverse: the one that was changed last lives, and
 /// both parents' children are its own.
 #[test]

@@ -160,17 +160,24 @@ fn a_caller_that_panics_when_told_how_far_it_is_leaves_all_files_usable() {
     let (desk, crews, resolutions) = files(&schema);
     let desk = opened(&desk, 1, &schema);
     let [crew, other] = [opened(&crews[0], 2, &schema), opened(&crews[1], 3, &schema)];
-    let panics = |_| panic!("enough of that");
+    // So many that it is told more than once.
+    let many: Vec<Operation> = (100..9_000).map(|n| create(key("plots", n), "{}", 1)).collect();
+    desk.commit(&many, Durability::Durable).unwrap();
     for check in [true, false] {
+        let mut told = 0;
+        let mut panics = |_| {
+            told += 1;
+            panic!("enough of that")
+        };
         let merging = AssertUnwindSafe(|| {
             if check {
-                desk.check_merge(&[&crew, &other], &resolutions, &mut { panics }).map(|_| ()).unwrap();
+                desk.check_merge(&[&crew, &other], &resolutions, &mut panics).map(|_| ()).unwrap();
             } else {
-                desk.merge(&[&crew, &other], &resolutions, &mut { panics }).map(|_| ()).unwrap();
+                desk.merge(&[&crew, &other], &resolutions, &mut panics).map(|_| ()).unwrap();
             }
         });
         let theirs = std::panic::catch_unwind(merging).unwrap_err();
-        assert_eq!(theirs.downcast_ref::<&str>(), Some(&"enough of that"));
+        assert_eq!((theirs.downcast_ref::<&str>(), told), (Some(&"enough of that"), 1));
         let checked = desk.check_merge(&[&crew, &other], &resolutions, &mut |_| {}).unwrap();
         assert!(checked.entities.len() > 10, "nothing was merged");
     }

@@ -73,5 +73,8 @@ proptest! {
 fn nothing_is_known_of_what_nobody_knows() {
     let nothing = Joint::of(&Version::default());
     assert_eq!(nothing, Joint::default());
-    assert_eq!(nothing.version(Policy::LastOperation).unwrap().existence, Existence::Absent);
+    for policy in [Policy::LastOperation, Policy::Newest, Policy::FirstToAuthority, Policy::Manual] {
+        assert_eq!(nothing.version(policy).unwrap().existence, Existence::Absent);
+        assert!(!nothing.lives(policy));
+    }
 }

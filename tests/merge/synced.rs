@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use foldlog::Uuid;
 use foldlog::algebra::{
-    Answer, Ask, Change, EntityKey, Generation, Index, Limits, Millis, Operation, Patch, Schema, State,
+    Answer, Ask, Change, EntityKey, Generation, Index, Limits, Millis, Operation, Patch, Schema, Stamps,
+    State,
 };
 use foldlog::authority::{MemoryStore, Rules, Store, answer};
 use foldlog::journal::Durability;
-use foldlog::merge::{Children, How, Keep, Resolution, Resolutions, With};
+use foldlog::merge::{Children, How, Keep, Pair, Resolution, Resolutions, With};
 use foldlog::replica::Replica;
 use foldlog::sync::{self, Engine, Next, Want};
 use foldlog::testing::cases;
@@ -22,17 +23,25 @@ const NOW: Millis = Millis(100);
 struct Authority {
     store: MemoryStore,
     schema: Schema,
+    /// Whether its pages say nothing of when anything was written.
+    forgets_stamps: bool,
 }
 
 impl Authority {
     fn new(schema: &Schema) -> Self {
         let store = MemoryStore::new(schema.clone(), Generation(Uuid::from_u128(1)));
-        Authority { store, schema: schema.clone() }
+        Authority { store, schema: schema.clone(), forgets_stamps: false }
     }
 
     fn answer(&mut self, ask: &Ask) -> Answer {
         let rules = Rules { schema: &self.schema, now: NOW, refuses: &|_| None };
-        answer(&mut self.store, &rules, ask).unwrap()
+        let mut answer = answer(&mut self.store, &rules, ask).unwrap();
+        if let Answer::Changes(page) = &mut answer
+            && self.forgets_stamps
+        {
+            page.rows.iter_mut().for_each(|row| row.version.stamps = Stamps::default());
+        }
+        answer
     }
 
     fn sync(&mut self, replica: &Replica) {
@@ -278,6 +287,132 @@ fn who_revives_what_somebody_else_revived_before_is_told_the_stamps() {
     up(other, patch(r#"{"tag":3}"#), 2);
     other.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
     assert_eq!(sends(other), Vec::<String>::new());
+
+/// The crew has sent what it had from the desk, and the desk's own attempt to do so is not answered yet.
+#[test]
+fn while_a_bunch_is_on_its_way_no_later_row_of_what_both_see_alike_is_taken_over() {
+    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    let [desk, crew] = [&world.replicas[0], &world.replicas[1]];
+    commit(desk, Operation::create(key("plots", 0), state(r#"{"number":1,"note":1}"#)), 1);
+    authority.sync(desk);
+    authority.sync(crew);
+    commit(desk, Operation::patch(key("plots", 0), Patch::from_json(r#"{"note":2}"#).unwrap()), 5);
+    crew.merge(&[desk], &Resolutions::default(), &mut |_| {}).unwrap();
+    authority.sync(crew);
+    desk.seal(Limits::default()).unwrap().unwrap();
+    let before = desk.entity(&key("plots", 0)).unwrap();
+    desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+    let after = desk.entity(&key("plots", 0)).unwrap();
+    assert_ne!(before.epoch, crew.entity(&key("plots", 0)).unwrap().epoch);
+    assert_eq!((after.epoch, after.status), (before.epoch, before.status));
+    authority.sync(desk);
+    assert_eq!((desk.check().unwrap(), desk.losers().unwrap()), (Vec::new(), Vec::new()));
+    assert_eq!((sends(desk), world.live(0)), (Vec::new(), authority.live()));
+}
+
+/// Both see the plot alike, and the crew has the authority's row of it; but its unit loses a clash with a third file's.
+#[test]
+fn what_is_seen_alike_still_follows_what_the_merge_does_to_what_it_refers_to() {
+    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    let [desk, crew, other] = [&world.replicas[0], &world.replicas[1], &world.replicas[2]];
+    commit(desk, Operation::create(key("units", 1), state(r#"{"code":7}"#)), 1);
+    let unit = Uuid::from_u128(2);
+    commit(desk, Operation::create(key("plots", 0), state(&format!(r#"{{"number":1,"unit":"{unit}"}}"#))), 2);
+    authority.sync(desk);
+    authority.sync(crew);
+    commit(desk, Operation::patch(key("plots", 0), Patch::from_json(r#"{"note":2}"#).unwrap()), 5);
+    crew.merge(&[desk], &Resolutions::default(), &mut |_| {}).unwrap();
+    authority.sync(crew);
+    commit(other, Operation::create(key("units", 2), state(r#"{"code":7}"#)), 3);
+    let pair = Pair { source: key("units", 2), dest: key("units", 1) };
+    let how = How::Keep(Keep { with: With::Source, children: Children::Both });
+    let resolutions = Resolutions { listed: vec![Resolution { pair, how }], default: None };
+    desk.merge(&[crew, other], &resolutions, &mut |_| {}).unwrap();
+    let winner = format!("\"{}\"", Uuid::from_u128(3));
+    assert_eq!(world.live(0)[&key("plots", 0)].raw("unit"), Some(winner.as_str()));
+    authority.sync(desk);
+    assert_eq!((desk.check().unwrap(), world.live(0)), (Vec::new(), authority.live()));
+}
+
+/// Epochs of another authority's, or of what was restored, say nothing here.
+#[test]
+fn rows_of_another_authority_are_neither_taken_over_nor_what_both_had() {
+    for policy in ["last_operation", "manual"] {
+        for is_one in [true, false] {
+            let world = World::new(&schema([policy; 3], ["cascade"; 3]));
+            let mut authority = Authority::new(&world.schema);
+            let mut other = Authority::new(&world.schema);
+            other.store = MemoryStore::new(world.schema.clone(), Generation(Uuid::from_u128(2)));
+            let [desk, crew] = [&world.replicas[0], &world.replicas[1]];
+            let unit = key("units", 0);
+            commit(desk, Operation::create(unit.clone(), state(r#"{"code":1,"note":1}"#)), 1);
+            authority.sync(desk);
+            let theirs = if is_one { &mut authority } else { &mut other };
+            theirs.sync(crew);
+            if !is_one {
+                commit(crew, Operation::create(unit.clone(), state(r#"{"code":1,"note":1}"#)), 2);
+                theirs.sync(crew);
+            }
+            let patch = |json| Operation::patch(unit.clone(), Patch::from_json(json).unwrap());
+            commit(crew, patch(r#"{"note":2}"#), 3);
+            theirs.sync(crew);
+            let newest = Some(Keep { with: With::Newest, children: Children::Both });
+            let checked = desk.check_merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+            assert_eq!(checked.clashes.top.is_empty(), is_one || policy == "last_operation", "{policy}");
+            desk.merge(&[crew], &Resolutions { listed: Vec::new(), default: newest }, &mut |_| {}).unwrap();
+            assert_eq!(sends(desk).is_empty(), is_one, "{policy}: {:?}", sends(desk));
+            authority.sync(desk);
+            assert_eq!(authority.live()[&unit].raw("note"), Some("2"), "{policy}");
+            assert_eq!(world.live(0), authority.live(), "{policy}");
+        }
+    }
+}
+
+/// It could be anybody's.
+#[test]
+fn a_value_without_a_stamp_is_not_taken_as_seen_by_who_wrote_another_one_without() {
+    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
+    let unit = key("units", 0);
+    for (n, replica) in world.replicas.iter().take(2).enumerate() {
+        let mut authority = Authority::new(&world.schema);
+        authority.store = MemoryStore::new(world.schema.clone(), Generation(Uuid::from_u128(n as u128 + 1)));
+        let writer = &world.replicas[n + 2];
+        commit(writer, Operation::create(unit.clone(), state(&format!(r#"{{"note":{n}}}"#))), 1);
+        authority.sync(writer);
+        authority.forgets_stamps = true;
+        authority.sync(replica);
+    }
+    let [desk, crew] = [&world.replicas[0], &world.replicas[1]];
+    desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+    assert_eq!(world.live(0)[&unit].raw("note"), Some("1"));
+    let lost: Vec<_> = desk.losers().unwrap().into_iter().map(|lost| lost.fields).collect();
+    assert_eq!(lost, [Patch::from_json(r#"{"note":0}"#).unwrap()]);
+}
+
+/// What was undone is not there any more; only that somebody had deleted it once is still known.
+#[test]
+fn what_a_file_undid_it_gives_to_nobody() {
+    for policy in ["first_to_authority", "manual", "last_operation"] {
+        let world = World::new(&schema([policy; 3], ["cascade"; 3]));
+        let [desk, crew, other, late] = [0, 1, 2, 3].map(|who| &world.replicas[who]);
+        let unit = key("units", 0);
+        commit(crew, Operation::create(unit.clone(), state(r#"{"note":1}"#)), 1);
+        desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
+        commit(crew, Operation::delete(unit.clone()), 5);
+        commit(desk, Operation::patch(unit.clone(), Patch::from_json(r#"{"note":2}"#).unwrap()), 9);
+        let default = Some(Keep { with: With::Dest, children: Children::Both });
+        desk.merge(&[crew], &Resolutions { listed: Vec::new(), default }, &mut |_| {}).unwrap();
+        assert_eq!(world.live(0)[&unit].raw("note"), Some("2"), "{policy}");
+        desk.undo(&desk.unsent().unwrap()).unwrap();
+        assert!(world.live(0).is_empty());
+        other.merge(&[desk], &Resolutions::default(), &mut |_| {}).unwrap();
+        assert!(world.live(2).is_empty(), "{policy}");
+        commit(late, Operation::create(unit.clone(), state(r#"{"note":3}"#)), 12);
+        late.merge(&[desk], &Resolutions::default(), &mut |_| {}).unwrap();
+        assert_eq!((world.live(3)[&unit].raw("note"), late.losers().unwrap()), (Some("3"), Vec::new()));
+    }
 }
 
 /// What a device does to one entity, and how it hears of the others.

@@ -122,6 +122,17 @@ fn what_frees_a_unique_value_goes_before_what_takes_it() {
     assert_eq!(order(&other), "1 2", "1 and 1.0 are different values");
 }
 
+/// No order is right; but there are not holders times takers of edges.
+#[test]
+fn where_several_hold_one_value_the_first_that_takes_it_waits_for_all_and_the_others_for_one() {
+    let held = Some(r#"{"name":"a"}"#);
+    let takers = (1..3).map(|n| create(n, u128::from(n), r#"{"name":"a"}"#));
+    let holders = (3..6).map(|n| patch(n, u128::from(n), held, r#"{"name":null}"#));
+    let several = arrange(takers.chain(holders).collect::<Vec<_>>());
+    assert_eq!(order(&several), "3 2 4 5 1");
+    assert_eq!(several.needs, [vec![], vec![0], vec![], vec![], vec![0, 2, 3]]);
+}
+
 #[test]
 fn an_entity_that_refers_to_itself_waits_for_nobody() {
     let own = arrange([create(2, 1, r#"{"required":#1,"cleared":#1}"#), create(1, 2, r#"{"required":#2}"#)]);

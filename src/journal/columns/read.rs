@@ -109,12 +109,12 @@ impl ColumnReader {
         let last = last.map(|(first, value)| self.end_of(first.value(), &value)).transpose()?;
         match last.flatten() {
             Some(end) if count > FEW => Ok(end.max(begins)),
-            Some(_) | None => self.end_of_all(begins),
+            Some(_) | None => self.end_of_all(begins, 0),
         }
     }
 
     /// The ordinal behind all rows, by every value; they begin with this one.
-    pub(crate) fn end_of_all(&self, begins: u64) -> Result<u64, Error> {
+    pub(crate) fn end_of_all(&self, begins: u64, lost: u64) -> Result<u64, Error> {
         let mut sound = Vec::new();
         for value in self.rows.range::<u64>(..).map_err(engine)? {
             let (first, value) = value.map_err(engine)?;
@@ -123,14 +123,16 @@ impl ColumnReader {
         sound.sort_unstable();
         sound.dedup();
         // Those that are counted and not found are as good as damaged.
-        let unsound = self.rows.len().map_err(engine)?.saturating_sub(sound.len() as u64);
+        let counted = self.rows.len().map_err(engine)?.saturating_add(lost);
+        let unsound = counted.saturating_sub(sound.len() as u64);
         let (mut end, mut gaps) = (begins, 0);
         for (first, behind) in sound {
             gaps += u64::from(first > end);
             end = end.max(behind);
         }
         // Those that fill no gap may have been the last ones.
-        Ok(end + unsound.saturating_sub(gaps) * ROWS_MAX)
+        let last = unsound.saturating_sub(gaps).saturating_mul(ROWS_MAX);
+        Ok(end.saturating_add(last).min(ORDINAL_MAX - 1))
     }
 
     /// The ordinal behind a value's rows; none where it is damaged.

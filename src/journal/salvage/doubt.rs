@@ -207,11 +207,38 @@ fn composed(entries: impl Iterator<Item = Entry>, are_rows: bool) -> Option<Entr
 fn bunch_text(snapshot: &Snapshot) -> Result<Option<Bunch>, Error> {
     let mut text = Vec::new();
     for (number, piece) in (0_u64..).zip(snapshot.numbered(BUNCH)?.iter().map_err(engine)?) {
-        let (found, piece) = piece.map_err(engine)?;
+        let (_, piece) = piece.map_err(engine)?;
+        // One that stands in another's place does not open.
         match frame::open(FrameKind::BunchText, &number.to_le_bytes(), piece.value()) {
-            Ok(piece) if found.value() == number => text.extend_from_slice(piece),
-            Ok(_) | Err(_) => return Ok(None),
+            Ok(piece) => text.extend_from_slice(piece),
+            Err(_) => return Ok(None),
         }
     }
     Ok(std::str::from_utf8(&text).ok().and_then(|text| lines::parse_bunch_text(text).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::algebra::{CollectionName, Content, Operation, Patch, Seq, State};
+
+    #[test]
+    fn what_comes_of_a_text_comes_after_what_was_parked_and_of_rows_the_later_one_does() {
+        let key = EntityKey::new(CollectionName::new("notes").unwrap(), Uuid::from_u128(1)).unwrap();
+        let create = Operation::create(key.clone(), State::from_json(r#"{"a":1,"b":1}"#).unwrap());
+        let patch = Operation::patch(key, Patch::from_json(r#"{"a":2}"#).unwrap());
+        let [mut parked, mut later] = [create, patch].map(|operation| Entry::of_text(&operation));
+        (parked.effect.shape.first, parked.effect.shape.last) = (Seq(3), Seq(9));
+        let content = |one: &Entry, other: &Entry, are_rows| {
+            composed([one.clone(), other.clone()].into_iter(), are_rows).unwrap().effect.content
+        };
+        let both = Content::Replace(State::from_json(r#"{"a":2,"b":1}"#).unwrap());
+        assert_eq!(content(&parked, &later, false), both);
+        (later.effect.shape.first, later.effect.shape.last) = (Seq(10), Seq(10));
+        assert_eq!(content(&later, &parked, true), both);
+        (later.effect.shape.first, later.effect.shape.last) = (Seq(4), Seq(5));
+        assert_eq!(content(&parked, &later, true), parked.effect.content, "it is in it already");
+    }
 }

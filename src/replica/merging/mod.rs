@@ -215,10 +215,7 @@ fn generation_of(sources: &[Side<'_, '_, ReadTable>]) -> Option<Generation> {
 
 /// An error of a source's.
 fn of_source(place: String, error: Error) -> Error {
-    match error {
-        error @ Error::MergeSource { .. } => error,
-        error => Error::MergeSource { place, source: Box::new(error) },
-    }
+    Error::MergeSource { place, source: Box::new(error) }
 }
 
 /// What not all files know alike, on its way to the board.

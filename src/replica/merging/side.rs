@@ -147,11 +147,26 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Sides<'_, '
         }
     }
 
-    /// A tombstone whose state is not known, as a file sees it: perhaps with a state that it had before.
-    fn seen_of_it(&self, file: usize, key: &EntityKey, mut row: Version) -> Result<Version, Error> {
-        let seen = self.known(file, key)?.version;
-        row.stamps.fields.clear();
-        Ok(if seen.existence.is_live() { row } else { seen })
+    /// The earlier of two files' rows of one authority: whoever has the later one had it. Where both have one row, it is as
+    /// whoever knows more has it.
+    fn earlier(&self, key: &EntityKey, rows: &[(usize, (Base, Stamps))]) -> Result<Option<Version>, Error> {
+        let first = rows.iter().map(|(_, (base, _))| base.epoch()).min();
+        let mut found = None;
+        for (file, (base, stamps)) in rows.iter().filter(|(_, (base, _))| base.epoch() == first.flatten()) {
+            let mut row = version_of(base, stamps.clone());
+            if !matches!(base, Base::Dead(held) if held.state == Knowledge::Nothing) {
+                return Ok(Some(row));
+            }
+            // A tombstone whose state is not known: who has not brought it back perhaps sees the state that it had before.
+            let seen = self.known(*file, key)?.version;
+            if seen.existence.is_live() {
+                row.stamps.fields.clear();
+                found = found.or(Some(row));
+            } else {
+                found = Some(seen);
+            }
+        }
+        Ok(found)
     }
 
     /// The rows of one authority that the files have of an entity, up to an epoch.
@@ -159,7 +174,7 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Sides<'_, '
         let mut rows = Vec::new();
         for file in (0..=self.sources.len()).filter(|file| *file == 0 || self.is_of_one_authority(*file)) {
             let (base, stamps) = self.base(file, key)?;
-            if base.epoch().is_some_and(|held| held.0 > 0 && held <= epoch) {
+            if base.epoch().is_some_and(|held| held <= epoch) {
                 rows.push(version_of(&base, stamps));
             }
         }
@@ -224,16 +239,12 @@ impl<R: ReadableTable<Bytes, Bytes>, S: ReadableTable<Bytes, Bytes>> Files for S
         let Some(source) = self.source(file) else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         if self.is_of_one_authority(file) {
-            // Whoever has the later row had the earlier one.
             let rows = [(0, self.base(0, key)?), (file, self.base(file, key)?)];
             let with_epoch =
                 rows.into_iter().filter(|(_, (base, _))| base.epoch().is_some_and(|epoch| epoch.0 > 0));
             let rows: Vec<(usize, (Base, Stamps))> = with_epoch.collect();
-            if let [one, other] = rows.as_slice() {
-                let (of, (base, stamps)) = if one.1.0.epoch() <= other.1.0.epoch() { one } else { other };
-                let row = version_of(base, stamps.clone());
-                let is_unknown = matches!(base, Base::Dead(held) if held.state == Knowledge::Nothing);
-                found.push(if is_unknown { self.seen_of_it(*of, key, row)? } else { row });
+            if rows.len() == 2 {
+                found.extend(self.earlier(key, &rows)?);
             }
         }
         for (record, whose) in [(self.record(0, key)?, source.id), (self.record(file, key)?, self.dest.id)] {

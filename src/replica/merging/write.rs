@@ -120,7 +120,8 @@ fn row(
     let operations = operations(key, was, now, &known.0, &base.0, unsent_before);
     let is_unsent = unsent_before || !operations.is_empty();
     let base = (base != known).then_some(base);
-    let is_same = *was == *now && base.is_none() && operations.is_empty() && record == before_record;
+    // Then nothing is to be sent, either.
+    let is_same = *was == *now && base.is_none() && record == before_record;
     let losses = slot.losses.iter().map(|loss| lost_of(loss, slot)).collect();
     let row = Row {
         key: key.clone(),
