@@ -287,6 +287,7 @@ fn who_revives_what_somebody_else_revived_before_is_told_the_stamps() {
     up(other, patch(r#"{"tag":3}"#), 2);
     other.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
     assert_eq!(sends(other), Vec::<String>::new());
+}
 
 /// The crew has sent what it had from the desk, and the desk's own attempt to do so is not answered yet.
 #[test]
