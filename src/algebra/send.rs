@@ -14,10 +14,15 @@ use super::effect::{Content, Effect, Liveness, Shape};
 use super::fields::{Patch, State};
 use super::operation::{Change, Update};
 
-/// What whoever made an effect knew of the base: who made an entity says that there was none.
+/// What whoever made an effect knew of the base: who made an entity says that there was none. So does who made it after
+/// a delete of which nothing is known but that it was taken.
 pub(crate) fn known_to<'b>(effect: &Effect, base: &'b Base) -> &'b Base {
     match base {
-        Base::Unknown if effect.shape.is_born => &Base::Absent,
+        Base::Unknown | Base::Dead(Held { epoch: None, state: Knowledge::Nothing })
+            if effect.shape.is_born =>
+        {
+            &Base::Absent
+        }
         base => base,
     }
 }

@@ -8,7 +8,7 @@ use super::conflicts;
 use super::error::Error;
 use super::keep::put_cursors;
 use super::lost::{self, Loss, Side, Why};
-use super::rebase::{Known, Rebase, UnitPart, lost_local, rebase, unit_part};
+use super::rebase::{Known, Rebase, UnitPart, lost_to, rebase, unit_part};
 use super::view::{Cause, View, version_of};
 use super::{Replica, Tables};
 use crate::algebra::{
@@ -453,10 +453,10 @@ impl Settlement {
             return Ok(Some(Moved { base, stamps, rebase }));
         }
         let policy = view.schema.policy(key.collection());
+        let there = version_of(&base, stamps.clone()).existence;
         let rebase = match policy {
             Policy::Manual => {
-                let to = version_of(&base, stamps.clone());
-                if both.apply(&to.existence) == to.existence {
+                if both.apply(&there) == there {
                     work.state.settled += operations;
                     Rebase { left: None, losses: Vec::new(), is_held: false }
                 } else {
@@ -468,14 +468,14 @@ impl Settlement {
             Policy::FirstToAuthority => {
                 work.state.settled += operations;
                 work.state.folded_away += operations.saturating_sub(1);
-                Rebase { left: None, losses: vec![lost_local(&both, Why::Policy)], is_held: false }
+                Rebase { left: None, losses: vec![lost_to(&there, &both, Why::Policy)], is_held: false }
             }
             Policy::LastOperation | Policy::Newest => {
                 work.state.settled += operations;
                 work.state.folded_away += operations.saturating_sub(1);
                 let sent = under.after(&entry.effect, self.own).stamps;
                 let mut rebase = self.move_newer(policy, newer.as_ref(), (assumed, &sent), (&base, &stamps));
-                rebase.losses.insert(0, lost_local(&entry.effect, Why::Policy));
+                rebase.losses.insert(0, lost_to(&there, &entry.effect, Why::Policy));
                 rebase
             }
         };

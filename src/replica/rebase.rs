@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::lost::{Loss, Side, Why};
 use crate::algebra::{
-    Base, Content, Decision, Effect, EntityKey, Existence, Liveness, OnDelete, Other, Patch, Policy,
-    ReplicaId, Schema, State, Version, changing, decide, known_to, written,
+    Base, Content, Decision, Effect, EntityKey, Existence, Knowledge, Liveness, OnDelete, Other, Patch,
+    Policy, ReplicaId, Schema, State, Version, changing, decide, known_to, written,
 };
 use crate::codec::records::JournalState;
 use crate::journal::entry::Entry;
@@ -49,7 +49,10 @@ pub(super) fn rebase(
         };
     }
     let was_believed = from.base.epoch().is_none() && from.version.existence == to.version.existence;
-    if from.base == to.base || was_believed {
+    // Of a deletion that was heard of, what was deleted may be told later.
+    let was_heard_of = matches!((from.base, to.base), (Base::Dead(heard), Base::Dead(told))
+        if heard.epoch.is_some() && heard.epoch == told.epoch && heard.state == Knowledge::Nothing);
+    if from.base == to.base || was_believed || was_heard_of {
         return stays(effect.clone());
     }
     let Some(mut effect) = changing(effect, from.base) else { return gone(Vec::new()) };
@@ -68,7 +71,7 @@ pub(super) fn rebase(
     match decide(policy, &effect, own, &other) {
         Decision::Agreed => gone(Vec::new()),
         Decision::Held => Rebase { left: Some(effect), losses: Vec::new(), is_held: true },
-        Decision::Other => gone(vec![lost_local(&effect, Why::Policy)]),
+        Decision::Other => gone(vec![lost_to(&to.version.existence, &effect, Why::Policy)]),
         Decision::Local { effect, overwrites, loses } => {
             let losses = losses(&overwrites, loses, Why::Overwritten, Why::Policy);
             Rebase { left: Some(effect), losses, is_held: false }
@@ -93,6 +96,17 @@ pub(super) fn lost_local(effect: &Effect, why: Why) -> Loss {
     let was_delete = effect.shape.liveness == Liveness::Dead;
     let fields = if was_delete { Patch::empty() } else { written(effect) };
     Loss { side: Side::Local, why, fields, was_delete }
+}
+
+/// The loss of a whole effect to what is there: what both sides say alike did not lose.
+pub(super) fn lost_to(there: &Existence, effect: &Effect, why: Why) -> Loss {
+    let Loss { side, why, fields, was_delete } = lost_local(effect, why);
+    let is_as_there = |state: &State, name: &str| fields.raw(name) == Some(state.raw(name).unwrap_or("null"));
+    let fields = match there.live() {
+        Some(state) => fields.only(|name| !is_as_there(state, name)),
+        None => fields,
+    };
+    Loss { side, why, fields, was_delete }
 }
 
 /// An effect whose part of a unit is dropped.

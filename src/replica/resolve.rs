@@ -7,7 +7,7 @@ use super::conflicts::{self, Conflict, ConflictKind, Resolution, put, remove};
 use super::down::Applied;
 use super::error::Error;
 use super::lost::{self, Loss, Side, Why};
-use super::rebase::{losses, lost_local};
+use super::rebase::{losses, lost_to};
 use super::taking::Taking;
 use super::transact::{Edit, Touched};
 use super::view::{Cause, View};
@@ -219,7 +219,7 @@ impl Replica {
             let taking = Taking::of(own, now);
             let pending = work.pending(std::slice::from_ref(key))?.remove(key);
             let Some(pending) = pending else { return taking.drop_waiting(work, view, key) };
-            let remote = || (None, vec![lost_local(&pending.effect, Why::Resolved)]);
+            let remote = || (None, vec![lost_to(&conflict.remote.existence, &pending.effect, Why::Resolved)]);
             let (left, losses) = match keeps {
                 Keeps::Remote => remote(),
                 Keeps::Newest => match against_remote(conflict, |other| {

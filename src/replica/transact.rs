@@ -267,14 +267,18 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
     /// A change of what is deleted, so that it brings back all that was seen here: the tombstone that the authority
     /// has, or will have, knows nothing of what was changed here and then deleted, or never sent at all.
     fn revival(&self, operation: &Operation, last: &State, dropped: &Patch) -> Result<Change, Error> {
+        let base = self.view.base(&operation.key)?.0;
+        // Made here, and gone before it was sent.
+        let is_made_anew =
+            matches!(base, Base::Unknown | Base::Absent) && self.is_only_remembered(&operation.key)?;
         Ok(match &operation.change {
+            Change::Update(Update::Patch(patch)) if is_made_anew => {
+                Change::Create(last.with(patch).with(dropped))
+            }
+            Change::Update(Update::State(state)) if is_made_anew => Change::Create(state.with(dropped)),
             Change::Update(Update::Patch(patch)) => {
                 let whole = last.with(patch).with(dropped);
-                let own = match self.view.base(&operation.key)?.0 {
-                    // Made here, and gone before it was sent.
-                    Base::Unknown | Base::Absent if self.is_only_remembered(&operation.key)? => {
-                        return Ok(Change::Create(whole));
-                    }
+                let own = match base {
                     Base::Unknown | Base::Absent => State::empty().changes_to(&whole),
                     Base::Live(held) | Base::Dead(held) => {
                         held.state.state().map_or_else(Patch::empty, |state| state.changes_to(&whole))
