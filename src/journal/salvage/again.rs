@@ -25,7 +25,7 @@ use super::collect::{Collecting, is_there, put};
 use super::scan::StoredCopy;
 use crate::algebra::EntityKey;
 use crate::codec::columns::Rows;
-use crate::codec::frame::FRAME_HEAD_BYTES;
+use crate::codec::frame::{FRAME_HEAD_BYTES, FrameError};
 use crate::codec::records::CauseRecord;
 
 /// What was parked again.
@@ -123,27 +123,37 @@ impl Collecting<'_> {
         let rows = self.txn.open_table(tables.rows).map_err(engine)?;
         for value in rows.range(range).map_err(engine)? {
             let (first, value) = value.map_err(engine)?;
-            let first = first.value();
-            if Table::Rows(tables).opened(&Place::Number(first), value.value()).is_err() {
+            if add_pending(tables, first.value(), value.value(), keys, pending).is_err() {
                 return Ok(false);
-            }
-            let Ok(rows) = Rows::open_checked(first, value.value()) else { return Ok(false) };
-            for row in rows.iter() {
-                let Ok(row) = row else { return Ok(false) };
-                let Ok(key) = key_of(&row, &rows.preamble) else { return Ok(false) };
-                if !keys.contains(&key) {
-                    continue;
-                }
-                if row.is_cut {
-                    pending.remove(&key);
-                }
-                if row.shape.operations > 0 {
-                    pending.insert(key);
-                }
             }
         }
         Ok(true)
     }
+}
+
+/// The same of one value of rows.
+fn add_pending(
+    tables: ColumnTables,
+    first: u64,
+    value: &[u8],
+    keys: &BTreeSet<&EntityKey>,
+    pending: &mut BTreeSet<EntityKey>,
+) -> Result<(), FrameError> {
+    let rows = Rows::open(&tables.place(true, first), first, value)?;
+    for row in rows.iter() {
+        let row = row?;
+        let key = key_of(&row, &rows.preamble)?;
+        if !keys.contains(&key) {
+            continue;
+        }
+        if row.is_cut {
+            pending.remove(&key);
+        }
+        if row.shape.operations > 0 {
+            pending.insert(key);
+        }
+    }
+    Ok(())
 }
 
 /// A cause that says that what is parked may be done with, and then why it was.
