@@ -26,7 +26,8 @@ mod tests {
             assert!(delays.iter().all(|delay| (500..=ATTEMPT_DELAY_MS_MAX).contains(delay)), "{delays:?}");
             assert!(delays.is_sorted(), "{delays:?}");
         }
-        assert_ne!(delay_ms(5, 1), delay_ms(5, 2));
+        // Anything from half of it to all of it.
+        assert_eq!([0, 1, 499, 500, 501].map(|random| delay_ms(1, random)), [500, 501, 999, 1_000, 500]);
         assert!(delay_ms(u32::MAX, 7) >= ATTEMPT_DELAY_MS_MAX / 2);
     }
 }

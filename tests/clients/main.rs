@@ -1,6 +1,7 @@
 //! Clients and their authority: replica, sync engine, scenarios, simulator. One program, as they share what is slow to
 //! link.
 
+mod asking;
 mod authority;
 #[path = "../prepared/bits.rs"]
 mod bits;
