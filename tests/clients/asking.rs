@@ -187,7 +187,8 @@ fn a_deletion_that_was_heard_of_is_read_where_its_time_decides_about_what_is_uns
         commit(&other, Operation::delete(key(1)));
         authority.sync(&mut other);
         if is_edited {
-            commit(&engine, Operation::patch(key(1), Patch::from_json(r#"{"n":7}"#).unwrap()));
+            let edit = Operation::patch(key(1), Patch::from_json(r#"{"n":7}"#).unwrap());
+            commit(&engine, edit.at(NOW.0 + 50).unwrap());
         }
         engine.want_only(Want { triggers: true, reads: true, ..Want::default() });
         let asked = all_asked(&mut authority, &mut engine);
