@@ -11,10 +11,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+use redb::{AccessGuard, ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::index::{Index, ranged, reference_prefix, unique_prefix, with_id};
+use super::walk::require_order;
 use crate::algebra::{
     Base, CollectionName, Effect, EntityKey, Existence, ReplicaId, Schema, Stamps, State, Version,
 };
@@ -169,12 +170,15 @@ impl<'s, R: ReadableTable<Bytes, Bytes>> View<'s, R> {
                 prefix.push(0);
                 prefix
             });
+            let mut before: Option<AccessGuard<'_, Bytes>> = None;
             for row in ranged(table, &prefix)? {
                 let (place, _) = row.map_err(engine)?;
-                if dropped.is_some_and(|dropped| dropped.contains(place.value())) {
-                    continue;
+                // The key of an entity may be damaged so that nobody finds it by what it was.
+                require_order(before.as_ref(), &place)?;
+                if !dropped.is_some_and(|dropped| dropped.contains(place.value())) {
+                    found.insert(entity_of(place.value()).map_err(damaged("an entity"))?);
                 }
-                found.insert(entity_of(place.value()).map_err(damaged("an entity"))?);
+                before = Some(place);
             }
         }
         Ok(found.into_iter().collect())

@@ -142,13 +142,22 @@ impl<'r> Walk<'r> {
     fn pass(&mut self) -> Result<(), Error> {
         let next = self.rows.next().transpose().map_err(engine)?;
         if let Some((place, value)) = &next {
-            // Where a page is damaged, a walk may come by rows twice; and what it comes by may reach beyond its page.
-            if self.next.as_ref().is_some_and(|(before, _)| before.value() >= place.value()) {
-                return Err(Error::Corrupted { why: "what is known of entities is out of order".to_owned() });
-            }
+            // What it comes by may reach beyond its page.
+            require_order(self.next.as_ref().map(|(before, _)| before), place)?;
             value.value();
         }
         self.next = next;
         Ok(())
     }
+}
+
+/// Where a page is damaged, a walk may come by rows twice, or by one that is not where its key belongs.
+pub(super) fn require_order(
+    before: Option<&AccessGuard<'_, Bytes>>,
+    now: &AccessGuard<'_, Bytes>,
+) -> Result<(), Error> {
+    if before.is_some_and(|before| before.value() >= now.value()) {
+        return Err(Error::Corrupted { why: "what is known of entities is out of order".to_owned() });
+    }
+    Ok(())
 }

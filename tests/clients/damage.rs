@@ -119,3 +119,17 @@ fn a_replicas_record_under_a_damaged_name_is_no_missing_one() {
     }
     assert_eq!(mended, 1);
 }
+
+/// Nobody finds the row by the key that it had, nor by the one that it has.
+#[test]
+fn a_row_whose_damaged_key_belongs_elsewhere_is_said_to_be_damaged() {
+    const KEY: &[u8] = b"folders\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01folders";
+    let storage = prepared().0;
+    opened(&storage).journal().reclaim().unwrap();
+    let mut bytes = storage.bytes();
+    let place = bytes.windows(KEY.len()).position(|found| found == KEY).unwrap();
+    bytes[place] ^= 8;
+    let replica = opened(&FaultyStorage::from_bytes(&bytes));
+    typed(&replica.known().unwrap_err());
+    typed(&replica.check().unwrap_err());
+}
