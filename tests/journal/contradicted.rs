@@ -71,8 +71,9 @@ fn require_accounted(journal: &Journal, case: &str) {
     assert_eq!(known + status.set_aside, status.appended, "{case}: {status:?}");
 }
 
+/// It may be the record by which the file is a replica's.
 #[test]
-fn a_record_that_nobody_knows_is_not_passed_over_and_stops_nothing_that_has_nothing_to_do_with_it() {
+fn a_record_that_nobody_knows_is_set_aside_before_anybody_writes_to_the_file() {
     let place = Place::new();
     let journal = options().create(place.journal()).unwrap();
     journal.receive(&[trigger(1, 1, 9)]).unwrap();
@@ -82,25 +83,22 @@ fn a_record_that_nobody_knows_is_not_passed_over_and_stops_nothing_that_has_noth
         txn.open_table(keyed("meta")).unwrap().insert(&b"replicb"[..], &b"somebody's"[..]).unwrap();
     });
     at_number(&place.journal(), INBOX, 1, |value| *value.last_mut().unwrap() ^= 1);
-    let journal = place.open();
-    // From here on it is known that something is damaged, and tried to set that aside.
-    assert!(matches!(journal.reads(), Err(Error::Damaged { .. })));
-    let refused = journal.mend().unwrap_err();
-    assert!(matches!(&refused, Error::Damaged { place, .. } if place.contains("replicb")), "{refused}");
-    journal.compact().unwrap();
-    append(&journal, &[create(3)]);
-    assert_eq!(planned(&journal), [2, 3].map(key));
-    assert_eq!(journal.set_aside().unwrap(), []);
-    drop(journal);
-    assert_eq!(place.files(), 1, "nothing is left over");
     let account = salvage(place.journal(), place.beside("new"), LostName::Refused).unwrap();
-    assert!(
-        account.unreadable.iter().any(|found| found.place == "the identity and the state"),
-        "{account:?}"
-    );
-    let journal = options().open(place.beside("new")).unwrap();
-    assert_eq!(planned(&journal), [2, 3].map(key));
-    assert_eq!(journal.reads().unwrap().heard.cursor, Index(0), "it is asked for again");
+    assert!(account.unreadable.iter().any(|found| found.place.contains("replicb")), "{account:?}");
+    let journal = place.open();
+    assert!(journal.is_of_replica());
+    assert!(matches!(journal.reads(), Err(Error::Damaged { .. })));
+    assert!(matches!(journal.append(&[create(3)], Durability::Durable), Err(Error::OfReplica)));
+    assert_eq!(journal.mend().unwrap(), 2);
+    assert!(journal.set_aside().unwrap().iter().any(|aside| aside.place.contains("replicb")));
+    drop(journal);
+    for file in [place.journal(), place.beside("new")] {
+        let journal = options().open(file).unwrap();
+        assert!(!journal.is_of_replica());
+        append(&journal, &[create(3)]);
+        assert_eq!(planned(&journal), [2, 3].map(key));
+        assert_eq!(journal.reads().unwrap().heard.cursor, Index(0), "it is asked for again");
+    }
 }
 
 #[test]
