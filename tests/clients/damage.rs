@@ -5,7 +5,6 @@
 //! ```sh
 //! FOLDLOG_BITS_ONE_IN=1 cargo test --release --features testing,workload --test clients -- damage --nocapture
 //! ```
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use foldlog::algebra::Operation;
 use foldlog::authority::MemoryStore;

@@ -6,12 +6,7 @@
 //! ```sh
 //! FOLDLOG_BITS_ONE_IN=1 FOLDLOG_LENGTHS_ONE_IN=1 cargo test --release --features testing,workload --test journal -- damage --nocapture
 //! ```
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test that panics has failed"
-)]
+#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that panics has failed")]
 
 use crate::bits::{Figures, every_bit, one_in};
 use crate::prepared::{key, observed, open, patch, prepared, state};

@@ -80,7 +80,7 @@ fn two_clients_agree_and_lose_nothing_where_the_last_operation_counts() {
 
 #[test]
 fn two_clients_agree_and_lose_nothing_where_the_first_to_the_authority_counts() {
-    explore(without_faults(Policy::FirstToAuthority), 100_000);
+    explore(without_faults(Policy::FirstToAuthority), 90_000);
 }
 
 #[test]

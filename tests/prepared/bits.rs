@@ -1,4 +1,5 @@
 //! Every bit of a file turned over, one at a time.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 /// What became of damaged files.
 #[derive(Default, Debug)]
