@@ -246,24 +246,34 @@ fn what_is_seen_of_a_deletion_that_waits_stays_what_follows_from_it_when_a_later
     assert_eq!((authority.live(), world.live(0)), (world.live(1), world.live(1)));
 }
 
+/// One tree that all know, under a policy.
+fn known_to_all(policy: &str) -> (World, Authority) {
+    let world = World::new(&schema([policy; 3], ["cascade"; 3]));
+    let mut authority = Authority::new(&world.schema);
+    commit(&world.replicas[0], Operation::create(key("trees", 0), state(r#"{"note":0,"tag":0}"#)), 1);
+    world.replicas.iter().take(3).for_each(|replica| authority.sync(replica));
+    (world, authority)
+}
+
+/// Does something to the tree and sends it.
+fn up(authority: &mut Authority, replica: &Replica, at: u64, patch: Option<&str>) {
+    let operation = match patch {
+        Some(json) => Operation::patch(key("trees", 0), Patch::from_json(json).unwrap()),
+        None => Operation::delete(key("trees", 0)),
+    };
+    commit(replica, operation, at);
+    authority.run(Engine::new(replica.clone(), sync::Options::default()), Want::UP);
+}
+
 /// What gave way to a deletion is in the conflict record, and in no tombstone.
 #[test]
 fn what_gave_way_to_a_deletion_is_not_in_the_tombstone_that_the_answer_tells_of() {
-    let world = World::new(&schema(["newest"; 3], ["cascade"; 3]));
-    let mut authority = Authority::new(&world.schema);
-    let [desk, other, crew] = [&world.replicas[0], &world.replicas[1], &world.replicas[2]];
-    let tree = key("trees", 0);
-    commit(desk, Operation::create(tree.clone(), state(r#"{"note":0,"tag":0}"#)), 1);
-    [desk, other, crew].into_iter().for_each(|replica| authority.sync(replica));
-    let mut up = |replica: &Replica, operation: Operation, at| {
-        commit(replica, operation, at);
-        authority.run(Engine::new(replica.clone(), sync::Options::default()), Want::UP);
-    };
-    let patch = |json: &str| Operation::patch(tree.clone(), Patch::from_json(json).unwrap());
-    up(other, Operation::delete(tree.clone()), 41);
-    up(desk, patch(r#"{"note":2}"#), 2);
-    up(crew, patch(r#"{"note":3}"#), 2);
-    up(desk, patch(r#"{"tag":4}"#), 2);
+    let (world, mut authority) = known_to_all("newest");
+    let [desk, other, crew] = [0, 1, 2].map(|who| &world.replicas[who]);
+    up(&mut authority, other, 41, None);
+    up(&mut authority, desk, 2, Some(r#"{"note":2}"#));
+    up(&mut authority, crew, 2, Some(r#"{"note":3}"#));
+    up(&mut authority, desk, 2, Some(r#"{"tag":4}"#));
     desk.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
     assert_eq!(sends(desk), Vec::<String>::new());
 }
@@ -271,20 +281,11 @@ fn what_gave_way_to_a_deletion_is_not_in_the_tombstone_that_the_answer_tells_of(
 /// It says all that the entity is then, but not when its fields were changed: the later of two who know them makes that.
 #[test]
 fn who_revives_what_somebody_else_revived_before_is_told_the_stamps() {
-    let world = World::new(&schema(["last_operation"; 3], ["cascade"; 3]));
-    let mut authority = Authority::new(&world.schema);
-    let [desk, other, crew] = [&world.replicas[0], &world.replicas[1], &world.replicas[2]];
-    let tree = key("trees", 0);
-    commit(desk, Operation::create(tree.clone(), state(r#"{"note":0,"tag":0}"#)), 1);
-    [desk, other, crew].into_iter().for_each(|replica| authority.sync(replica));
-    let mut up = |replica: &Replica, operation: Operation, at| {
-        commit(replica, operation, at);
-        authority.run(Engine::new(replica.clone(), sync::Options::default()), Want::UP);
-    };
-    let patch = |json: &str| Operation::patch(tree.clone(), Patch::from_json(json).unwrap());
-    up(other, Operation::delete(tree.clone()), 2);
-    up(crew, patch(r#"{"tag":2}"#), 8);
-    up(other, patch(r#"{"tag":3}"#), 2);
+    let (world, mut authority) = known_to_all("last_operation");
+    let [other, crew] = [1, 2].map(|who| &world.replicas[who]);
+    up(&mut authority, other, 2, None);
+    up(&mut authority, crew, 8, Some(r#"{"tag":2}"#));
+    up(&mut authority, other, 2, Some(r#"{"tag":3}"#));
     other.merge(&[crew], &Resolutions::default(), &mut |_| {}).unwrap();
     assert_eq!(sends(other), Vec::<String>::new());
 }
