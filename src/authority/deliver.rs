@@ -187,10 +187,11 @@ fn verdict<S: Store>(
         (Existence::Absent, None) => says_all,
         (Existence::Absent, Some(_)) => true,
         (_, None) => false,
-        (_, Some(_)) if says_all => !operation.is_concurrent(),
         (Existence::Live(_), Some(_)) => !operation.is_concurrent(),
-        // The sender need not know the tombstone's state, which its operation is laid on.
-        (Existence::Dead(_), Some(_)) => matches!(change, Change::Delete) && !operation.is_concurrent(),
+        // The sender need not know the tombstone's state, which a patch is laid on.
+        (Existence::Dead(_), Some(_)) => {
+            (says_all || *change == Change::Delete) && !operation.is_concurrent()
+        }
     };
     let is_as_sent = match (assumed, &now.existence) {
         (Existence::Dead(_), Existence::Dead(_)) => true,

@@ -100,13 +100,11 @@ pub(super) fn lost_local(effect: &Effect, why: Why) -> Loss {
 
 /// The loss of a whole effect to what is there: what both sides say alike did not lose.
 pub(super) fn lost_to(there: &Existence, effect: &Effect, why: Why) -> Loss {
-    let Loss { side, why, fields, was_delete } = lost_local(effect, why);
-    let is_as_there = |state: &State, name: &str| fields.raw(name) == Some(state.raw(name).unwrap_or("null"));
-    let fields = match there.live() {
-        Some(state) => fields.only(|name| !is_as_there(state, name)),
-        None => fields,
-    };
-    Loss { side, why, fields, was_delete }
+    let loss = lost_local(effect, why);
+    match there.live() {
+        Some(state) => Loss { fields: loss.fields.changing(state), ..loss },
+        None => loss,
+    }
 }
 
 /// An effect whose part of a unit is dropped.

@@ -16,7 +16,7 @@ use super::view::{Cause, View};
 use super::{Replica, Tables, Within};
 use crate::algebra::{
     Base, Change, Effect, EntityKey, Existence, Group, Millis, OnDelete, Operation, Patch, Policy, ReplicaId,
-    Seq, State, Update, Version, joined, referred,
+    Seq, State, Update, Version, joined, referred, set_each,
 };
 use crate::journal::append::LogWriter;
 use crate::journal::tables::{CONFLICTS, WAITS, is_empty_in};
@@ -231,15 +231,14 @@ impl<'v, 't, 's> Edit<'v, 't, 's> {
             operation.change = Change::Update(Update::Patch(changes));
             return Ok(());
         }
-        for (name, value) in writes.iter() {
-            let is_said = operation.stamps.iter().any(|(said, _)| *said == name);
-            if let (false, Some(stamp)) =
-                (is_said || state.raw(&name) != Some(value), before.stamps.of(&name))
-            {
-                operation.stamps.push((name, stamp));
-            }
-        }
-        operation.stamps.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let changes = writes.changing(state);
+        let changed: BTreeSet<String> = changes.iter().map(|(name, _)| name).collect();
+        let kept = writes.iter().filter(|(name, value)| *value != "null" && !changed.contains(name));
+        let mut stamps: Vec<_> =
+            kept.filter_map(|(name, _)| before.stamps.of(&name).map(|stamp| (name, stamp))).collect();
+        // What the operation says itself counts.
+        set_each(&mut stamps, std::mem::take(&mut operation.stamps));
+        operation.stamps = stamps;
         Ok(())
     }
 
