@@ -68,7 +68,7 @@ impl Engine {
         if standing.is_unauthorised {
             return Ok(Next::Unauthorised);
         }
-        if standing.failures > 0 && now < standing.next_attempt_at {
+        if now < standing.next_attempt_at {
             // A clock that was set back must not make it wait for years.
             let longest = Millis(now.0.saturating_add(ATTEMPT_DELAY_MS_MAX));
             return Ok(Next::Wait(standing.next_attempt_at.min(longest)));

@@ -137,7 +137,8 @@ impl Engine {
     /// What the replica says.
     pub fn online(&mut self) -> Result<(), Error> {
         let Standing { failures, is_unauthorised, .. } = self.replica.standing()?;
-        self.want(Want { triggers: true, reads: true, ..Want::SYNC });
+        // What is heard is read.
+        self.want(Want { triggers: true, ..Want::SYNC });
         Ok(self.replica.note_attempt(failures, Millis(0), is_unauthorised)?)
     }
 
