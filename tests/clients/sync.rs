@@ -164,6 +164,10 @@ fn triggers_and_rows_that_were_not_asked_for_are_refused() {
     let (number, _) = ask_anew(&mut engine, reads);
     engine.answer(number, Answer::Rows(vec![row(1, 1), row(2, 2)]), NOW, 0).unwrap();
     assert_eq!(engine.replica().known().unwrap(), [key(1), key(2)]);
+    let as_many_as_were_asked_for = (3..=12).map(|n| trigger(n, u128::from(n))).collect();
+    let (number, _) = ask_anew(&mut engine, triggers);
+    let taken = engine.answer(number, Answer::Triggers(as_many_as_were_asked_for), NOW, 0).unwrap();
+    assert!(matches!(taken, Taken::Heard(10)), "{taken:?}");
 }
 
 #[test]
@@ -674,6 +678,29 @@ fn what_is_too_much_at_once_goes_in_parts_and_what_cannot_is_parked() {
     engine.replica().commit(&[text(17, 10)], Durability::Durable).unwrap();
     authority.sync(&mut engine);
     assert_eq!(engine.replica().unsent().unwrap(), []);
+}
+
+#[test]
+fn what_is_too_large_is_halved_by_number_and_by_bytes() {
+    // The bytes of four texts, and of how many of them the next bunch is: two short ones are half of four, one long one
+    // is half of all bytes.
+    for (sizes, next) in [([50, 50, 50, 5_000], 2), ([5_000, 50, 50, 50], 1)] {
+        let mut engine = engine();
+        let all: Vec<Operation> = (1..)
+            .zip(sizes)
+            .map(|(n, bytes)| {
+                Operation::create(key(n), state(&format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes))))
+            })
+            .collect();
+        engine.replica().commit(&all, Durability::Durable).unwrap();
+        engine.want_only(Want { up: true, ..Want::default() });
+        let (number, ask) = asked(&mut engine);
+        assert!(matches!(ask, Ask::Deliver { bunch, .. } if bunch.operations.len() == 4));
+        engine.answer(number, Answer::TooLarge, NOW, 0).unwrap();
+        let (_, ask) = asked(&mut engine);
+        let Ask::Deliver { bunch, .. } = ask else { panic!("{ask:?}") };
+        assert_eq!(bunch.operations.len(), next, "{sizes:?}");
+    }
 }
 
 #[test]
